@@ -1,0 +1,55 @@
+"""Hyperparameter stability sweeps for Keras: where training is safe, and where it breaks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stabilitysweep.api import run
+    from stabilitysweep.config import SweepConfig, load_config
+    from stabilitysweep.errors import (
+        ConfigError,
+        DataError,
+        ResultError,
+        StabilitySweepError,
+        UserError,
+    )
+    from stabilitysweep.result import Result, open_result
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "Result": "result",
+    "ResultError": "errors",
+    "StabilitySweepError": "errors",
+    "SweepConfig": "config",
+    "UserError": "errors",
+    "load_config": "config",
+    "open_result": "result",
+    "run": "api",
+}
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "Result",
+    "ResultError",
+    "StabilitySweepError",
+    "SweepConfig",
+    "UserError",
+    "__version__",
+    "load_config",
+    "open_result",
+    "run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that `--help` answers at once."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

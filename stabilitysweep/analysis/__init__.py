@@ -1,0 +1,27 @@
+"""From the trials table to maps and summaries: arrays and tables in, records out.
+
+Nothing here draws, trains, or touches a file.
+"""
+
+from stabilitysweep.analysis.axes import Axis, value_label
+from stabilitysweep.analysis.boundary import STATUSES, Boundary, BoundaryStatus
+from stabilitysweep.analysis.caption import caption
+from stabilitysweep.analysis.maps import StabilityMap, stability_map
+from stabilitysweep.analysis.summary import EarliestOnset, RateLimit, Summary, summary
+from stabilitysweep.analysis.table import OUTCOMES
+
+__all__ = [
+    "OUTCOMES",
+    "STATUSES",
+    "Axis",
+    "Boundary",
+    "BoundaryStatus",
+    "EarliestOnset",
+    "RateLimit",
+    "StabilityMap",
+    "Summary",
+    "caption",
+    "stability_map",
+    "summary",
+    "value_label",
+]

@@ -1,0 +1,221 @@
+"""The axes of a grid: which settings may be one, and how their values are written."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stabilitysweep.config.fields import Expected, FiniteNumber, PositiveWhole
+from stabilitysweep.config.problems import (
+    KeyPath,
+    Problem,
+    check,
+    describe,
+    keys,
+    unknown_key,
+    wrong_value,
+)
+from stabilitysweep.config.settings import (
+    DatasetSettings,
+    ModelSettings,
+    PreprocessingSettings,
+    TrainingSettings,
+)
+
+DATASET = "dataset"
+"""The axis that is a whole section; its values are `DatasetSettings`."""
+
+SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {
+        "preprocessing": PreprocessingSettings,
+        "model": ModelSettings,
+        "training": TrainingSettings,
+    }
+)
+"""The sections whose settings may be axes, each setting by itself."""
+
+_NO_AXIS = {
+    ("model", "name"),
+    ("training", "steps"),
+    ("training", "epochs"),
+    ("training", "metrics"),
+}
+_SIGNIFICANT_DIGITS = 12
+_LONGEST_AXIS = 10_000
+
+
+def section_of(setting: str) -> str | None:
+    """The section that has a setting, whether it may be an axis or not; None if none has."""
+    return next((name for name, model in SECTIONS.items() if setting in keys(model)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class AxisSetting:
+    """A setting that may be an axis.
+
+    Attributes:
+        name: its key, in its section and in `grid`.
+        section: the section it is a setting of.
+        kind: whether its numbers are `whole`, `real`, or it has none (`choice`).
+    """
+
+    name: str
+    section: str
+    kind: Literal["whole", "real", "choice"]
+
+
+def _kind(annotation: Any) -> Literal["whole", "real", "choice"]:
+    parts = {annotation, *typing.get_args(annotation)}
+    parts |= {typing.get_args(part)[0] for part in parts if typing.get_origin(part) is Annotated}
+    if float in parts:
+        return "real"
+    return "whole" if int in parts else "choice"
+
+
+AXIS_SETTINGS: Mapping[str, AxisSetting] = MappingProxyType(
+    {
+        name: AxisSetting(name, section, _kind(field.annotation))
+        for section, model in SECTIONS.items()
+        for name, field in model.model_fields.items()
+        if (section, name) not in _NO_AXIS
+    }
+)
+"""Every setting that may be an axis, but `dataset`, by name."""
+
+
+class _Range(BaseModel):
+    """`{from, to, num, scale}`: evenly spaced values, both ends among them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    start: FiniteNumber = Field(alias="from")
+    to: FiniteNumber
+    num: Annotated[
+        PositiveWhole,
+        Field(ge=2, le=_LONGEST_AXIS),
+        Expected(f"a whole number from 2 to {_LONGEST_AXIS:,}"),
+    ]
+    scale: Literal["log", "linear"] = "linear"
+
+
+def read_axis(
+    name: str, content: object, path: KeyPath
+) -> tuple[tuple[Any, ...] | None, list[Problem]]:
+    """Read one axis.
+
+    Args:
+        name: a setting, or `dataset`.
+        content: a list of values, or a mapping with `from`, `to`, `num` and `scale`. Values
+            between the ends of such a range are rounded to 12 significant digits, or to
+            whole numbers for a setting that takes only these; its ends are exact.
+        path: where it stands.
+
+    Returns:
+        The values, at least one and all different, each of its setting's type, and no
+        problems; or None and at least one problem.
+    """
+    if name != DATASET and name not in AXIS_SETTINGS:
+        return None, [_no_axis(name, path)]
+    if isinstance(content, Mapping):
+        return _read_range(name, content, path)
+    if not isinstance(content, list | tuple) or not content:
+        hint = "" if isinstance(content, list | tuple | None) else "write [value] for a single one"
+        return None, [wrong_value(path, _forms(name), content, hint)]
+    return _read_values(name, list(content), [(*path, place) for place in range(len(content))])
+
+
+def _forms(name: str) -> str:
+    ranges = name in AXIS_SETTINGS and AXIS_SETTINGS[name].kind != "choice"
+    return "a list of at least one value" + (", or {from, to, num, scale}" if ranges else "")
+
+
+def _no_axis(name: str, path: KeyPath) -> Problem:
+    section = section_of(name)
+    if section is not None:
+        got = f"'{section}.{name}', which has one value for the whole sweep"
+        return Problem(path, "a setting that may be an axis", got)
+    return unknown_key(path, [DATASET, *AXIS_SETTINGS], "a setting that may be an axis")
+
+
+def _read_values(
+    name: str, raw: list[Any], paths: list[KeyPath]
+) -> tuple[tuple[Any, ...] | None, list[Problem]]:
+    values: list[Any] = []
+    problems: list[Problem] = []
+    for item, path in zip(raw, paths, strict=True):
+        value, found = _read_value(name, item, path)
+        problems += found
+        if found:
+            continue
+        if value in values:
+            problems.append(Problem(path, "each value once", f"{_shown(value)} again"))
+        elif name == DATASET and value.label in {other.label for other in values}:
+            got = f"two data sets called {value.label!r}"
+            hint = "give each its own 'label'"
+            problems.append(Problem(path, "data sets that can be told apart", got, hint))
+        values.append(value)
+    return (None if problems else tuple(values)), problems
+
+
+def _shown(value: Any) -> str:
+    return value.label if isinstance(value, DatasetSettings) else describe(value)
+
+
+def _read_value(name: str, item: object, path: KeyPath) -> tuple[Any, list[Problem]]:
+    if name == DATASET:
+        return check(DatasetSettings, item, path)
+    section = SECTIONS[AXIS_SETTINGS[name].section]
+    instance, problems = check(section, {name: item}, ())
+    # The section's path ends with the setting's name, where the axis has a place.
+    moved = [replace(problem, path=(*path, *problem.path[1:])) for problem in problems]
+    return getattr(instance, name, None), moved
+
+
+def _read_range(
+    name: str, content: Mapping[Any, Any], path: KeyPath
+) -> tuple[tuple[Any, ...] | None, list[Problem]]:
+    if name == DATASET or AXIS_SETTINGS[name].kind == "choice":
+        return None, [wrong_value(path, _forms(name), content)]
+    span, problems = check(_Range, content, path)
+    if span is None:
+        return None, problems
+    if span.start >= span.to:
+        got = f"{span.start:g} and {span.to:g}"
+        return None, [Problem((*path, "from"), "'from' to be less than 'to'", got)]
+    if span.scale == "log" and span.start <= 0:
+        expected = "a number above 0 for a log scale"
+        return None, [wrong_value((*path, "from"), expected, span.start)]
+    # If any value is outside what the setting takes, an end is.
+    ends, problems = _read_values(
+        name, [content["from"], content["to"]], [(*path, "from"), (*path, "to")]
+    )
+    if ends is None:
+        return None, problems
+    inner = _between(span)
+    if AXIS_SETTINGS[name].kind == "whole":
+        inner = [round(value) for value in inner]
+    values = [ends[0], *inner, ends[1]]
+    if any(left >= right for left, right in itertools.pairwise(values)):
+        got = ", ".join(f"{value:g}" for value in values[:6]) + (", ..." if span.num > 6 else "")
+        return None, [
+            Problem((*path, "num"), f"ends that leave room for {span.num} different values", got)
+        ]
+    return tuple(values), []
+
+
+def _between(span: _Range) -> list[float]:
+    """The values between the ends, rounded so that they print as short as they are meant."""
+    parts = [place / (span.num - 1) for place in range(1, span.num - 1)]
+    if span.scale == "log":
+        low, high = math.log10(span.start), math.log10(span.to)
+        exact = [10 ** (low * (1 - part) + high * part) for part in parts]
+    else:
+        exact = [span.start * (1 - part) + span.to * part for part in parts]
+    return [float(f"{value:.{_SIGNIFICANT_DIGITS}g}") for value in exact]

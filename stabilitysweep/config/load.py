@@ -1,0 +1,212 @@
+"""From a file, a text or a mapping to a `SweepConfig`, or one error that says all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from stabilitysweep.config.axes import AXIS_SETTINGS, DATASET, SECTIONS, read_axis, section_of
+from stabilitysweep.config.document import Document, read_yaml
+from stabilitysweep.config.problems import KeyPath, Problem, check, keys, unknown_key, wrong_value
+from stabilitysweep.config.rules import find_conflicts
+from stabilitysweep.config.settings import DatasetSettings
+from stabilitysweep.config.sweep import Head, SweepConfig
+from stabilitysweep.errors import ConfigError
+
+_M = TypeVar("_M", bound=BaseModel)
+_LARGEST_FILE = 1_000_000  # bytes
+_MOST_TRIALS = 10_000_000
+_KEYS = ("name", DATASET, *SECTIONS, "grid", "seeds")
+
+
+def load_config(path: str | Path) -> SweepConfig:
+    """Read and check a config file.
+
+    Args:
+        path: a YAML file in UTF-8.
+
+    Returns:
+        The config. Its name is the file's, without ending, unless the file gives one; its
+        base folder is the file's.
+
+    Raises:
+        ConfigError: no such file, not YAML, or any key or value that is not allowed: the
+            message has a line `FILE:LINE: KEY: expected ..., got ...` for each.
+    """
+    path = Path(path)
+    return parse_config(_read_text(path), source=str(path), base_folder=path.parent)
+
+
+def parse_config(
+    content: str | Mapping[str, Any], *, source: str = "config", base_folder: str | Path = "."
+) -> SweepConfig:
+    """Check a config given as text or as a mapping.
+
+    Args:
+        content: YAML, or what YAML would give, such as `SweepConfig.resolved`.
+        source: what messages call it; its stem is the sweep's name unless the content
+            gives one.
+        base_folder: what a data set's relative path is relative to.
+
+    Returns:
+        The config.
+
+    Raises:
+        ConfigError: as `load_config`; without a text there are no line numbers.
+    """
+    if isinstance(content, str):
+        document = read_yaml(content, source)
+    else:
+        document = Document(source, dict(content) if isinstance(content, Mapping) else content)
+    if not isinstance(document.value, dict):
+        expected = f"a mapping with keys out of {', '.join(_KEYS)}"
+        raise document.error([wrong_value((), expected, document.value)])
+    reader = _Reader(document.value)
+    config = reader.read(PurePath(source).stem)
+    problems = document.problems + reader.problems
+    if config is None or problems:
+        raise document.error(problems)
+    return config.based_in(base_folder)
+
+
+class _Reader:
+    """Checks the parts of a config one by one, gathering the problems of all."""
+
+    def __init__(self, content: Mapping[Any, Any]) -> None:
+        self.problems: list[Problem] = []
+        self._content = content
+        self._parts: dict[str, Any] = {}
+        self._axes: dict[str, tuple[Any, ...] | None] = {}
+
+    def read(self, default_name: str) -> SweepConfig | None:
+        """The config; None if there are problems."""
+        for key in self._content:
+            if key not in _KEYS:
+                self._refuse_key((str(key),), _KEYS)
+        self._read_head(default_name)
+        self._read_dataset()
+        self._read_grid()
+        for section in SECTIONS:
+            self._read_section(section)
+        self._check_combinations()
+        self._check_size()
+        if self.problems:
+            return None
+        return SweepConfig(grid={name: self._values(name) for name in self._axes}, **self._parts)
+
+    def _read_head(self, default_name: str) -> None:
+        given = {key: self._content[key] for key in ("name", "seeds") if key in self._content}
+        head, problems = check(Head, {"name": default_name, **given}, ())
+        self.problems += [
+            replace(problem, hint="the name of the file cannot be used, give a 'name'")
+            if problem.path == ("name",) and "name" not in given
+            else problem
+            for problem in problems
+        ]
+        self._parts |= dict(head or {})
+
+    def _read_dataset(self) -> None:
+        content = self._content.get(DATASET)
+        axis = _as_mapping(self._content.get("grid")).get(DATASET)
+        if axis is not None:
+            if content is not None:
+                self.problems.append(_given_twice((DATASET,)))
+        elif isinstance(content, list | tuple) and len(content) != 1:
+            self._read_axis(DATASET, content, (DATASET,))
+        elif isinstance(content, list | tuple):
+            self._parts[DATASET] = self._checked(DatasetSettings, content[0], (DATASET, 0))
+        elif content is None:
+            kinds = "a name, {name: ...}, {path: ..., target: ...}, or a list of these"
+            self.problems.append(wrong_value((DATASET,), f"a data set: {kinds}", content))
+        else:
+            self._parts[DATASET] = self._checked(DatasetSettings, content, (DATASET,))
+
+    def _read_grid(self) -> None:
+        content = self._content.get("grid")
+        if content is None and self._axes:
+            return  # several data sets are an axis
+        if not isinstance(content, Mapping) or not content:
+            expected = "at least one axis: a mapping of settings to lists of values"
+            self.problems.append(wrong_value(("grid",), expected, content))
+            return
+        for name, values in content.items():
+            self._read_axis(str(name), values, ("grid", str(name)))
+
+    def _read_axis(self, name: str, content: object, path: KeyPath) -> None:
+        values, problems = read_axis(name, content, path)
+        self.problems += problems
+        if name == DATASET or name in AXIS_SETTINGS:
+            self._axes[name] = values
+
+    def _read_section(self, section: str) -> None:
+        model, content = SECTIONS[section], self._content.get(section)
+        known = {}
+        for key, value in _as_mapping(content).items():
+            if key not in keys(model):
+                self._refuse_key((section, str(key)), keys(model))
+            elif key in self._axes:
+                self.problems.append(_given_twice((section, key)))
+            else:
+                known[key] = value
+        is_mapping = content is None or isinstance(content, Mapping)
+        self._parts[section] = self._checked(model, known if is_mapping else content, (section,))
+
+    def _check_combinations(self) -> None:
+        for conflict in find_conflicts(self._values):
+            home = "grid" if conflict.setting in self._axes else section_of(conflict.setting)
+            path = (str(home), conflict.setting)
+            self.problems.append(Problem(path, conflict.expected, conflict.got))
+
+    def _values(self, setting: str) -> tuple[Any, ...]:
+        if setting in self._axes:
+            return self._axes[setting] or ()
+        settings = self._parts.get(str(section_of(setting)))
+        return () if settings is None else (getattr(settings, setting),)
+
+    def _check_size(self) -> None:
+        lengths = [len(values) for values in self._axes.values() if values]
+        trials = math.prod(lengths) * self._parts.get("seeds", 1)
+        if trials > _MOST_TRIALS:
+            got = f"{trials:,}: {' x '.join(map(str, lengths))} values and the seeds"
+            self.problems.append(Problem(("grid",), f"at most {_MOST_TRIALS:,} trials", got))
+
+    def _checked(self, model: type[_M], content: object, path: KeyPath) -> _M | None:
+        instance, problems = check(model, content, path)
+        self.problems += problems
+        return instance
+
+    def _refuse_key(self, path: KeyPath, known: Iterable[str]) -> None:
+        home = section_of(str(path[-1]))
+        hint = "" if home is None else f"it belongs to {home!r}"
+        self.problems.append(unknown_key(path, known, "a known key", hint))
+
+
+def _as_mapping(content: object) -> Mapping[Any, Any]:
+    return content if isinstance(content, Mapping) else {}
+
+
+def _given_twice(path: KeyPath) -> Problem:
+    return Problem(path, "one place for it: here, or an axis in 'grid'", "both")
+
+
+def _read_text(path: Path) -> str:
+    refusal = f"{path}: expected a config in YAML, got "
+    try:
+        if path.is_dir():
+            raise ConfigError(refusal + "a folder")
+        if not path.exists():
+            raise ConfigError(refusal + "no such file")
+        size = path.stat().st_size
+        if size > _LARGEST_FILE:
+            raise ConfigError(refusal + f"a file of {size:,} bytes")
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(refusal + "a file that is not text in UTF-8") from error
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(refusal + f"a file that cannot be read: {reason}") from error

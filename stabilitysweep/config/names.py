@@ -1,0 +1,103 @@
+"""The names a config may use, as static lists: nothing is imported to know them.
+
+A test compares the Keras names with Keras itself.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+BundledDataset = Literal["diabetes", "breast_cancer", "wine", "digits", "iris"]
+GeneratedDataset = Literal[
+    "make_regression",
+    "make_classification",
+    "make_friedman1",
+    "make_moons",
+    "make_circles",
+    "make_blobs",
+]
+
+Imputation = Literal["none", "mean", "median", "most_frequent"]
+Scaling = Literal["standard", "minmax", "robust", "maxabs", "none"]
+TargetScaling = Literal["standard", "none"]
+
+# What `keras.activations.get` resolves to a function of one argument. Left out: `threshold`
+# needs two more, and `glu` halves the width.
+Activation = Literal[
+    "celu",
+    "elu",
+    "exponential",
+    "gelu",
+    "hard_shrink",
+    "hard_sigmoid",
+    "hard_silu",
+    "hard_tanh",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "soft_shrink",
+    "softmax",
+    "softplus",
+    "softsign",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+    "tanh",
+    "tanh_shrink",
+]
+
+# What `keras.initializers.get` builds without arguments for the kernel of a Dense layer.
+Initializer = Literal[
+    "glorot_normal",
+    "glorot_uniform",
+    "he_normal",
+    "he_uniform",
+    "identity",
+    "lecun_normal",
+    "lecun_uniform",
+    "ones",
+    "orthogonal",
+    "random_normal",
+    "random_uniform",
+    "truncated_normal",
+    "variance_scaling",
+    "zeros",
+]
+
+OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
+Loss = Literal["mse", "mae", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"]
+Schedule = Literal["constant", "cosine", "exponential"]
+Precision = Literal["float32", "mixed_float16", "float16", "mixed_bfloat16", "float64"]
+Metric = Literal["mse", "mae", "rmse", "r2", "accuracy"]
+
+GENERATORS: tuple[str, ...] = get_args(GeneratedDataset)
+DATASETS: tuple[str, ...] = (*get_args(BundledDataset), *GENERATORS)
+ACTIVATIONS: tuple[str, ...] = get_args(Activation)
+INITIALIZERS: tuple[str, ...] = get_args(Initializer)
+METRICS: tuple[str, ...] = get_args(Metric)
+
+# Second names of the same thing, turned into the first: they must not be told apart.
+ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
+LOSS_ALIASES = {"mean_squared_error": "mse", "mean_absolute_error": "mae"}
+
+CLASSIFICATION_LOSSES = frozenset({"binary_crossentropy", "sparse_categorical_crossentropy"})
+CLASSIFICATION_METRICS = frozenset({"accuracy"})
+MOMENTUM_OPTIMIZERS = frozenset({"sgd", "rmsprop"})
+
+
+def default_target_scaling(loss: Loss) -> TargetScaling:
+    """The target scaling meant by `target_scaling: null` under a loss."""
+    return "none" if loss in CLASSIFICATION_LOSSES else "standard"
+
+
+def default_weight_decay(optimizer: OptimizerName) -> float | None:
+    """The weight decay meant by `weight_decay: null`: what the Keras optimizer defaults to."""
+    return 0.004 if optimizer == "adamw" else None

@@ -1,0 +1,142 @@
+"""A whole config, checked: what every other part of the package is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictStr
+
+from stabilitysweep.config.axes import DATASET, SECTIONS, section_of
+from stabilitysweep.config.fields import Expected, PositiveWhole
+from stabilitysweep.config.settings import (
+    DatasetSettings,
+    ModelSettings,
+    PreprocessingSettings,
+    TrainingSettings,
+)
+
+_MOST_SEEDS = 100_000
+
+
+class Head(BaseModel):
+    """What a config says of itself, beside its sections.
+
+    Attributes:
+        name: letters, digits and `-_.`; the name of the result folder.
+        seeds: number of seeds n, 1 to 100,000; the seeds are 0 to n - 1.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # A name that begins with a dot is a hidden folder; with a dash, it looks like an option.
+    name: Annotated[
+        StrictStr,
+        Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$"),
+        Expected(
+            "a name of at most 100 letters, digits, '-', '_' and '.', that does not begin "
+            "with '-' or '.'"
+        ),
+    ]
+    seeds: Annotated[
+        PositiveWhole,
+        Field(le=_MOST_SEEDS),
+        Expected(f"a whole number from 1 to {_MOST_SEEDS:,}"),
+    ] = 1
+
+
+class SweepConfig(Head):
+    """A sweep as its config describes it; made by `load_config` and `parse_config`.
+
+    These two check it; the constructor takes values that are right already. Two configs are
+    equal if they say the same, wherever they lie.
+
+    Attributes:
+        dataset: the data set; None if it is an axis.
+        preprocessing: its settings; those that are an axis have no meaning here.
+        model: its settings; those that are an axis have no meaning here.
+        training: its settings; those that are an axis have no meaning here.
+        grid: the values of each axis, in the config's order, `dataset` first if it was given
+            as a list in its own section. Values have the type of their setting; those of
+            `dataset` are `DatasetSettings`.
+    """
+
+    dataset: DatasetSettings | None = None
+    preprocessing: PreprocessingSettings = Field(default_factory=PreprocessingSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    grid: dict[str, tuple[Any, ...]]
+    _base_folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def base_folder(self) -> Path:
+        """The folder of the config, which a data set's relative path is relative to.
+
+        It is no part of what `resolved` saves: the folder a config was loaded from.
+        """
+        return self._base_folder
+
+    def based_in(self, folder: str | Path) -> Self:
+        """The same config with `folder` as its base folder."""
+        config = self.model_copy()
+        config._base_folder = Path(folder)
+        return config
+
+    @property
+    def datasets(self) -> tuple[DatasetSettings, ...]:
+        """All data sets of the sweep, at least one."""
+        return self.values(DATASET)
+
+    def values(self, setting: str) -> tuple[Any, ...]:
+        """All values a setting has in the sweep.
+
+        Args:
+            setting: `dataset`, or a setting of one of the sections, by its own name.
+
+        Returns:
+            Those of its axis, or the one of its section.
+
+        Raises:
+            KeyError: there is no such setting.
+        """
+        if setting in self.grid:
+            return self.grid[setting]
+        if setting == DATASET:
+            return (self.dataset,)
+        section = section_of(setting)
+        if section is None:
+            raise KeyError(setting)
+        return (getattr(getattr(self, section), setting),)
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything, defaults and axis values included, as plain values.
+
+        Returns:
+            A dict for YAML or JSON. A setting that is an axis is only in `grid`. Read by
+            `parse_config`, it gives a config equal to this one.
+        """
+        content: dict[str, Any] = {"name": self.name}
+        if self.dataset is not None:
+            content[DATASET] = _plain(self.dataset)
+        for section in SECTIONS:
+            settings = getattr(self, section).model_dump(mode="json")
+            content[section] = {
+                key: value for key, value in settings.items() if key not in self.grid
+            }
+        content["grid"] = {
+            axis: [_plain(value) if axis == DATASET else value for value in values]
+            for axis, values in self.grid.items()
+        }
+        content["seeds"] = self.seeds
+        return content
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same: all settings, axes in the same order, and seeds."""
+        if not isinstance(other, SweepConfig):
+            return NotImplemented
+        mine, others = self.resolved(), other.resolved()
+        return mine == others and list(mine["grid"]) == list(others["grid"])
+
+
+def _plain(dataset: DatasetSettings) -> dict[str, Any]:
+    return dataset.model_dump(mode="json", exclude_none=True)

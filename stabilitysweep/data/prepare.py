@@ -1,0 +1,183 @@
+"""Split and preprocess a data set for training.
+
+Notation: N training rows, M validation rows, D features, C classes.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    RobustScaler,
+    StandardScaler,
+)
+
+from stabilitysweep.config import DatasetSettings, PreprocessingSettings
+from stabilitysweep.data.raw import Array, RawData, hash_content, lock
+from stabilitysweep.data.targets import REGRESSION_LOSSES, encode_target
+from stabilitysweep.errors import DataError
+
+Floats = NDArray[np.float64]
+
+# Each of these passes NaN through and takes its statistics from the other values.
+_SCALERS = {
+    "standard": StandardScaler,
+    "minmax": MinMaxScaler,
+    "robust": RobustScaler,
+    "maxabs": MaxAbsScaler,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreparedData:
+    """What is trained on: float64 masters, which an engine casts to a trial's precision.
+
+    The arrays cannot be written to.
+
+    Attributes:
+        x_train: float64 [N, D].
+        y_train: float64 [N, 1] (regression; two classes as 0 and 1) or int32 [N], classes
+            from 0 to C - 1.
+        x_validation: float64 [M, D]; M may be 0.
+        y_validation: as `y_train`, with M rows.
+        outputs: units of the model's head: 1, or C.
+        feature_names: D names.
+        label: the short name of the data set.
+        content_hash: hex digest of the four arrays, `outputs` and the names.
+    """
+
+    x_train: Floats
+    y_train: Array
+    x_validation: Floats
+    y_validation: Array
+    outputs: int
+    feature_names: tuple[str, ...]
+    label: str
+    content_hash: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Hash the content and lock the arrays."""
+        arrays = [self.x_train, self.y_train, self.x_validation, self.y_validation]
+        lock(*arrays)
+        digest = hash_content([*arrays, np.array(self.outputs)], self.feature_names)
+        object.__setattr__(self, "content_hash", digest)
+
+    @property
+    def train_rows(self) -> int:
+        """N, the number of training rows."""
+        return len(self.x_train)
+
+
+def prepare(
+    raw: RawData, settings: DatasetSettings, preprocessing: PreprocessingSettings, loss: str
+) -> PreparedData:
+    """Split the rows, impute and scale the features, encode and scale the target.
+
+    The split depends on `split_seed` and the fraction alone, and is the same for all trials;
+    everything is fitted on the training rows. With `validation_fraction` 0 all rows are
+    trained on, in their order. Imputation fills NaN; a column without any value becomes 0, so
+    the shapes never change. Inf is data under study and stays where it is: neither imputed,
+    nor counted in a scaler's statistics.
+
+    Args:
+        raw: the data as loaded.
+        settings: `validation_fraction` in [0, 1) and `split_seed`.
+        preprocessing: how to impute and scale; `target_scaling` None means standardised for
+            a regression loss, as it is for a classification loss.
+        loss: mse, mae, huber, binary_crossentropy or sparse_categorical_crossentropy.
+
+    Returns:
+        The prepared data, N >= 1.
+
+    Raises:
+        DataError: the target does not fit the loss, its scaling does not, or there are too
+            few rows to split.
+        ValueError: an unknown loss.
+    """
+    target = encode_target(raw, loss)
+    scaled = preprocessing.target_scaling
+    if scaled is None:
+        scaled = "standard" if loss in REGRESSION_LOSSES else "none"
+    if scaled != "none" and loss not in REGRESSION_LOSSES:
+        raise DataError(
+            f"dataset '{raw.label}': target_scaling '{scaled}' fits a regression loss; "
+            f"{loss} takes classes. Set it to none."
+        )
+    train, validation = _split(raw, settings)
+    x_train, x_validation = _scale(
+        _feature_steps(preprocessing), raw.features[train], raw.features[validation]
+    )
+    y_train, y_validation = target.values[train], target.values[validation]
+    if scaled == "standard":
+        y_train, y_validation = _scale([("scale", StandardScaler())], y_train, y_validation)
+    return PreparedData(
+        x_train=x_train,
+        y_train=y_train,
+        x_validation=x_validation,
+        y_validation=y_validation,
+        outputs=target.outputs,
+        feature_names=raw.feature_names,
+        label=raw.label,
+    )
+
+
+def _split(raw: RawData, settings: DatasetSettings) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    rows = np.arange(len(raw.features))
+    if settings.validation_fraction == 0:
+        return rows, rows[:0]
+    try:
+        train, validation = train_test_split(
+            rows, test_size=settings.validation_fraction, random_state=settings.split_seed
+        )
+    except ValueError as error:
+        raise DataError(
+            f"dataset '{raw.label}': {len(rows)} rows are too few to hold out "
+            f"{settings.validation_fraction:g} of them. Set validation_fraction to 0, or give "
+            "more rows."
+        ) from error
+    return train, validation
+
+
+def _feature_steps(preprocessing: PreprocessingSettings) -> list[tuple[str, object]]:
+    steps: list[tuple[str, object]] = []
+    if preprocessing.imputation != "none":
+        imputer = SimpleImputer(strategy=preprocessing.imputation, keep_empty_features=True)
+        steps.append(("impute", imputer))
+    if preprocessing.scaling != "none":
+        steps.append(("scale", _SCALERS[preprocessing.scaling]()))
+    return steps or [("as it is", FunctionTransformer())]
+
+
+def _scale(
+    steps: list[tuple[str, object]], train: Floats, validation: Floats
+) -> tuple[Floats, Floats]:
+    """Fit on the training rows, transform both; Inf stays in its place."""
+    pipeline = Pipeline(steps)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # A column that is all NaN, or whose variance overflows, is what a sweep may be about;
+        # its NaN reaches the audit and the probes, a warning here would say less.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        pipeline.fit(_without_infinity(train))
+        return _transform(pipeline, train), _transform(pipeline, validation)
+
+
+def _transform(pipeline: Pipeline, values: Floats) -> Floats:
+    if not len(values):  # scikit-learn refuses an empty table
+        return np.array(values, np.float64)
+    transformed = pipeline.transform(_without_infinity(values))
+    result = np.where(np.isinf(values), values, transformed)
+    return np.ascontiguousarray(result, np.float64)
+
+
+def _without_infinity(values: Floats) -> Floats:
+    # scikit-learn takes NaN for a missing value, but refuses Inf.
+    return np.where(np.isinf(values), np.nan, values)

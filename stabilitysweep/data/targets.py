@@ -1,0 +1,121 @@
+"""From a target column to what a loss takes: numbers, 0 and 1, or class indices.
+
+Notation: N rows, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stabilitysweep.data.raw import Array, RawData
+from stabilitysweep.errors import DataError
+
+REGRESSION_LOSSES = frozenset({"mse", "mae", "huber"})
+BINARY_LOSS = "binary_crossentropy"
+SPARSE_LOSS = "sparse_categorical_crossentropy"
+LOSSES = REGRESSION_LOSSES | {BINARY_LOSS, SPARSE_LOSS}
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedTarget:
+    """A target in the form its loss takes.
+
+    Attributes:
+        values: float64 [N, 1] for regression, the same with 0 and 1 for two classes, int32
+            [N] from 0 to C - 1 for `sparse_categorical_crossentropy`.
+        outputs: units of the model's head: 1, or C.
+    """
+
+    values: Array
+    outputs: int
+
+
+def encode_target(raw: RawData, loss: str) -> EncodedTarget:
+    """Encode the target of the whole data, before any split.
+
+    Classes are numbered in sorted order over all rows, so that a class keeps its number
+    whichever rows are trained on.
+
+    Raises:
+        DataError: the target does not fit the loss; the message says which loss would.
+        ValueError: `loss` is none of `LOSSES`.
+    """
+    if loss not in LOSSES:
+        raise ValueError(f"expected a loss among {sorted(LOSSES)}, got {loss!r}")
+    if loss in REGRESSION_LOSSES:
+        return EncodedTarget(_numbers(raw, loss).reshape(-1, 1), outputs=1)
+    if loss == BINARY_LOSS:
+        return EncodedTarget(_two_classes(raw), outputs=1)
+    return _classes(raw)
+
+
+def _is_text(target: Array) -> bool:
+    return target.dtype.kind not in "biuf"
+
+
+def _numbers(raw: RawData, loss: str) -> Array:
+    if _is_text(raw.target):
+        raise DataError(
+            f"dataset '{raw.label}': {loss} needs a target of numbers, got text: "
+            f"{str(raw.target[0])!r}. For classes use {SPARSE_LOSS} (or {BINARY_LOSS} for two)."
+        )
+    values = raw.target.astype(np.float64)
+    bad = np.flatnonzero(~np.isfinite(values))
+    if bad.size:
+        raise DataError(
+            f"dataset '{raw.label}': expected a finite target, got {values[bad[0]]} in row "
+            f"{bad[0]} ({bad.size} such rows, counted from 0). Remove them."
+        )
+    return values
+
+
+def _two_classes(raw: RawData) -> Array:
+    if not _is_text(raw.target):
+        _numbers(raw, BINARY_LOSS)
+    classes, indices = np.unique(raw.target, return_inverse=True)
+    if classes.size != 2:
+        better = SPARSE_LOSS if _are_labels(raw.target) else "mse, mae or huber"
+        remedy = f"; use {better}" if classes.size > 2 else ": there is nothing to learn"
+        raise DataError(
+            f"dataset '{raw.label}': {BINARY_LOSS} needs exactly two classes, got "
+            f"{classes.size} ({_some(classes)}){remedy}."
+        )
+    return indices.astype(np.float64).reshape(-1, 1)
+
+
+def _classes(raw: RawData) -> EncodedTarget:
+    if not _is_text(raw.target):
+        values = _numbers(raw, SPARSE_LOSS)
+        fractions = values[values != np.floor(values)]
+        if fractions.size:
+            raise DataError(
+                f"dataset '{raw.label}': {SPARSE_LOSS} needs classes (whole numbers or text), "
+                f"got {fractions[0]}. For a continuous target use mse, mae or huber."
+            )
+    classes, indices = np.unique(raw.target, return_inverse=True)
+    rows = raw.target.size
+    if classes.size < 2:
+        raise DataError(
+            f"dataset '{raw.label}': {SPARSE_LOSS} needs at least two classes, got only "
+            f"{_some(classes)}: there is nothing to learn."
+        )
+    if 2 * classes.size > rows:
+        raise DataError(
+            f"dataset '{raw.label}': {SPARSE_LOSS} got {classes.size} classes in {rows} rows "
+            f"({_some(classes)}): expected at least two rows a class on average. Is this the "
+            "right target? For a quantity use mse, mae or huber."
+        )
+    return EncodedTarget(indices.astype(np.int32).reshape(-1), outputs=int(classes.size))
+
+
+def _are_labels(target: Array) -> bool:
+    return _is_text(target) or bool(np.all(target == np.floor(target)))
+
+
+def _some(classes: Array) -> str:
+    shown = ", ".join(str(value) for value in classes[:_SHOWN])
+    return shown + (", ..." if classes.size > _SHOWN else "")

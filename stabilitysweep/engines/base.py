@@ -1,0 +1,85 @@
+"""What an engine is, and what it is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stabilitysweep.data import PreparedData
+from stabilitysweep.grid import Trial
+from stabilitysweep.models.programs import Program
+from stabilitysweep.types import Kind, Onset, Stage, TrialResult
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """Trials that are trained together in one call of a program.
+
+    Attributes:
+        program: the graph they share.
+        trials: at least one; they agree in batch size, steps, data and preprocessing.
+        places: size of the stack under XLA, whose last bits depend on it: the missing
+            places are filled with copies of the first trial. Any size in the plain graph.
+    """
+
+    program: Program
+    trials: tuple[Trial, ...]
+    places: int
+
+    @property
+    def batch_size(self) -> int:
+        """Rows a step."""
+        return int(self.trials[0].training.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps."""
+        steps = self.trials[0].training.steps
+        if steps is None:
+            raise ValueError("expected trials whose epochs are resolved to steps")
+        return steps
+
+
+class Engine(Protocol):
+    """Trains stacks. One engine lives in one process and may keep what it compiled."""
+
+    name: str
+
+    def run(self, stack: Stack, data: PreparedData) -> list[TrialResult]:
+        """Train every trial of the stack.
+
+        Returns:
+            A result for each trial, in their order: a function of the trial alone, to
+            the bit, whatever else is in the stack.
+
+        Raises:
+            Exception: what building or running the graph raised; the caller decides
+                which trials that makes `crashed`.
+        """
+
+
+def input_dtype(precision: str) -> str:
+    """Return the dtype in which the first layer sees its inputs."""
+    return {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}.get(precision, precision)
+
+
+def input_onset(data: PreparedData, precision: str) -> Onset | None:
+    """Return the onset of a trial whose training inputs are not finite as the model sees them.
+
+    Inputs that are finite in float64 can be infinite once cast to float16.
+    """
+    limit = {"float16": 65_520.0, "float64": np.inf}.get(input_dtype(precision), 3.4028235678e38)
+    bad: NDArray[np.bool_] = ~(np.abs(data.x_train) < limit)
+    columns = np.flatnonzero(bad.any(axis=0))
+    if not columns.size:
+        return None
+    column = int(columns[0])
+    values = data.x_train[bad[:, column], column]
+    if np.isnan(values).any() or (values.min() < 0 < values.max()):
+        kind = Kind.NAN
+    else:
+        kind = Kind.POSITIVE_INFINITY if values[0] > 0 else Kind.NEGATIVE_INFINITY
+    return Onset(0, Stage.INPUT, data.feature_names[column], kind)

@@ -1,0 +1,284 @@
+"""The fit engine: one trial after another by `model.fit`, the yardstick of the stacked engine.
+
+Everything that decides a trial is Keras' own here: the model, the optimizer, the loss
+scaling, the training loop. Only `train_step` is replaced, by one that does what Keras' does
+and also hands out what its probes saw; the tests hold it against stock Keras, weight by
+weight. Initial weights, batches and their order are those of the stacked engine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stabilitysweep.data import PreparedData, batch_order
+from stabilitysweep.engines.base import Stack, input_onset
+from stabilitysweep.engines.evaluation import Evaluation, Evaluator
+from stabilitysweep.engines.losses import build_loss
+from stabilitysweep.engines.recorder import recording
+from stabilitysweep.engines.results import StackRecord, input_failures, results
+from stabilitysweep.engines.schedules import learning_rates
+from stabilitysweep.engines.step import Reading
+from stabilitysweep.grid import Trial
+from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
+from stabilitysweep.numerics import probes
+from stabilitysweep.types import Compiled, Stage, TrialResult
+
+Float = np.floating
+
+
+class FitEngine:
+    """Trains a stack trial by trial with `model.fit`, compiled as the stack asks for."""
+
+    name = "fit"
+
+    def run(self, stack: Stack, data: PreparedData) -> list[TrialResult]:
+        """Train every trial of the stack; see `Engine.run`."""
+        onset = input_onset(data, stack.program.precision)
+        if onset is not None:
+            return input_failures(stack, onset, self.name)
+        found: list[TrialResult] = []
+        for trial in stack.trials:
+            keras.backend.clear_session()
+            alone = Stack(stack.program, (trial,), 1)
+            with precision_scope(stack.program.precision):
+                record = train(alone, data)
+            found += results(alone, record, self.name, data)
+        return found
+
+
+class TableSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    """The learning rate of each step out of a table; the last one from its end on."""
+
+    def __init__(self, table: NDArray[Float]) -> None:
+        """Keep the table: [T], by steps applied so far."""
+        self.table = table
+
+    def __call__(self, step: Any) -> Any:
+        """Return the learning rate after `step` steps have been applied."""
+        place = tf.minimum(tf.cast(step, tf.int32), len(self.table) - 1)
+        return tf.gather(tf.constant(self.table, keras.config.floatx()), place)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the schedule is made from."""
+        return {"table": self.table}
+
+
+def train(stack: Stack, data: PreparedData) -> StackRecord:
+    """Train the single trial of `stack` by `model.fit`, inside its `precision_scope`."""
+    (trial,) = stack.trials
+    program = stack.program
+    spec = ModelSpec(trial.model, program.features, program.outputs, program.precision)
+    model = build_model(spec, trial.seed)
+    floatx = keras.config.floatx()
+    loss = build_loss(program.loss)
+    model.compile(
+        optimizer=build_optimizer(trial, stack.steps),
+        loss=loss,
+        jit_compile=program.compiled is Compiled.XLA,
+    )
+    probe = _ProbedStep(model)
+    model.train_step = probe
+
+    x, y = _cast(data.x_train, data.y_train, floatx)
+    order = batch_order(trial.seed, stack.batch_size, data.train_rows, stack.steps)
+    batches = tf.data.Dataset.from_tensor_slices(order).map(
+        lambda rows: (tf.gather(x, rows), tf.gather(y, rows))
+    )
+    evaluator = Evaluator(program, model, loss)
+
+    def evaluate(split_x: NDArray[Any], split_y: NDArray[Any]) -> Evaluation:
+        return evaluator(
+            tuple(variable.value[None] for variable in model.trainable_variables),
+            tuple(variable.value[None] for variable in model.non_trainable_variables),
+            tf.constant([trial.model.l1], floatx),
+            tf.constant([trial.model.l2], floatx),
+            split_x,
+            split_y,
+        )
+
+    before = evaluate(x, y)
+    history = _History()
+    model.fit(
+        batches,
+        epochs=1,
+        steps_per_epoch=stack.steps,
+        shuffle=False,
+        verbose=0,
+        callbacks=[history],
+    )
+    after = evaluate(x, y)
+    x_validation, y_validation = _cast(data.x_validation, data.y_validation, floatx)
+    scale = getattr(model.optimizer, "dynamic_scale", None)
+    return StackRecord(
+        readings=history.readings(),
+        probe_table=probe.table(),
+        before=before,
+        after=after,
+        validation=evaluate(x_validation, y_validation) if len(x_validation) else None,
+        final_scale=np.array([1.0 if scale is None else float(scale.numpy())]),
+        output=model.output_names[0],
+    )
+
+
+def build_optimizer(trial: Trial, steps: int) -> keras.optimizers.Optimizer:
+    """Return the Keras optimizer of a trial, not wrapped for loss scaling.
+
+    `compile` does the wrapping, where the model's policy is `mixed_float16`.
+    """
+    training = trial.training
+    common = {
+        "learning_rate": TableSchedule(learning_rates(training, steps)),
+        "clipnorm": training.clipnorm,
+        "weight_decay": training.weight_decay or None,
+    }
+    match training.optimizer:
+        case "sgd":
+            return keras.optimizers.SGD(
+                momentum=training.momentum, nesterov=training.nesterov, **common
+            )
+        case "adam":
+            return keras.optimizers.Adam(**common)
+        case "adamw":
+            return keras.optimizers.AdamW(**common | {"weight_decay": training.weight_decay or 0.0})
+        case "rmsprop":
+            return keras.optimizers.RMSprop(momentum=training.momentum, **common)
+    raise ValueError(f"unknown optimizer {training.optimizer!r}")
+
+
+class _ProbedStep:
+    """Keras' `train_step`, with the readings of its probes as its logs."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = model
+        self._layers: list[str] = []
+        self._slots: list[str] = []
+
+    def __call__(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+        model, optimizer = self._model, self._model.optimizer
+        x, y = data
+        with tf.GradientTape() as tape, recording(model) as record:
+            predictions = model(x, training=True)
+            loss = model.compute_loss(x=x, y=y, y_pred=predictions, training=True)
+            objective = optimizer.scale_loss(loss)
+        weights = model.trainable_variables
+        gradients = tape.gradient(objective, weights)
+        scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        if not optimizer.built:
+            optimizer.build(weights)
+        scale = tf.identity(optimizer.dynamic_scale.value) if scaling else tf.ones([])
+        applied = tf.identity(optimizer.iterations.value)
+        optimizer.apply_gradients(zip(gradients, weights, strict=True))
+        skipped = tf.equal(applied, optimizer.iterations.value)
+
+        unscaled = [g / tf.cast(scale, g.dtype) for g in gradients] if scaling else gradients
+        self._layers = record.names
+        inner = optimizer.inner_optimizer if scaling else optimizer
+        slots = _slots(inner, weights)
+        self._slots = [name for name, _ in slots]
+        after = [weight.value for weight in weights]
+        return self._readings(
+            record.outputs, loss, unscaled, [slot for _, slot in slots], after, scale, skipped
+        )
+
+    def table(self) -> list[tuple[Stage, str]]:
+        """Return stage and tensor behind each probe index, in the order of computation."""
+        paths = [variable.path for variable in self._model.trainable_variables]
+        return [
+            *((Stage.ACTIVATION, layer) for layer in self._layers),
+            (Stage.LOSS, "loss"),
+            *((Stage.GRADIENT, path) for path in paths),
+            *((Stage.OPTIMIZER, slot) for slot in self._slots),
+            *((Stage.WEIGHT, path) for path in paths),
+        ]
+
+    @staticmethod
+    def _readings(
+        activations: list[tf.Tensor],
+        loss: tf.Tensor,
+        gradients: list[tf.Tensor],
+        slots: list[tf.Tensor],
+        weights: list[tf.Tensor],
+        scale: tf.Tensor,
+        skipped: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        dtype = loss.dtype
+        gradients, weights = _stack_of_one(gradients), _stack_of_one(weights)
+        tensors = [
+            *_stack_of_one(activations),
+            loss[None],
+            *gradients,
+            *_stack_of_one(slots),
+            *weights,
+        ]
+        sums = tf.concat([probes.nonfinite_sum(tensor) for tensor in tensors], axis=0)
+        bad = sums != 0
+        first = tf.argmax(bad, output_type=tf.int32)
+        found = tf.reduce_any(bad)
+        kind = probes.kind_code(sums[first])
+        peaks = [tf.cast(probes.largest(a), dtype) for a in _stack_of_one(activations)]
+        values = Reading(
+            active=tf.cast(~tf.reduce_any(bad[-len(weights) :]), dtype),
+            loss=loss,
+            grad_norm=tf.sqrt(probes.sum_of_squares(gradients))[0],
+            weight_norm=tf.sqrt(probes.sum_of_squares(weights))[0],
+            max_activation=tf.reduce_max(tf.stack(peaks)),
+            loss_scale=scale,
+            skipped=tf.cast(skipped, dtype),
+            probe=tf.where(found, first, -1),
+            kind=tf.where(found, kind, 0),
+        )
+        return {name: tf.cast(value, dtype) for name, value in values._asdict().items()}
+
+
+class _History(keras.callbacks.Callback):
+    """Keeps the logs of every batch; stops once the weights are no longer finite."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: list[list[float]] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        row = logs or {}
+        self._rows.append([float(row[name]) for name in Reading._fields])
+        if not row["active"]:
+            self.model.stop_training = True
+
+    def readings(self) -> Reading:
+        """Return the fields, [T, 1] each."""
+        table = np.array(self._rows)[:, :, None]
+        reading = Reading(*np.moveaxis(table, 1, 0))
+        # The step whose update broke the weights was still run: `active` is before it.
+        return reading._replace(active=np.ones_like(reading.active))
+
+
+def _slots(optimizer: Any, weights: list[Any]) -> list[tuple[str, tf.Tensor]]:
+    """Return the optimizer's slots as (name, value), weight by weight, in Keras' order."""
+    found = []
+    for weight in weights:
+        for kind in _SLOTS[type(optimizer).__name__]:
+            suffix = f"{weight.path}/{kind}".replace("/", "_")
+            own = [v.value for v in optimizer.variables if v.name.endswith(suffix)]
+            found += [(f"{weight.path}/{kind}", slot) for slot in own]
+    return found
+
+
+_SLOTS = {
+    "SGD": ("momentum",),
+    "Adam": ("momentum", "velocity"),
+    "AdamW": ("momentum", "velocity"),
+    "RMSprop": ("velocity", "momentum"),
+}
+
+
+def _stack_of_one(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+    return [tensor[None] for tensor in tensors]
+
+
+def _cast(x: NDArray[Any], y: NDArray[Any], floatx: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    with np.errstate(over="ignore"):  # beyond float32 a value is Inf, and reported as such
+        return x.astype(floatx), y.astype(floatx) if y.dtype.kind == "f" else y

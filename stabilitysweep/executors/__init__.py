@@ -1,0 +1,6 @@
+"""Where stacks are trained: in worker processes on this machine."""
+
+from stabilitysweep.executors.base import Executor, Job, StackDone
+from stabilitysweep.executors.local import LocalExecutor
+
+__all__ = ["Executor", "Job", "LocalExecutor", "StackDone"]

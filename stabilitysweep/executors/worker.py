@@ -1,0 +1,130 @@
+"""The worker process: one core, one thread, one engine, fed a stack at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+
+from stabilitysweep.data import PreparedData
+from stabilitysweep.engines.base import Engine, Stack
+from stabilitysweep.types import Outcome, TrialResult
+
+_MESSAGE_LENGTH = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How a worker is set up.
+
+    Attributes:
+        engine: `stacked` or `fit`.
+        core: the processor to stay on, or None to leave that to the system.
+        log: file that takes everything the process would print; TensorFlow's start-up
+            messages do not belong on the user's terminal.
+    """
+
+    engine: str
+    core: int | None
+    log: str
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One stack to train.
+
+    Attributes:
+        number: the driver's name for it.
+        stack: the trials.
+        key: which prepared data.
+        data: that data, where the worker has not been given it before.
+    """
+
+    number: int
+    stack: Stack
+    key: str
+    data: PreparedData | None
+
+
+def main(connection: Connection, settings: WorkerSettings) -> None:
+    """Train what comes through the connection until it is closed.
+
+    For each `Assignment` the answer is (its number, list of `TrialResult`). A stack that
+    raises comes back as `crashed` trials with the exception's message.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    _redirect_output(settings.log)
+    if settings.core is not None and hasattr(os, "sched_setaffinity"):
+        # A machine that forbids pinning only loses a little speed.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(0, {settings.core})
+    engine = start_engine(settings.engine)
+    known: dict[str, PreparedData] = {}
+    while True:
+        try:
+            assignment: Assignment | None = connection.recv()
+        except EOFError:  # the driver is gone
+            return
+        if assignment is None:
+            return
+        if assignment.data is not None:
+            known[assignment.key] = assignment.data
+        answer = train(engine, assignment.stack, known[assignment.key])
+        try:
+            connection.send((assignment.number, answer))
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+
+def start_engine(name: str) -> Engine:
+    """Import TensorFlow with one thread and return a fresh engine."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import tensorflow as tf
+
+    tf.get_logger().setLevel("ERROR")
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    if name == "fit":
+        from stabilitysweep.engines.fit import FitEngine
+
+        return FitEngine()
+    from stabilitysweep.engines.stacked import StackedEngine
+
+    return StackedEngine()
+
+
+def train(engine: Engine, stack: Stack, data: PreparedData) -> list[TrialResult]:
+    """Train a stack; whatever it raises makes its trials `crashed`, not the worker."""
+    try:
+        return engine.run(stack, data)
+    except Exception as error:
+        traceback.print_exc()
+        return crashed(stack, engine.name, f"{type(error).__name__}: {error}")
+
+
+def crashed(stack: Stack, engine: str, message: str) -> list[TrialResult]:
+    """Return a stack's trials as `crashed`, with the reason."""
+    return [
+        TrialResult(
+            trial.trial_id,
+            Outcome.CRASHED,
+            engine,
+            compiled=stack.program.compiled,
+            message=message[:_MESSAGE_LENGTH],
+        )
+        for trial in stack.trials
+    ]
+
+
+def _redirect_output(log: str) -> None:
+    """Send file descriptors 1 and 2 to the log, for C++ code as well as Python's."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+        stream.flush()
+        os.dup2(descriptor, number)
+    os.close(descriptor)

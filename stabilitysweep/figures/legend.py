@@ -1,0 +1,132 @@
+"""The band below the panels: the colour bar and what glyphs, hatching and lines mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+from stabilitysweep.figures import style, text
+from stabilitysweep.figures.geometry import Plan
+from stabilitysweep.figures.style import Glyph
+
+Entry = tuple[str, Any]
+"""A legend's text and what is drawn beside it: an artist or a tuple of them, overlaid."""
+
+UNMEASURED_LABEL = "not measured"
+BOUNDARY_LABEL = "boundary: no failure left of it"
+OPEN_BOUNDARY_LABEL = "no failure found up to here"
+
+
+def glyph_entry(glyph: Glyph, ground: Any) -> Entry:
+    """A glyph on a patch of the colour it sits on."""
+    line = glyph.marker in ("x", "_")
+    mark = Line2D(
+        [],
+        [],
+        linestyle="none",
+        marker=style.marker(glyph),
+        markersize=5.2 * glyph.scale,
+        markeredgewidth=1.0 if line else 0,
+        color="white" if glyph.on_dark else style.INK,
+    )
+    return glyph.label, (patch(ground), mark)
+
+
+def patch(colour: Any) -> Patch:
+    """A patch of one colour."""
+    return Patch(facecolor=colour, edgecolor=style.FRAME, linewidth=0.5)
+
+
+def unmeasured_entry() -> Entry:
+    """The hatched ground of cells without a trial."""
+    ground = Patch(
+        facecolor=style.UNMEASURED, edgecolor=style.UNMEASURED_HATCH, linewidth=0, hatch=style.HATCH
+    )
+    ground.set_hatch_linewidth(style.HATCH_WIDTH)
+    return UNMEASURED_LABEL, ground
+
+
+def boundary_entries(*, closed: bool, still_open: bool) -> list[Entry]:
+    """The lines that are on the figure."""
+    entries: list[Entry] = []
+    for wanted, label, dashed in (
+        (closed, BOUNDARY_LABEL, False),
+        (still_open, OPEN_BOUNDARY_LABEL, True),
+    ):
+        if wanted:
+            line = Line2D([], [], color=style.INK, linewidth=style.BOUNDARY_WIDTH)
+            if dashed:
+                line.set_linestyle((0, style.DASHES))
+            entries.append((label, line))
+    return entries
+
+
+def add_legend(figure: Figure, plan: Plan, entries: Sequence[Entry]) -> None:
+    """Puts the legend where the plan has it."""
+    corner = (plan.legend[0] / plan.width, plan.legend[1] / plan.height)
+    legend = figure.legend(
+        handles=[handle for _, handle in entries],
+        labels=[label for label, _ in entries],
+        handler_map={tuple: HandlerTuple(ndivide=1, pad=0)},
+        loc="upper left",
+        bbox_to_anchor=corner,
+        ncols=plan.legend_columns,
+        frameon=False,
+        borderpad=0,
+        borderaxespad=0,
+        handlelength=1.9,
+        handleheight=1.15,
+        handletextpad=0.7,
+        columnspacing=1.6,
+        labelspacing=0.45,
+        prop={"family": style.FAMILY, "size": style.TEXT_SIZE},
+    )
+    for words in legend.get_texts():
+        words.set(color=style.INK, parse_math=False)
+
+
+def add_colorbar(
+    figure: Figure,
+    plan: Plan,
+    colormap: Colormap,
+    norm: Normalize,
+    label: str,
+    ticks: Sequence[float],
+) -> None:
+    """Puts the labelled colour bar where the plan has it."""
+    box = plan.bar
+    axes = figure.add_axes(
+        (
+            box.left / plan.width,
+            box.bottom / plan.height,
+            box.width / plan.width,
+            box.height / plan.height,
+        )
+    )
+    axes.set_label("<colorbar>")
+    bar = figure.colorbar(ScalarMappable(norm, colormap), cax=axes, orientation="horizontal")
+    bar.outline.set(linewidth=0.6, edgecolor=style.FRAME)
+    axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
+    axes.tick_params(labelsize=style.TICK_SIZE, length=2.5, width=0.6, pad=2, labelcolor=style.INK)
+    for words in axes.get_xticklabels():
+        words.set(fontfamily=style.FAMILY, parse_math=False)
+    axes.text(
+        0,
+        1.35,
+        text.shorten(label, style.TEXT_SIZE, 230),
+        transform=axes.transAxes,
+        size=style.TEXT_SIZE,
+        family=style.FAMILY,
+        color=style.INK,
+        va="bottom",
+    )

@@ -1,0 +1,125 @@
+"""Which hyperparameters change the training graph, and which are numbers fed to it.
+
+Trials share a program when their graphs are the same: learning rate, L1/L2 strength,
+momentum, weight decay, clipnorm, schedule, warm-up and seed are numbers the graph takes as
+input; so are the batch size and the number of steps outside XLA. Everything else shapes it.
+
+A strength of zero switches its term off. Trials with and without the term can share a graph
+because each term is guarded so that zero removes it exactly (see `engines.optimizers` and
+`engines.penalties`): the plain graph then gives the same bits as a graph without the term.
+XLA fuses differently once the term is there, so under XLA zero and non-zero part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from stabilitysweep.config import ModelSettings
+from stabilitysweep.grid import Trial
+from stabilitysweep.types import Compiled
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The optional terms of a graph: present where any of its trials has them."""
+
+    l1: bool = False
+    l2: bool = False
+    momentum: bool = False
+    weight_decay: bool = False
+    clipnorm: bool = False
+
+    def __or__(self, other: Terms) -> Terms:
+        """Return the terms of either."""
+        return Terms(
+            self.l1 or other.l1,
+            self.l2 or other.l2,
+            self.momentum or other.momentum,
+            self.weight_decay or other.weight_decay,
+            self.clipnorm or other.clipnorm,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """All that shapes a training graph.
+
+    Attributes:
+        model: the model section, its L1 and L2 strengths set to 0.
+        features: input columns.
+        outputs: units of the head.
+        precision: the dtype policy.
+        loss: the loss by its short name.
+        optimizer: the optimizer; `adamw` is `adam` with weight decay.
+        nesterov: Nesterov's form of momentum.
+        terms: the optional terms.
+        compiled: plain graph or XLA.
+        batch_size: 0 in the plain graph, where it is a number like others; the rows a
+            step under XLA, which compiles for fixed shapes.
+    """
+
+    model: ModelSettings
+    features: int
+    outputs: int
+    precision: str
+    loss: str
+    optimizer: str
+    nesterov: bool
+    terms: Terms
+    compiled: Compiled
+    batch_size: int
+
+
+def terms_of(trial: Trial) -> Terms:
+    """Return the optional terms that `trial` itself needs."""
+    training = trial.training
+    return Terms(
+        l1=trial.model.l1 > 0,
+        l2=trial.model.l2 > 0,
+        momentum=training.momentum > 0,
+        weight_decay=bool(training.weight_decay),
+        clipnorm=training.clipnorm is not None,
+    )
+
+
+def group(
+    trials: Iterable[Trial], features: int, outputs: int, compiled: Compiled
+) -> dict[Program, list[Trial]]:
+    """Sort trials on data of one shape into programs, in the order they first appear.
+
+    Args:
+        trials: their batch sizes are resolved numbers.
+        features: input columns of the data.
+        outputs: units the head needs.
+        compiled: plain graph or XLA.
+    """
+    groups: dict[Program, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(_program(trial, features, outputs, compiled), []).append(trial)
+    if compiled is Compiled.XLA:
+        return groups
+    shared: dict[Program, list[Trial]] = {}
+    for program, members in groups.items():
+        terms = Terms()
+        for member in members:
+            terms |= terms_of(member)
+        shared[replace(program, terms=terms)] = members
+    return shared
+
+
+def _program(trial: Trial, features: int, outputs: int, compiled: Compiled) -> Program:
+    training = trial.training
+    xla = compiled is Compiled.XLA
+    return Program(
+        model=trial.model.model_copy(update={"l1": 0.0, "l2": 0.0}),
+        features=features,
+        outputs=outputs,
+        precision=training.precision,
+        loss=training.loss,
+        optimizer="adam" if training.optimizer == "adamw" else training.optimizer,
+        nesterov=training.nesterov,
+        terms=terms_of(trial) if xla else Terms(),
+        compiled=compiled,
+        batch_size=int(training.batch_size) if xla else 0,
+    )

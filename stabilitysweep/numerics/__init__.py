@@ -1,0 +1,1 @@
+"""Probes inside the graph, and the verdicts drawn from what they saw."""

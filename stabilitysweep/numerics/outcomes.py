@@ -1,0 +1,186 @@
+"""From the readings of a trial's probes to its verdict: no TensorFlow, both engines alike.
+
+Notation: T steps recorded, F fields a step (see `History`). Steps are counted from 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stabilitysweep.types import Kind, Onset, Outcome, Stage, Trace
+
+TRACE_POINTS = 40
+"""Log-spaced steps that a trace keeps; those around the onset come on top."""
+
+_AROUND_ONSET = range(-4, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Where the final loss, over the initial one, parts the finite outcomes.
+
+    Attributes:
+        stable_below: `stable` under this ratio.
+        diverged_above: `diverged` over this ratio; `stalled` in between.
+    """
+
+    stable_below: float = 0.99
+    diverged_above: float = 1.01
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Every step of one trial as its probes read it: float arrays [T], in step order.
+
+    Attributes:
+        loss: batch loss with penalties.
+        grad_norm: L2 norm of the unscaled gradient.
+        weight_norm: L2 norm of the weights after the step.
+        max_activation: largest absolute output of any layer.
+        loss_scale: scale used in the step; 1 without loss scaling.
+        skipped: whether loss scaling skipped the update.
+        probe: index into the probe table of the first non-finite probe, -1 for none;
+            later steps of one failure may hold -1 or repeat it.
+        kind: which non-finite value it met; None where `probe` is -1.
+    """
+
+    loss: NDArray[np.floating]
+    grad_norm: NDArray[np.floating]
+    weight_norm: NDArray[np.floating]
+    max_activation: NDArray[np.floating]
+    loss_scale: NDArray[np.floating]
+    skipped: NDArray[np.bool_]
+    probe: NDArray[np.integer]
+    kind: Sequence[Kind | None]
+
+    def __len__(self) -> int:
+        """Return T, the steps the trial ran."""
+        return len(self.loss)
+
+
+def find_onset(history: History, probe_table: Sequence[tuple[Stage, str]]) -> Onset | None:
+    """Return the first non-finite step of the training itself, or None.
+
+    A step that loss scaling skipped leaves the weights as they were and training goes on,
+    so it is no onset, unless the skipping lasts to the end of the run: then the onset is
+    the first step of that last streak.
+
+    Args:
+        history: the trial's steps.
+        probe_table: stage and tensor behind each probe index.
+    """
+    met = np.flatnonzero((history.probe >= 0) & ~history.skipped)
+    if met.size:
+        index = int(met[0])
+    elif len(history) and history.skipped[-1]:
+        trained = np.flatnonzero(~history.skipped)
+        index = int(trained[-1]) + 1 if trained.size else 0
+    else:
+        return None
+    stage, tensor = probe_table[int(history.probe[index])]
+    return Onset(index + 1, stage, tensor, history.kind[index] or Kind.NAN)
+
+
+def first_nan(history: History) -> int | None:
+    """Return the step at which the batch loss was first NaN, or None."""
+    steps = np.flatnonzero(np.isnan(history.loss))
+    return int(steps[0]) + 1 if steps.size else None
+
+
+def final_onset(
+    initial_loss: float, final_loss: float, prediction: Onset | None, steps_run: int
+) -> Onset | None:
+    """Return the onset of a trial whose every training step was finite, or None.
+
+    Args:
+        initial_loss: over the whole training split, before step 1.
+        final_loss: the same after the last step.
+        prediction: what the predictions on the validation rows met, if not finite.
+        steps_run: the steps trained.
+    """
+    if not math.isfinite(initial_loss):
+        return Onset(1, Stage.LOSS, "loss", kind_of(initial_loss))
+    if not math.isfinite(final_loss):
+        return Onset(steps_run, Stage.LOSS, "loss", kind_of(final_loss))
+    return prediction
+
+
+def kind_of(value: float) -> Kind:
+    """Name a value that is not finite.
+
+    Raises:
+        ValueError: the value is finite.
+    """
+    if math.isnan(value):
+        return Kind.NAN
+    if math.isinf(value):
+        return Kind.POSITIVE_INFINITY if value > 0 else Kind.NEGATIVE_INFINITY
+    raise ValueError(f"expected NaN or an infinity, got {value!r}")
+
+
+def judge(
+    onset: Onset | None,
+    initial_loss: float,
+    final_loss: float,
+    thresholds: Thresholds = Thresholds(),
+) -> Outcome:
+    """Return the outcome of a trial that ran.
+
+    Losses may be negative (a custom loss); the ratio is then taken of the change, so
+    that "below 0.99" always means a fall by at least 1 % of the initial loss' size.
+    """
+    if onset is not None:
+        return Outcome.NONFINITE
+    size = abs(initial_loss)
+    change = final_loss - initial_loss
+    if change < (thresholds.stable_below - 1.0) * size:
+        return Outcome.STABLE
+    if change > (thresholds.diverged_above - 1.0) * size:
+        return Outcome.DIVERGED
+    return Outcome.STALLED
+
+
+def best_loss(history: History) -> float:
+    """Return the lowest finite batch loss; NaN if no step had one."""
+    finite = _finite(history.loss)
+    return float(finite.min()) if finite.size else math.nan
+
+
+def peak(values: NDArray[np.floating]) -> float:
+    """Return the largest finite value; NaN if there is none."""
+    finite = _finite(values)
+    return float(finite.max()) if finite.size else math.nan
+
+
+def _finite(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    kept: NDArray[np.floating] = values[np.isfinite(values)]
+    return kept
+
+
+def thin(history: History, onset: Onset | None) -> Trace:
+    """Keep log-spaced steps, and every step close to the onset and the first NaN."""
+    total = len(history)
+    steps = set(np.unique(np.geomspace(1, max(total, 1), TRACE_POINTS).round().astype(int)))
+    for centre in (onset.step if onset else None, first_nan(history)):
+        if centre is not None:
+            steps |= {centre + offset for offset in _AROUND_ONSET}
+    kept = np.array(sorted(step for step in steps if 1 <= step <= total), dtype=np.int32)
+    index = kept - 1
+
+    def pick(values: NDArray[np.floating]) -> NDArray[np.float32]:
+        with np.errstate(over="ignore"):  # a float64 loss beyond 3.4e38 is Inf on the curve
+            return values[index].astype(np.float32)
+
+    return Trace(
+        steps=kept,
+        loss=pick(history.loss),
+        grad_norm=pick(history.grad_norm),
+        weight_norm=pick(history.weight_norm),
+        max_activation=pick(history.max_activation),
+        loss_scale=pick(history.loss_scale),
+    )

@@ -1,0 +1,60 @@
+"""Where a result comes from: versions, processor, flags and data, as plain values."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+_PACKAGES = ("stabilitysweep", "tensorflow", "keras", "keras-tuner", "numpy", "scikit-learn")
+
+
+def provenance(
+    data_hashes: Mapping[str, str], base_folder: Path, flags: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Collect what is needed to reproduce a result, or to see why it cannot be.
+
+    Args:
+        data_hashes: content hash of each data set, by label.
+        base_folder: what relative paths in the config are relative to.
+        flags: what the run was called with: engine, compilation, workers.
+
+    Returns:
+        Plain values for JSON. No package is imported to ask it for its version.
+    """
+    return {
+        "versions": {"python": platform.python_version()} | _versions(),
+        "processor": {
+            "model": _processor(),
+            "machine": platform.machine(),
+            "cores": os.cpu_count(),
+            "system": f"{platform.system()} {platform.release()}",
+        },
+        "flags": dict(flags),
+        "data": dict(data_hashes),
+        "base_folder": str(base_folder.resolve()),
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:  # run from a folder that was never installed
+            continue
+    return found
+
+
+def _processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor()
+    for line in text.splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,16 @@
+"""The record of a sweep: an append-only, idempotent store, and what is exported from it."""
+
+from stabilitysweep.store.base import ConfigRecord, Defaults, Entry, Store
+from stabilitysweep.store.export import write_csv, write_json, write_parquet
+from stabilitysweep.store.sqlite import SQLiteStore
+
+__all__ = [
+    "ConfigRecord",
+    "Defaults",
+    "Entry",
+    "SQLiteStore",
+    "Store",
+    "write_csv",
+    "write_json",
+    "write_parquet",
+]

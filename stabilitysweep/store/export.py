@@ -1,0 +1,110 @@
+"""Files for others to read: CSV, Parquet and strict JSON, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from stabilitysweep.errors import ResultError
+from stabilitysweep.store.encoding import encode_float, encode_json
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV (UTF-8).
+
+    Numbers have as many digits as they need to be read back to the bit; infinities are `inf`
+    and `-inf`; what is missing, and NaN, is empty.
+
+    Raises:
+        ResultError: the file cannot be written.
+    """
+    with _replacing(path) as handle:
+        frame.to_csv(handle, index=False, lineterminator="\n")
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as Parquet.
+
+    An object column that holds values of several types, which Parquet cannot, becomes their
+    JSON as text.
+
+    Raises:
+        ResultError: the file cannot be written.
+    """
+    mixed = [
+        name
+        for name in frame.columns
+        if frame[name].dtype == object and not _has_one_type(frame[name])
+    ]
+    if mixed:
+        frame = frame.assign(**{name: frame[name].map(_cell) for name in mixed})
+    with _replacing(path) as handle:
+        frame.to_parquet(handle, index=False)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """Write strict JSON (UTF-8, indented): NaN and Inf are the texts "nan", "+inf", "-inf".
+
+    Args:
+        value: dicts, lists, numbers, text, None, and NumPy's and pandas' of these.
+        path: the file.
+
+    Raises:
+        ResultError: the file cannot be written.
+        TypeError: a value that JSON has no form for.
+    """
+    text = json.dumps(_strict(value), allow_nan=False, indent=2, ensure_ascii=False)
+    with _replacing(path) as handle:
+        handle.write(text.encode("utf-8", "replace") + b"\n")
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file beside `path` that takes its place once it is whole and on the disk."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with temporary.open("wb") as handle:
+                yield handle
+                handle.flush()
+                os.fsync(handle.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise ResultError(f"{path} cannot be written: {error.strerror or error}.") from error
+
+
+def _has_one_type(column: pd.Series[Any]) -> bool:
+    kinds = {type(value) for value in column if value is not None}
+    return len(kinds) <= 1 or kinds <= {int, float}
+
+
+def _cell(value: Any) -> str:
+    return encode_json(_strict(value))
+
+
+def _strict(value: Any) -> Any:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return encode_float(value)
+        case np.generic():
+            return _strict(value.item())
+        case Mapping():
+            return {str(key): _strict(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_strict(item) for item in value]
+        case np.ndarray():
+            return _strict(value.tolist())
+    if value is pd.NA:
+        return None
+    raise TypeError(f"expected plain values for JSON, got {type(value).__name__}: {value!r}")
