@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stabilitysweep.engines.penalties import traced_penalties
+from stabilitysweep.engines import penalties
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import probes
 
@@ -51,6 +51,7 @@ class Evaluator:
         self._program = program
         self._model = model
         self._loss = loss
+        self._penalized = penalties.penalized(model)
         self._chunk: Callable[..., tuple[tf.Tensor, ...]] | None = None
 
     def __call__(
@@ -115,19 +116,21 @@ class Evaluator:
         terms = self._program.terms
 
         def one_trial(
-            arguments: tuple[tuple[tf.Tensor, ...], tuple[tf.Tensor, ...], tf.Tensor, tf.Tensor],
+            arguments: tuple[tuple[tf.Tensor, ...], tuple[tf.Tensor, ...]],
         ) -> tuple[tf.Tensor, tf.Tensor]:
-            trial_weights, trial_others, trial_l1, trial_l2 = arguments
-            with traced_penalties(
-                self._model, trial_l1 if terms.l1 else None, trial_l2 if terms.l2 else None
-            ):
-                predictions, _, penalties = self._model.stateless_call(
-                    list(trial_weights), list(trial_others), x, training=False, return_losses=True
+            with penalties.without_penalties(self._model):
+                predictions, _, added = self._model.stateless_call(
+                    list(arguments[0]), list(arguments[1]), x, training=False, return_losses=True
                 )
             loss = self._loss(y, predictions)
-            return keras.ops.sum([loss, *penalties]) if penalties else loss, predictions
+            return keras.ops.sum([loss, *added]) if added else loss, predictions
 
-        loss, predictions = tf.vectorized_map(one_trial, (weights, others, l1, l2))
+        loss, predictions = tf.vectorized_map(one_trial, (weights, others))
+        penalty = penalties.value(
+            [w for w, kept in zip(weights, self._penalized, strict=True) if kept],
+            penalties.Strengths(l1 if terms.l1 else None, l2 if terms.l2 else None),
+        )
+        loss = loss if penalty is None else loss + penalty
         nothing = tf.zeros_like(loss)
         nonfinite = probes.nonfinite_sum(predictions)
         if self._program.loss == "sparse_categorical_crossentropy":

@@ -220,7 +220,7 @@ class _ProbedStep:
         first = tf.argmax(bad, output_type=tf.int32)
         found = tf.reduce_any(bad)
         kind = probes.kind_code(sums[first])
-        peaks = [tf.cast(probes.largest(a), dtype) for a in _stack_of_one(activations)]
+        peaks = [tf.cast(probes.largest(tf.abs(a)), dtype) for a in _stack_of_one(activations)]
         values = Reading(
             active=tf.cast(~tf.reduce_any(bad[-len(weights) :]), dtype),
             loss=loss,

@@ -16,11 +16,13 @@ can share a graph and each has the numbers it would have alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import tensorflow as tf
+
+from stabilitysweep.engines.trial_axis import expand
 
 ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
 RMSPROP_RHO, RMSPROP_EPSILON = 0.9, 1e-7
@@ -94,35 +96,29 @@ def clip_by_norm(gradient: tf.Tensor, clipnorm: tf.Tensor) -> tf.Tensor:
     squares = tf.reduce_sum(tf.square(gradient), axis=axes, keepdims=True)
     positive = squares > 0
     length = tf.where(positive, tf.sqrt(tf.where(positive, squares, 1)), squares)
-    limit = _broadcast(clipnorm, gradient)
+    limit = expand(clipnorm, gradient)
     return tf.where(limit > 0, gradient * limit / tf.maximum(length, limit), gradient)
 
 
 def decay_weights(variable: tf.Tensor, hyper: Hyperparameters) -> tf.Tensor:
     """Subtract w * weight_decay * learning_rate, decoupled from the gradient."""
-    decay = _broadcast(hyper.weight_decay, variable)
-    rate = _broadcast(hyper.learning_rate, variable)
+    decay = expand(hyper.weight_decay, variable)
+    rate = expand(hyper.learning_rate, variable)
     return variable - variable * decay * rate
-
-
-def _broadcast(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    """Cast [P] to the dtype of `like` [P, ...] and shape it [P, 1, ...]."""
-    shape: Sequence[int] = [-1] + [1] * (len(like.shape) - 1)
-    return tf.reshape(tf.cast(values, like.dtype), shape)
 
 
 def _sgd(
     variable: tf.Tensor, gradient: tf.Tensor, slots: Slots, hyper: Hyperparameters
 ) -> tuple[tf.Tensor, Slots]:
-    return variable - gradient * _broadcast(hyper.learning_rate, variable), slots
+    return variable - gradient * expand(hyper.learning_rate, variable), slots
 
 
 def _heavy_ball(
     variable: tf.Tensor, gradient: tf.Tensor, slots: Slots, hyper: Hyperparameters
 ) -> tuple[tf.Tensor, Slots]:
     (velocity,) = slots
-    step = gradient * _broadcast(hyper.learning_rate, variable)
-    velocity = velocity * _broadcast(hyper.momentum, variable) - step
+    step = gradient * expand(hyper.learning_rate, variable)
+    velocity = velocity * expand(hyper.momentum, variable) - step
     return variable + velocity, (velocity,)
 
 
@@ -130,8 +126,8 @@ def _nesterov(
     variable: tf.Tensor, gradient: tf.Tensor, slots: Slots, hyper: Hyperparameters
 ) -> tuple[tf.Tensor, Slots]:
     (velocity,) = slots
-    momentum = _broadcast(hyper.momentum, variable)
-    step = gradient * _broadcast(hyper.learning_rate, variable)
+    momentum = expand(hyper.momentum, variable)
+    step = gradient * expand(hyper.learning_rate, variable)
     velocity = velocity * momentum - step
     return variable + (velocity * momentum - step), (velocity,)
 
@@ -147,7 +143,7 @@ def _adam(
     alpha = tf.cast(hyper.learning_rate, dtype) * tf.sqrt(1 - power_2) / (1 - power_1)
     first = first + (gradient - first) * (1 - ADAM_BETA_1)
     second = second + (tf.square(gradient) - second) * (1 - ADAM_BETA_2)
-    step = first * _broadcast(alpha, variable) / (tf.sqrt(second) + ADAM_EPSILON)
+    step = first * expand(alpha, variable) / (tf.sqrt(second) + ADAM_EPSILON)
     return variable - step, (first, second)
 
 
@@ -155,7 +151,7 @@ def _rmsprop_step(
     gradient: tf.Tensor, velocity: tf.Tensor, hyper: Hyperparameters
 ) -> tuple[tf.Tensor, tf.Tensor]:
     velocity = RMSPROP_RHO * velocity + (1 - RMSPROP_RHO) * tf.square(gradient)
-    rate = _broadcast(hyper.learning_rate, gradient)
+    rate = expand(hyper.learning_rate, gradient)
     return rate * gradient / tf.sqrt(velocity + RMSPROP_EPSILON), velocity
 
 
@@ -171,5 +167,5 @@ def _rmsprop_momentum(
 ) -> tuple[tf.Tensor, Slots]:
     velocity, average = slots
     step, velocity = _rmsprop_step(gradient, velocity, hyper)
-    average = _broadcast(hyper.momentum, variable) * average + step
+    average = expand(hyper.momentum, variable) * average + step
     return variable - average, (velocity, average)

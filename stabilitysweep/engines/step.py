@@ -16,10 +16,10 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from stabilitysweep.engines import loss_scaling, optimizers
+from stabilitysweep.engines import loss_scaling, optimizers, penalties
 from stabilitysweep.engines.loss_scaling import LossScale
-from stabilitysweep.engines.penalties import traced_penalties
 from stabilitysweep.engines.recorder import recording
+from stabilitysweep.engines.trial_axis import expand, select
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import probes
 from stabilitysweep.types import Stage
@@ -98,8 +98,16 @@ class Reading(NamedTuple):
     kind: tf.Tensor
 
 
+Slopes = tuple[penalties.Slopes | None, ...]
+"""What the penalty multiplies each weight with; None for weights that have no penalty."""
+
+
 class _Pass(NamedTuple):
-    """What the vectorised part returns, [P, ...] each: loss is [P], unscaled."""
+    """What one pass through the model gives, [P, ...] each.
+
+    The loss, [P], is unscaled and has its penalties; the gradients are scaled, and
+    have not.
+    """
 
     loss: tf.Tensor
     gradients: Tensors
@@ -129,6 +137,7 @@ class TrainingStep:
             program.optimizer, momentum=program.terms.momentum, nesterov=program.nesterov
         )
         self._scaled = program.precision == "mixed_float16"
+        self._penalized = penalties.penalized(model)
         self.layers: list[str] = []
 
     @property
@@ -162,14 +171,23 @@ class TrainingStep:
             skipping=no,
         )
 
+    def slopes(self, weights: Tensors, settings: Settings) -> Slopes:
+        """Lay out what does not change from step to step; the shapes are `weights`'."""
+        strengths = self._strengths(settings)
+        return tuple(
+            penalties.slopes(weight, strengths) if penalized else None
+            for weight, penalized in zip(weights, self._penalized, strict=True)
+        )
+
     def __call__(
-        self, state: State, settings: Settings, x: tf.Tensor, y: tf.Tensor
+        self, state: State, settings: Settings, slopes: Slopes, x: tf.Tensor, y: tf.Tensor
     ) -> tuple[State, Reading]:
         """Train every active trial on its batch.
 
         Args:
             state: before the step.
             settings: the trials' numbers.
+            slopes: what `slopes` made of them.
             x: [P, B, D] inputs.
             y: [P, B, 1] targets, or [P, B] labels.
 
@@ -177,26 +195,29 @@ class TrainingStep:
             The state after the step (a frozen trial's is what it was) and the readings.
         """
         run = self._forward_backward(state, settings, x, y)
-        gradients = self._unscale(run.gradients, state.loss_scale.scale)
+        gradients = tuple(
+            gradient if slope is None else penalties.add_gradient(gradient, weight, slope)
+            for gradient, weight, slope in zip(
+                self._unscale(run.gradients, state.loss_scale.scale),
+                state.weights,
+                slopes,
+                strict=True,
+            )
+        )
         grad_squares = probes.sum_of_squares(gradients)
         finite = self._finite_steps(run.gradients, grad_squares)
         applied = state.active & finite
 
         weights, slots = self._update(state, settings, gradients)
-        weights = tuple(
-            _select(applied, new, old) for new, old in zip(weights, state.weights, strict=True)
-        )
+        weights = _select_all(applied, weights, state.weights)
         slots = tuple(
-            tuple(_select(applied, new, old) for new, old in zip(news, olds, strict=True))
-            for news, olds in zip(slots, state.slots, strict=True)
+            _select_all(applied, new, old) for new, old in zip(slots, state.slots, strict=True)
         )
-        others = tuple(
-            _select(state.active, new, old)
-            for new, old in zip(run.others, state.others, strict=True)
-        )
+        others = _select_all(state.active, run.others, state.others)
         weight_squares = probes.sum_of_squares(weights)
         skipped = state.active & ~finite
-        sound = self._sound(run, slots, grad_squares, weight_squares)
+        magnitudes = [tf.abs(probes.widen(activation)) for activation in run.activations]
+        sound = self._sound(run.loss, magnitudes, slots, grad_squares, weight_squares)
         named = state.settled | (state.skipping & skipped)
         probe, kind, weights_finite = self._locate(
             run,
@@ -208,12 +229,13 @@ class TrainingStep:
             doubtful=state.active & ~tf.math.is_finite(weight_squares),
         )
         record = run.loss.dtype
+        peaks = [tf.cast(probes.largest(values), record) for values in magnitudes]
         reading = Reading(
             active=tf.cast(state.active, record),
             loss=run.loss,
             grad_norm=tf.cast(tf.sqrt(grad_squares), record),
             weight_norm=tf.cast(tf.sqrt(weight_squares), record),
-            max_activation=_largest_of(run.activations, record),
+            max_activation=tf.reduce_max(tf.stack(peaks), axis=0),
             loss_scale=tf.cast(state.loss_scale.scale, record),
             skipped=tf.cast(skipped, record),
             probe=tf.cast(probe, record),
@@ -221,13 +243,8 @@ class TrainingStep:
         )
         scale = state.loss_scale
         if self._scaled:
-            scale = loss_scaling.advance(scale, finite)
-            scale = LossScale(
-                *(
-                    tf.where(state.active, new, old)
-                    for new, old in zip(scale, state.loss_scale, strict=True)
-                )
-            )
+            advanced = loss_scaling.advance(scale, finite)
+            scale = LossScale(*_select_all(state.active, advanced, scale))
         return (
             State(
                 weights=weights,
@@ -242,29 +259,31 @@ class TrainingStep:
             reading,
         )
 
+    def _strengths(self, settings: Settings) -> penalties.Strengths:
+        terms = self._program.terms
+        return penalties.Strengths(
+            settings.l1 if terms.l1 else None, settings.l2 if terms.l2 else None
+        )
+
     def _forward_backward(
         self, state: State, settings: Settings, x: tf.Tensor, y: tf.Tensor
     ) -> _Pass:
-        terms = self._program.terms
-
         def one_trial(
-            arguments: tuple[
-                Tensors, Tensors, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor
-            ],
+            arguments: tuple[Tensors, Tensors, tf.Tensor, tf.Tensor, tf.Tensor],
         ) -> _Pass:
-            weights, others, batch, targets, l1, l2, scale = arguments
+            weights, others, batch, targets, scale = arguments
             with (
                 tf.GradientTape() as tape,
                 recording(self._model) as record,
-                traced_penalties(self._model, l1 if terms.l1 else None, l2 if terms.l2 else None),
+                penalties.without_penalties(self._model),
             ):
                 tape.watch(weights)
-                predictions, new_others, penalties = self._model.stateless_call(
+                predictions, new_others, added = self._model.stateless_call(
                     list(weights), list(others), batch, training=True, return_losses=True
                 )
                 loss = self._loss(targets, predictions)
-                if penalties:
-                    loss = keras.ops.sum([loss, *penalties])
+                if added:
+                    loss = keras.ops.sum([loss, *added])
                 objective = loss * tf.cast(scale, loss.dtype) if self._scaled else loss
             self.layers = record.names
             gradients = tape.gradient(
@@ -273,15 +292,20 @@ class TrainingStep:
             return _Pass(loss, tuple(gradients), tuple(new_others), tuple(record.outputs))
 
         run: _Pass = tf.vectorized_map(
-            one_trial,
-            (state.weights, state.others, x, y, settings.l1, settings.l2, state.loss_scale.scale),
+            one_trial, (state.weights, state.others, x, y, state.loss_scale.scale)
         )
-        return run
+        penalty = penalties.value(
+            [w for w, kept in zip(state.weights, self._penalized, strict=True) if kept],
+            self._strengths(settings),
+        )
+        return run if penalty is None else run._replace(loss=run.loss + penalty)
 
     def _unscale(self, gradients: Tensors, scale: tf.Tensor) -> Tensors:
         if not self._scaled:
             return gradients
-        return tuple(g / _column(scale, g) for g in gradients)
+        # Scales are powers of two, so that their reciprocals are exact.
+        reciprocal = 1.0 / scale
+        return tuple(gradient * expand(reciprocal, gradient) for gradient in gradients)
 
     def _finite_steps(self, scaled_gradients: Tensors, grad_squares: tf.Tensor) -> tf.Tensor:
         """Tell which trials' scaled gradients are finite; all, where nothing is skipped."""
@@ -318,20 +342,21 @@ class TrainingStep:
             slots.append(slot)
         return tuple(weights), tuple(slots)
 
+    @staticmethod
     def _sound(
-        self,
-        run: _Pass,
+        loss: tf.Tensor,
+        magnitudes: Sequence[tf.Tensor],
         slots: tuple[Tensors, ...],
         grad_squares: tf.Tensor,
         weight_squares: tf.Tensor,
     ) -> tf.Tensor:
         """Tell cheaply which trials are proven finite in every probe."""
         flags = [
-            tf.math.is_finite(run.loss),
+            tf.math.is_finite(loss),
             tf.math.is_finite(grad_squares),
             tf.math.is_finite(weight_squares),
-            *(probes.all_finite(activation) for activation in run.activations),
-            *(probes.all_finite(slot) for group in slots for slot in group),
+            *(probes.proven_finite(values) for values in magnitudes),
+            *(probes.proven_finite(tf.abs(slot)) for group in slots for slot in group),
         ]
         return tf.reduce_all(tf.stack(flags), axis=0)
 
@@ -390,16 +415,7 @@ class TrainingStep:
         ]
 
 
-def _column(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(tf.cast(values, like.dtype), [-1] + [1] * (len(like.shape) - 1))
-
-
-def _select(condition: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
-    """Choose between whole trials: condition is bool [P], the others [P, ...]."""
-    shape = [-1] + [1] * (len(new.shape) - 1)
-    return tf.where(tf.reshape(condition, shape), new, old)
-
-
-def _largest_of(activations: Tensors, dtype: tf.DType) -> tf.Tensor:
-    peaks = [tf.cast(probes.largest(activation), dtype) for activation in activations]
-    return tf.reduce_max(tf.stack(peaks), axis=0)
+def _select_all(
+    condition: tf.Tensor, new: Sequence[tf.Tensor], old: Sequence[tf.Tensor]
+) -> Tensors:
+    return tuple(select(condition, after, before) for after, before in zip(new, old, strict=True))
