@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stabilitysweep import folder as folders
 from stabilitysweep import runner
 from stabilitysweep.config import SweepConfig, load_config, parse_config
+from stabilitysweep.errors import UserError
 from stabilitysweep.executors import LocalExecutor
 from stabilitysweep.executors.local import available_cores
 from stabilitysweep.planning import Work
@@ -19,6 +21,8 @@ from stabilitysweep.types import Compiled
 RESULTS = Path("results")
 """Where results land unless told otherwise, relative to the current folder."""
 
+ENGINES = ("stacked", "fit")
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -26,15 +30,27 @@ class Options:
 
     Attributes:
         engine: `stacked`, or `fit` for the yardstick.
-        workers: processes; None is one a core.
+        workers: processes, at least 1; None is one a core.
         compiled: plain graph or XLA.
         fresh: set an existing result aside and start over.
+
+    Raises:
+        UserError: an unknown engine, or less than one worker.
     """
 
     engine: str = "stacked"
     workers: int | None = None
     compiled: Compiled = Compiled.GRAPH
     fresh: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what no type can."""
+        if self.engine not in ENGINES:
+            raise UserError(f"engine: expected {' or '.join(ENGINES)}, got {self.engine!r}.")
+        if self.workers is not None and self.workers < 1:
+            raise UserError(
+                f"workers: expected at least 1, or none given for one a core, got {self.workers}."
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +60,24 @@ class Plan:
     Attributes:
         sweep: config, data and grid.
         folder: where the result is or will be.
+        options: how to run it.
         work: the trials that are missing, as jobs.
-        stored: number of the sweep's trials that are there already.
     """
 
     sweep: Sweep
     folder: Path
+    options: Options
     work: Work
-    stored: int
+
+    @property
+    def stored(self) -> int:
+        """Number of the sweep's trials that need no training any more."""
+        return len(self.sweep.grid) - self.work.trials
+
+    @property
+    def workers(self) -> int:
+        """Number of processes that will have something to do."""
+        return min(_workers(self.options), self.work.stacks)
 
 
 def read_config(config: str | Path | Mapping[str, Any] | SweepConfig) -> SweepConfig:
@@ -70,7 +96,7 @@ def read_config(config: str | Path | Mapping[str, Any] | SweepConfig) -> SweepCo
 def plan(
     config: str | Path | Mapping[str, Any] | SweepConfig,
     out: str | Path | None = None,
-    options: Options = Options(),  # noqa: B008  (frozen, so it may be shared)
+    options: Options = Options(),
 ) -> Plan:
     """Check everything a run needs and say what it would do; writes nothing.
 
@@ -79,31 +105,32 @@ def plan(
     """
     checked = read_config(config)
     folder = Path(out) if out is not None else RESULTS / checked.name
+    folders.holds_record(folder)  # refuses what is no result before any data is loaded
     sweep = runner.load_sweep(checked)
-    stored = set() if options.fresh else runner.stored_trials(sweep, folder)
     work = runner.missing_work(
         sweep,
-        stored,
+        set() if options.fresh else runner.stored_trials(sweep, folder),
         compiled=options.compiled,
         engine=options.engine,
-        workers=options.workers or len(available_cores()),
+        workers=_workers(options),
     )
-    return Plan(sweep, folder, work, len(sweep.grid) - work.trials)
+    return Plan(sweep, folder, options, work)
 
 
-def execute(
-    plan: Plan,
-    options: Options = Options(),  # noqa: B008
-    observe: Callable[[Progress], None] | None = None,
-) -> Result:
+def execute(plan: Plan, observe: Callable[[Progress], None] | None = None) -> Result:
     """Do what `plan` says, and write table, summary and figures.
 
+    Args:
+        plan: what to do.
+        observe: called after every stack.
+
     Raises:
-        ResultError: the folder cannot be written.
-        KeyboardInterrupt: passed on; the same call again goes on where it stopped.
+        ResultError: the folder cannot be written, or another run is using it.
+        KeyboardInterrupt: passed on; the same plan made again goes on where it stopped.
     """
+    options = plan.options
     if options.fresh:
-        runner.set_aside(plan.folder)
+        folders.set_aside(plan.folder)
     runner.train(
         plan.sweep,
         plan.folder,
@@ -143,7 +170,13 @@ def run(
         The result, with `.trials`, a DataFrame of one row a trial.
 
     Raises:
-        UserError: config, data or folder cannot be used; nothing was written.
+        UserError: an argument, the config, its data or the folder cannot be used; nothing
+            was written.
     """
-    options = Options(engine, workers, Compiled(compiled), fresh)
-    return execute(plan(config, out, options), options)
+    if compiled not in set(Compiled):
+        raise UserError(f"compiled: expected {' or '.join(Compiled)}, got {compiled!r}.")
+    return execute(plan(config, out, Options(engine, workers, Compiled(compiled), fresh)))
+
+
+def _workers(options: Options) -> int:
+    return options.workers or len(available_cores())

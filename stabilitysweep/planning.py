@@ -47,6 +47,11 @@ class Work:
     trials: int
     seconds: float
 
+    @property
+    def stacks(self) -> int:
+        """Number of stacks in the jobs."""
+        return sum(len(job.stacks) for job in self.jobs)
+
 
 def plan_work(
     trials: Mapping[str, Iterable[Trial]],
@@ -73,7 +78,7 @@ def plan_work(
         prepared = data[key]
         groups = programs.group(members, len(prepared.feature_names), prepared.outputs, compiled)
         for program, sharing in groups.items():
-            stacks = tuple(_stacks(program, sharing))
+            stacks = tuple(_stacks(program, sharing, engine))
             cost = sum(_stack_seconds(stack, engine) for stack in stacks)
             jobs.append(Job(key, stacks, cost + _trace_seconds(program, engine)))
             graphs.add(program)
@@ -110,14 +115,15 @@ def places(program: Program, batch_size: int) -> int:
     return chosen
 
 
-def _stacks(program: Program, trials: list[Trial]) -> Iterable[Stack]:
+def _stacks(program: Program, trials: list[Trial], engine: str) -> Iterable[Stack]:
     def shape(trial: Trial) -> tuple[int, int]:
         return int(trial.training.batch_size), int(trial.training.steps or 0)
 
     ordered = sorted(trials, key=lambda trial: (*shape(trial), trial.training.learning_rate))
     for (batch_size, _), alike in groupby(ordered, key=shape):
         members = list(alike)
-        size = places(program, batch_size)
+        # The fit engine trains one by one: what it has finished need not wait for others.
+        size = 1 if engine == "fit" else places(program, batch_size)
         for start in range(0, len(members), size):
             yield Stack(program, tuple(members[start : start + size]), size)
 

@@ -13,12 +13,16 @@ _PACKAGES = ("stabilitysweep", "tensorflow", "keras", "keras-tuner", "numpy", "s
 
 
 def provenance(
-    data_hashes: Mapping[str, str], base_folder: Path, flags: Mapping[str, Any]
+    data_hashes: Mapping[str, str],
+    training_rows: Mapping[str, int],
+    base_folder: Path,
+    flags: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Collect what is needed to reproduce a result, or to see why it cannot be.
 
     Args:
         data_hashes: content hash of each data set, by label.
+        training_rows: number of training rows of each, by label.
         base_folder: what relative paths in the config are relative to.
         flags: what the run was called with: engine, compilation, workers.
 
@@ -35,6 +39,7 @@ def provenance(
         },
         "flags": dict(flags),
         "data": dict(data_hashes),
+        "training_rows": dict(training_rows),
         "base_folder": str(base_folder.resolve()),
     }
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from stabilitysweep import figures
-from stabilitysweep.analysis import StabilityMap, Summary, caption, stability_map, summary
+from stabilitysweep.analysis import StabilityMap, Summary, stability_map, summary, value_label
 from stabilitysweep.config import SweepConfig, parse_config
 from stabilitysweep.errors import ResultError
+from stabilitysweep.folder import DATABASE, FIGURES, make_folder
 from stabilitysweep.grid import Grid
-from stabilitysweep.runner import DATABASE
 from stabilitysweep.store import (
     ConfigRecord,
     Entry,
@@ -23,11 +25,10 @@ from stabilitysweep.store import (
     write_json,
     write_parquet,
 )
+from stabilitysweep.types import Outcome
 
 KINDS = ("stability", "onset")
 """The maps that can be drawn."""
-
-_IDENTITY = ("trial_id", "seed")
 
 
 class Result:
@@ -44,24 +45,26 @@ class Result:
     def __repr__(self) -> str:
         """Name the folder and count the trials by outcome."""
         counts = ", ".join(
-            f"{count:,} {outcome.value}" for outcome, count in self.summary.outcomes.items() if count
+            f"{count:,} {name}" for name, count in self.summary.outcomes.items() if count
         )
         return f"Result({str(self.folder)!r}: {counts or 'no trials yet'})"
 
     @cached_property
-    def _record(self) -> ConfigRecord:
+    def _records(self) -> list[ConfigRecord]:
         with self._open() as store:
-            record = store.latest_config()
-        if record is None:
+            records = store.configs()
+        if not records:
             raise ResultError(f"{self.folder}: the record is empty; run the sweep first.")
-        return record
+        return records
 
     @cached_property
     def config(self) -> SweepConfig:
         """The config of the last run, relative paths based where they were then."""
-        base = self._record.provenance.get("base_folder", ".")
+        latest = self._records[-1]
         return parse_config(
-            self._record.resolved, source=str(self.folder / DATABASE), base_folder=base
+            latest.resolved,
+            source=str(self.folder / DATABASE),
+            base_folder=latest.provenance.get("base_folder", "."),
         )
 
     @property
@@ -69,37 +72,46 @@ class Result:
         """Versions, processor, flags, data hashes and thresholds of the last run."""
         with self._open() as store:
             meta = store.meta()
-        return {**self._record.provenance, **meta, "started": self._record.created}
+        return {**self._records[-1].provenance, **meta, "started": self._records[-1].created}
 
     @cached_property
     def trials(self) -> pd.DataFrame:
-        """The trials table: one row a trial, in the order of the grid; see docs/result.md."""
-        names = list(self.config.grid)
+        """The trials table: one row a trial, in the order of the grid.
+
+        An axis of an earlier config that is one no longer keeps its column, after the
+        others, as long as trials differ in it.
+        """
+        named = list(self.config.grid)
+        earlier = [name for record in self._records for name in record.resolved["grid"]]
+        names = list(dict.fromkeys([*named, *earlier]))
         with self._open() as store:
             table = store.table(
                 names, defaults=_setting_of_the_time, metrics=self.config.training.metrics
             )
+        alike = [name for name in names if name not in named and table[name].nunique() <= 1]
+        table = table.drop(columns=alike)
+        names = [name for name in names if name not in alike]
         order = [_sort_key(table[name], self.config.values(name)) for name in names]
         keys = pd.DataFrame(dict(enumerate([*order, table["seed"]])), index=table.index)
         return table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
 
     @cached_property
     def axes(self) -> dict[str, tuple[Any, ...]]:
-        """The values of each axis, those of the grid first and in its order."""
+        """The values of each axis: those of the grid in its order, then others stored."""
+        columns = list(self.trials.columns)
+        names = columns[columns.index("trial_id") + 1 : columns.index("seed")]
         axes: dict[str, tuple[Any, ...]] = {}
-        for name in self.config.grid:
+        for name in names:
+            wanted = self._grid.axes.get(name, ())
             stored = self.trials[name].drop_duplicates().tolist()
-            wanted = [_label(value) for value in self.config.values(name)]
-            known = [value for value in wanted if value in stored]
-            extra = [value for value in stored if value not in known]
-            unmeasured = [v for v in wanted if v not in known] if name != "batch_size" else []
-            axes[name] = tuple(known + extra + unmeasured)
+            axes[name] = (*wanted, *(value for value in stored if value not in wanted))
         return axes
 
     @cached_property
     def wanted(self) -> int:
-        """Number of trials the whole sweep of the config has, resolved duplicates included."""
-        return len(Grid(self.config))
+        """Number of trials the result has when the sweep is complete."""
+        stored = set(self.trials["trial_id"])
+        return len(stored) + sum(trial.trial_id not in stored for trial in self._grid)
 
     @cached_property
     def summary(self) -> Summary:
@@ -114,6 +126,36 @@ class Result:
         """
         with self._open() as store:
             return store.result(store.find(prefix))
+
+    def settings(self, trial_id: str) -> dict[str, Any]:
+        """Return a trial's value on each axis, and its seed.
+
+        Raises:
+            ResultError: there is no trial of this id.
+        """
+        rows = self.trials.loc[self.trials["trial_id"] == trial_id]
+        if rows.empty:
+            raise ResultError(f"{self.folder}: there is no trial {trial_id!r}.")
+        names = [*self.axes, "seed"]
+        return dict(zip(names, rows[names].astype(object).iloc[0].tolist(), strict=True))
+
+    def first_crash(self) -> Entry | None:
+        """Return the first crashed trial of the table, None if none crashed."""
+        crashed = self.trials.loc[self.trials["outcome"] == Outcome.CRASHED, "trial_id"]
+        return None if crashed.empty else self.trial(str(crashed.iloc[0]))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary and the provenance, as `summary.json` has them."""
+        return {**self.summary.to_json(), "provenance": dict(self.provenance)}
+
+    def trial_to_json(self, prefix: str) -> dict[str, Any]:
+        """Return all that is known of one trial, for `write_json`.
+
+        Raises:
+            ResultError: see `trial`.
+        """
+        result = self.trial(prefix).result
+        return {**asdict(result), "settings": self.settings(result.trial_id)}
 
     def stability_map(
         self,
@@ -146,6 +188,8 @@ class Result:
     ) -> tuple[Path, Path]:
         """Draw a map and save it as PNG and SVG.
 
+        A map of chosen axes has them in its file name, and so leaves the usual one alone.
+
         Args:
             kind: `stability` or `onset`.
             folder: where to; `figures/` in the result folder if None.
@@ -157,14 +201,22 @@ class Result:
         Raises:
             ResultError: another kind, or an axis the sweep does not have.
         """
+        # Drawing is slow to import, and reading a result needs none of it.
+        from stabilitysweep import figures
+
         if kind not in KINDS:
-            raise ResultError(f"expected a map of {' or '.join(KINDS)}, got {kind!r}.")
+            raise ResultError(f"kind: expected {' or '.join(KINDS)}, got {kind!r}.")
         chosen = self.stability_map(**choice)
         title = f"{self.config.name}: {_TITLES[kind]}"
         draw = figures.draw_onset if kind == "onset" else figures.draw_stability
-        target = folder or self.folder / "figures"
-        target.mkdir(parents=True, exist_ok=True)
-        return figures.save(draw(chosen, title), target, kind)
+        target = self.folder / FIGURES if folder is None else folder
+        make_folder(target)
+        try:
+            return figures.save(draw(chosen, title), target, _stem(kind, choice))
+        except OSError as error:
+            raise ResultError(
+                f"{target}: the figure cannot be written: {error.strerror or error}."
+            ) from error
 
     def save(self) -> list[Path]:
         """Write the table, the summary and the figures into the result folder.
@@ -176,9 +228,14 @@ class Result:
         write_parquet(self.trials, parquet)
         write_csv(self.trials, csv)
         target = self.folder / "summary.json"
-        write_json({**self.summary.to_json(), "provenance": dict(self.provenance)}, target)
+        write_json(self.to_json(), target)
         drawn = [path for kind in KINDS for path in self.plot(kind)]
         return [parquet, csv, target, *drawn]
+
+    @cached_property
+    def _grid(self) -> Grid:
+        rows = self._records[-1].provenance.get("training_rows")
+        return Grid(self.config, None if rows is None else lambda dataset: int(rows[dataset.label]))
 
     def _open(self) -> SQLiteStore:
         return SQLiteStore(self.folder / DATABASE, read_only=True)
@@ -194,15 +251,36 @@ def open_result(path: str | Path) -> Result:
         ResultError: there is no result at `path`, or it is damaged.
     """
     folder = Path(path)
-    if not (folder / DATABASE).is_file():
-        what = "no such folder" if not folder.exists() else f"a folder without {DATABASE}"
+    if not os.path.isfile(folder / DATABASE):  # unlike Path's, False where we may not look
         raise ResultError(
-            f"{folder}: expected a result folder (results/NAME, written by"
-            f" 'stabilitysweep run'), got {what if folder.is_dir() or not folder.exists() else 'a file'}."
+            f"{folder}: expected a result folder (results/NAME, written by 'stabilitysweep "
+            f"run'), got {_other_than_a_result(folder)}."
         )
     result = Result(folder)
     _ = result.config  # reads the record, so that a damaged one is refused here
     return result
+
+
+def _other_than_a_result(path: Path) -> str:
+    if os.path.isdir(path):
+        return f"a folder without {DATABASE}"
+    return "a file" if os.path.exists(path) else "no such folder"
+
+
+def _stem(kind: str, choice: Mapping[str, Any]) -> str:
+    """Name a figure's file after its kind and what was chosen."""
+    parts = [kind]
+    for role, value in choice.items():
+        match value:
+            case None | () | []:
+                continue
+            case Mapping():
+                parts += [f"{name}={value_label(held)}" for name, held in value.items()]
+            case str():
+                parts.append(f"{role}-{value}")
+            case _:
+                parts.append("-".join((role, *value)))
+    return re.sub(r"[^\w.=-]+", "_", "_".join(parts))
 
 
 def _setting_of_the_time(axis: str, record: ConfigRecord) -> Any:
@@ -220,6 +298,3 @@ def _sort_key(column: pd.Series[Any], values: Sequence[Any]) -> pd.Series[Any]:
         return column
     order = {str(_label(value)): place for place, value in enumerate(values)}
     return column.map(lambda value: order.get(str(value), len(order)))
-
-
-__all__ = ["KINDS", "Result", "caption", "open_result"]

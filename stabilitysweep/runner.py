@@ -5,20 +5,17 @@ Nothing is written before the config and its data have been found good.
 
 from __future__ import annotations
 
-import fcntl
-import os
-import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from stabilitysweep import folder as folders
 from stabilitysweep.config import DatasetSettings, SweepConfig
 from stabilitysweep.data import PreparedData, RawData, load, prepare
 from stabilitysweep.errors import ResultError
@@ -30,9 +27,8 @@ from stabilitysweep.provenance import provenance
 from stabilitysweep.store import Entry, SQLiteStore
 from stabilitysweep.types import Compiled, Outcome
 
-DATABASE = "sweep.db"
-CONFIG = "config.yaml"
-_LOCK = ".lock"
+_EMPTY_BYTES = 4096
+"""A record of one page has no tables yet: the run that made it was killed that very moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +39,14 @@ class Sweep:
         config: what was asked for.
         grid: every trial of it.
         raw: the data sets, by label.
+        training_rows: of each data set, by label.
         data: prepared data by the key that `data_key` gives a trial.
     """
 
     config: SweepConfig
     grid: Grid
     raw: Mapping[str, RawData]
+    training_rows: Mapping[str, int]
     data: Mapping[str, PreparedData]
 
     def data_hashes(self) -> dict[str, str]:
@@ -99,7 +97,7 @@ def load_sweep(config: SweepConfig) -> Sweep:
             data[key] = prepare(
                 raw[trial.dataset.label], trial.dataset, trial.preprocessing, trial.training.loss
             )
-    return Sweep(config, grid, raw, data)
+    return Sweep(config, grid, raw, rows, data)
 
 
 def data_key(trial: Trial) -> str:
@@ -135,33 +133,13 @@ def stored_trials(sweep: Sweep, folder: Path) -> set[str]:
         ResultError: what is stored in `folder` means something else than `sweep`, or the
             folder holds something that is no result.
     """
-    database = folder / DATABASE
-    if not database.exists():
-        if folder.is_dir() and any(entry.name != _LOCK for entry in folder.iterdir()):
-            raise ResultError(
-                f"{folder}: expected a result folder or none at all, got a folder that holds"
-                f" other files and no {DATABASE}. Choose another with --out."
-            )
-        if folder.exists() and not folder.is_dir():
-            raise ResultError(f"{folder}: expected a folder, got a file. Choose another with --out.")
+    if not folders.holds_record(folder):
         return set()
-    with SQLiteStore(database, read_only=True) as store:
+    if (folder / folders.DATABASE).stat().st_size <= _EMPTY_BYTES:
+        return set()
+    with SQLiteStore(folder / folders.DATABASE, read_only=True) as store:
         _refuse_conflict(sweep, store, folder)
         return store.stored_ids(include_crashed=False)
-
-
-def set_aside(folder: Path) -> Path | None:
-    """Rename a result folder so that a fresh one can take its place; None if there is none."""
-    if not folder.exists():
-        return None
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    kept = folder.with_name(f"{folder.name}.{stamp}")
-    number = 1
-    while kept.exists():
-        number += 1
-        kept = folder.with_name(f"{folder.name}.{stamp}-{number}")
-    shutil.move(folder, kept)
-    return kept
 
 
 def train(
@@ -187,24 +165,30 @@ def train(
         KeyboardInterrupt: passed on, after what was finished has been stored.
     """
     progress = Progress(total=work.trials)
-    with _locked(folder), SQLiteStore(folder / DATABASE) as store:
+    resolved = sweep.config.resolved()
+    with folders.locked(folder), SQLiteStore(folder / folders.DATABASE) as store:
+        # Again, now that the folder is ours: another run may have been here meanwhile.
         _refuse_conflict(sweep, store, folder)
-        store.set_meta("thresholds", _thresholds())
-        resolved = sweep.config.resolved()
-        facts = provenance(sweep.data_hashes(), sweep.config.base_folder, flags)
+        store.set_meta("thresholds", asdict(Thresholds()))
+        facts = provenance(
+            sweep.data_hashes(), sweep.training_rows, sweep.config.base_folder, flags
+        )
         config_id = store.record_config(resolved, facts)
-        _write_config(folder / CONFIG, resolved)
+        text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
+        folders.write_text(folder / folders.CONFIG, text)
         started = time.monotonic()
-        for done in executor.train(work.jobs, sweep.data):
-            entries = [
-                Entry(trial.axes, trial.seed, result)
-                for trial, result in zip(done.stack.trials, done.results, strict=True)
-            ]
-            store.add(entries, config_id=config_id)
-            progress.done += len(entries)
-            progress.outcomes.update(result.outcome for result in done.results)
-            progress.seconds = time.monotonic() - started
-            observe(progress)
+        # Closed at once when anything interrupts us, so that no worker trains on.
+        with closing(executor.train(work.jobs, sweep.data)) as finished:
+            for done in finished:
+                entries = [
+                    Entry(trial.axes, trial.seed, result)
+                    for trial, result in zip(done.stack.trials, done.results, strict=True)
+                ]
+                store.add(entries, config_id=config_id)
+                progress.done += len(entries)
+                progress.outcomes.update(result.outcome for result in done.results)
+                progress.seconds = time.monotonic() - started
+                observe(progress)
     return progress
 
 
@@ -214,7 +198,9 @@ def _refuse_conflict(sweep: Sweep, store: SQLiteStore, folder: Path) -> None:
     if stored is None:
         return
     conflicts = difference(stored.resolved, sweep.config.resolved())
-    before = stored.provenance.get("data", {})
+    before: dict[str, str] = {}
+    for record in store.configs():  # a data set may have been left out of the latest run
+        before |= record.provenance.get("data", {})
     for label, content_hash in sweep.data_hashes().items():
         if label in before and before[label] != content_hash:
             conflicts.append(
@@ -229,39 +215,3 @@ def _refuse_conflict(sweep: Sweep, store: SQLiteStore, folder: Path) -> None:
             "Give the sweep another 'name', choose another folder with --out, or start over"
             " with --fresh (the old folder is kept beside)."
         )
-
-
-def _thresholds() -> dict[str, float]:
-    thresholds = Thresholds()
-    return {
-        "stable_below": thresholds.stable_below,
-        "diverged_above": thresholds.diverged_above,
-    }
-
-
-def _write_config(path: Path, resolved: Mapping[str, Any]) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(yaml.safe_dump(dict(resolved), sort_keys=False), encoding="utf-8")
-    os.replace(temporary, path)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold it; the lock goes with the process, however it ends."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / _LOCK).open("w")
-    except OSError as error:
-        raise ResultError(
-            f"{folder}: expected a folder that can be written, got: {error.strerror}."
-            " Choose another with --out."
-        ) from error
-    with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ResultError(
-                f"{folder}: another run is writing to this result. Wait for it to end, or"
-                " choose another folder with --out."
-            ) from error
-        yield

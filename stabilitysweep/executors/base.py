@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,8 +43,8 @@ class Executor(Protocol):
     reason. Nothing is lost when a worker dies.
     """
 
-    def train(self, jobs: Sequence[Job], data: Mapping[str, PreparedData]) -> Iterator[StackDone]:
+    def train(self, jobs: Sequence[Job], data: Mapping[str, PreparedData]) -> Generator[StackDone]:
         """Yield every stack's results as it finishes.
 
-        Closing the iterator early stops the work that is under way.
+        Closing the generator early stops the work that is under way.
         """

@@ -6,191 +6,72 @@ processes with a core each train more stacks than one process with two threads.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
 import tempfile
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from multiprocessing.connection import wait
 from pathlib import Path
 
 from stabilitysweep.data import PreparedData
+from stabilitysweep.engines.base import Engine
+from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors.base import Job, StackDone
-from stabilitysweep.executors.worker import Assignment, WorkerSettings, crashed, main
+from stabilitysweep.executors.process import WorkerProcess
+from stabilitysweep.executors.schedule import Schedule
+from stabilitysweep.executors.worker import Answer, WorkerSettings, crashed, start_engine
 
 _AHEAD = 2
-"""Assignments a worker holds at once, so that it never waits for the driver."""
+"""Tasks a worker holds at once, so that it never waits for the driver."""
 
-_TRIES = 2
-"""How often a stack whose worker died is tried before its trials count as crashed."""
+_DEATHS = 2
+"""How many workers may die at a stack before its trials count as crashed."""
 
-_JOIN_SECONDS = 5.0
-
-
-@dataclass(slots=True)
-class _Task:
-    number: int
-    job: Job
-    place: int
-    tries: int = 0
-
-
-@dataclass(slots=True)
-class _Worker:
-    process: SpawnProcess
-    connection: Connection
-    settings: WorkerSettings
-    queue: deque[_Task] = field(default_factory=deque)
-    held: deque[_Task] = field(default_factory=deque)
-    known: set[str] = field(default_factory=set)
+_STARTS = 2
+"""How often in a row a worker may die before it is ready, until it is done without."""
 
 
 class LocalExecutor:
-    """Trains jobs in `workers` processes; see `Executor`.
+    """Trains jobs in worker processes; see `Executor`."""
 
-    Jobs are handed out whole, the most expensive first. A worker that has run out of jobs
-    takes half of the longest queue that is left.
-    """
-
-    def __init__(self, workers: int | None = None, engine: str = "stacked") -> None:
+    def __init__(
+        self,
+        workers: int | None = None,
+        engine: str = "stacked",
+        start: Callable[[str], Engine] = start_engine,
+    ) -> None:
         """Choose the number of processes.
 
         Args:
             workers: at least 1; None is one a core that this process may use.
             engine: `stacked` or `fit`.
+            start: makes the engine, in the worker.
         """
-        self._cores = available_cores()
-        self._count = workers or len(self._cores)
+        self._count = workers or len(available_cores())
         self._engine = engine
-        self._workers: list[_Worker] = []
+        self._start = start
 
-    def train(self, jobs: Sequence[Job], data: Mapping[str, PreparedData]) -> Iterator[StackDone]:
-        """Yield every stack's results as it finishes."""
-        pending = deque(sorted(jobs, key=lambda job: -job.cost))
-        stacks = sum(len(job.stacks) for job in jobs)
-        with tempfile.TemporaryDirectory(prefix="stabilitysweep-") as logs:
-            try:
-                count = min(self._count, stacks)
-                self._workers = [self._start(index, Path(logs)) for index in range(count)]
-                yield from self._serve(pending, data, stacks)
-            finally:
-                self._stop()
+    def train(self, jobs: Sequence[Job], data: Mapping[str, PreparedData]) -> Generator[StackDone]:
+        """Yield every stack's results as it finishes.
 
-    def _serve(
-        self, pending: deque[Job], data: Mapping[str, PreparedData], stacks: int
-    ) -> Iterator[StackDone]:
-        numbers = iter(range(10**12))
-        done = 0
-        while done < stacks:
-            for worker in self._workers:
-                self._feed(worker, pending, data, numbers)
-            ready = wait(
-                [worker.connection for worker in self._workers]
-                + [worker.process.sentinel for worker in self._workers]
-            )
-            for index, worker in enumerate(self._workers):
-                finished: list[StackDone] = []
-                if worker.connection in ready:
-                    finished = self._receive(worker)
-                elif worker.process.sentinel in ready:
-                    finished = self._replace(index)
-                done += len(finished)
-                yield from finished
-
-    def _start(self, index: int, logs: Path) -> _Worker:
-        settings = WorkerSettings(
-            engine=self._engine,
-            core=self._cores[index] if self._count <= len(self._cores) else None,
-            log=str(logs / f"worker-{index}.log"),
-        )
-        return _launch(settings)
-
-    def _feed(
-        self,
-        worker: _Worker,
-        pending: deque[Job],
-        data: Mapping[str, PreparedData],
-        numbers: Iterator[int],
-    ) -> None:
-        while len(worker.held) < _AHEAD:
-            if not worker.queue:
-                if pending:
-                    job = pending.popleft()
-                    worker.queue.extend(
-                        _Task(next(numbers), job, place) for place in range(len(job.stacks))
-                    )
-                elif not worker.held:
-                    self._steal(worker)
-            if not worker.queue:
-                return
-            task = worker.queue.popleft()
-            key = task.job.data
-            new = None if key in worker.known else data[key]
-            worker.held.append(task)
-            worker.known.add(key)
-            try:
-                worker.connection.send(
-                    Assignment(task.number, task.job.stacks[task.place], key, new)
-                )
-            except (BrokenPipeError, ConnectionResetError):
-                return  # the worker died; its sentinel says so, and the task is still held
-
-    def _steal(self, thief: _Worker) -> None:
-        """Move half of the longest remaining queue to a worker that has none."""
-        victim = max(self._workers, key=lambda worker: len(worker.queue))
-        for _ in range((len(victim.queue) + 1) // 2):
-            thief.queue.appendleft(victim.queue.pop())
-
-    def _receive(self, worker: _Worker) -> list[StackDone]:
-        try:
-            number, results = worker.connection.recv()
-        except (EOFError, ConnectionResetError):  # died; its sentinel is handled next
-            return self._replace(self._workers.index(worker))
-        task = next(task for task in worker.held if task.number == number)
-        worker.held.remove(task)
-        return [StackDone(task.job.stacks[task.place], results)]
-
-    def _replace(self, index: int) -> list[StackDone]:
-        """Start a new worker for one that died, and give it what the other held.
-
-        The task it was at is the suspect: it is tried again, and given up after `_TRIES`.
+        Raises:
+            StabilitySweepError: no worker can be started.
         """
-        dead = self._workers[index]
-        dead.process.join()
-        dead.connection.close()
-        self._workers[index] = replacement = _launch(dead.settings)
-        given_up: list[StackDone] = []
-        if dead.held:
-            suspect = dead.held.popleft()
-            suspect.tries += 1
-            if suspect.tries >= _TRIES:
-                stack = suspect.job.stacks[suspect.place]
-                reason = _death(dead.process.exitcode)
-                given_up.append(StackDone(stack, crashed(stack, self._engine, reason)))
-            else:
-                dead.held.appendleft(suspect)
-        replacement.queue = dead.held + dead.queue
-        return given_up
+        schedule = Schedule(jobs)
+        with tempfile.TemporaryDirectory(prefix="stabilitysweep-") as logs:
+            settings = [
+                self._settings(place, Path(logs))
+                for place in range(min(self._count, len(schedule)))
+            ]
+            yield from _Run(schedule, data, settings).stacks()
 
-    def _stop(self) -> None:
-        for worker in self._workers:
-            if worker.held:  # stopped early: what is under way is not wanted any more
-                worker.process.terminate()
-            else:
-                try:
-                    worker.connection.send(None)
-                except (BrokenPipeError, ConnectionResetError, OSError):
-                    worker.process.terminate()
-        for worker in self._workers:
-            worker.process.join(_JOIN_SECONDS)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
-            worker.connection.close()
-        self._workers = []
+    def _settings(self, place: int, logs: Path) -> WorkerSettings:
+        cores = available_cores()
+        return WorkerSettings(
+            engine=self._engine,
+            start=self._start,
+            core=cores[place] if self._count <= len(cores) else None,
+            log=str(logs / f"worker-{place}.log"),
+        )
 
 
 def available_cores() -> list[int]:
@@ -200,18 +81,84 @@ def available_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
-def _launch(settings: WorkerSettings) -> _Worker:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=main, args=(theirs, settings), daemon=True)
-    process.start()
-    theirs.close()  # so that the death of the worker closes the pipe
-    return _Worker(process, ours, settings)
+class _Run:
+    """One call of `train`: its workers by their place, and what is left to do."""
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        data: Mapping[str, PreparedData],
+        settings: Sequence[WorkerSettings],
+    ) -> None:
+        self._schedule = schedule
+        self._data = data
+        self._settings = settings
+        self._workers: dict[int, WorkerProcess] = {}
+        self._failed_starts = dict.fromkeys(range(len(settings)), 0)
+
+    def stacks(self) -> Iterator[StackDone]:
+        left = len(self._schedule)
+        try:
+            for place, settings in enumerate(self._settings):
+                self._workers[place] = WorkerProcess(settings)
+            while left:
+                for done in self._round():
+                    left -= 1
+                    yield done
+        finally:
+            for worker in self._workers.values():
+                worker.ask_to_end()
+            for worker in self._workers.values():
+                worker.end()
+
+    def _round(self) -> Iterator[StackDone]:
+        """Feed the workers, and wait until at least one has something to say."""
+        for place, worker in self._workers.items():
+            while len(worker.held) < _AHEAD:
+                task = self._schedule.take(place, idle=not worker.held)
+                if task is None:
+                    break
+                worker.give(task, self._data[task.data])
+        heard = wait([handle for worker in self._workers.values() for handle in worker.handles])
+        for place, worker in list(self._workers.items()):
+            if not any(handle in heard for handle in worker.handles):
+                continue
+            message = worker.receive()
+            if message is None:
+                yield from self._replace(place, worker)
+            elif isinstance(message, Answer):
+                yield StackDone(worker.answered(message.number).stack, message.results)
+            else:
+                self._failed_starts[place] = 0
+
+    def _replace(self, place: int, dead: WorkerProcess) -> Iterator[StackDone]:
+        """Start another worker for one that died, and leave to it what the other held.
+
+        The task it was at is the suspect: another worker tries it, until too many died.
+        """
+        del self._workers[place]
+        death = dead.bury()
+        held = list(dead.held)
+        if not dead.ready:
+            self._failed_starts[place] += 1
+        elif held:
+            held[0].deaths += 1
+        given_up = held.pop(0) if held and held[0].deaths >= _DEATHS else None
+        self._schedule.give_back(place, held)
+        if self._failed_starts[place] < _STARTS:
+            self._workers[place] = WorkerProcess(dead.settings)
+        else:
+            self._schedule.retire(place)
+            if not self._workers:
+                raise StabilitySweepError(_no_worker(death))
+        if given_up is not None:
+            reason = f"the worker process was ended {death}, {_DEATHS} times"
+            yield StackDone(given_up.stack, crashed(given_up.stack, dead.settings.engine, reason))
 
 
-def _death(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        hint = " (often: out of memory)" if name == "SIGKILL" else ""
-        return f"the worker process was ended by {name}{hint}, {_TRIES} times"
-    return f"the worker process ended with exit code {code}, {_TRIES} times"
+def _no_worker(death: str) -> str:
+    return (
+        f"expected worker processes to start, but they end before they are ready, {death}. "
+        "Check that 'import tensorflow' works here and that there is memory for it. A script "
+        "that calls run() needs 'if __name__ == \"__main__\":' around the call."
+    )

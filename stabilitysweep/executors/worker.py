@@ -6,9 +6,12 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from queue import SimpleQueue
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Engine, Stack
@@ -23,12 +26,14 @@ class WorkerSettings:
 
     Attributes:
         engine: `stacked` or `fit`.
+        start: makes the engine of that name; it must be importable by its name.
         core: the processor to stay on, or None to leave that to the system.
         log: file that takes everything the process would print; TensorFlow's start-up
             messages do not belong on the user's terminal.
     """
 
     engine: str
+    start: Callable[[str], Engine]
     core: int | None
     log: str
 
@@ -50,34 +55,43 @@ class Assignment:
     data: PreparedData | None
 
 
-def main(connection: Connection, settings: WorkerSettings) -> None:
-    """Train what comes through the connection until it is closed.
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker has started its engine."""
 
-    For each `Assignment` the answer is (its number, list of `TrialResult`). A stack that
-    raises comes back as `crashed` trials with the exception's message.
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The results of an assignment, in the order of its trials."""
+
+    number: int
+    results: list[TrialResult]
+
+
+def main(connection: Connection, settings: WorkerSettings) -> None:
+    """Train what comes through the connection until None comes.
+
+    Sends `Ready` once, then an `Answer` for each `Assignment`. A stack that raises comes
+    back as `crashed` trials with the exception's message. The process ends at once, whatever
+    it is doing, when the driver is gone.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     _redirect_output(settings.log)
+    inbox: SimpleQueue[Assignment | None] = SimpleQueue()
+    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
     if settings.core is not None and hasattr(os, "sched_setaffinity"):
         # A machine that forbids pinning only loses a little speed.
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {settings.core})
-    engine = start_engine(settings.engine)
+    engine = settings.start(settings.engine)
     known: dict[str, PreparedData] = {}
-    while True:
-        try:
-            assignment: Assignment | None = connection.recv()
-        except EOFError:  # the driver is gone
-            return
-        if assignment is None:
-            return
-        if assignment.data is not None:
-            known[assignment.key] = assignment.data
-        answer = train(engine, assignment.stack, known[assignment.key])
-        try:
-            connection.send((assignment.number, answer))
-        except (BrokenPipeError, ConnectionResetError):
-            return
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `_listen` ends us
+        connection.send(Ready())
+        while (assignment := inbox.get()) is not None:
+            if assignment.data is not None:
+                known[assignment.key] = assignment.data
+            results = train(engine, assignment.stack, known[assignment.key])
+            connection.send(Answer(assignment.number, results))
 
 
 def start_engine(name: str) -> Engine:
@@ -119,6 +133,27 @@ def crashed(stack: Stack, engine: str, message: str) -> list[TrialResult]:
         )
         for trial in stack.trials
     ]
+
+
+def _listen(connection: Connection, inbox: SimpleQueue[Assignment | None]) -> None:
+    """Pass on what the driver sends, in a thread of its own.
+
+    So the driver never waits for a worker that is training, nor for one that waits for the
+    driver to take its answer; and a driver that is gone is noticed in the midst of a stack.
+    """
+    while True:
+        try:
+            assignment: Assignment | None = connection.recv()
+        except (EOFError, OSError):
+            os._exit(0)  # nobody is left to take an answer
+        except BaseException:
+            # Unreadable: the driver sees us die with it, and says so.
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(1)
+        inbox.put(assignment)
+        if assignment is None:
+            return
 
 
 def _redirect_output(log: str) -> None:

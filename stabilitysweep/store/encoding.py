@@ -108,7 +108,7 @@ def encode_trace(trace: Trace | None) -> bytes | None:
     # Unsigned, so that a difference beyond int32 wraps around and back.
     words[0] = np.diff(steps.view("<u4"), prepend=np.zeros(1, "<u4"))
     words[1:] = [curve.view("<u4") for curve in curves]
-    packed = words.view(np.uint8).reshape(-1, points, 4).transpose(0, 2, 1).tobytes()
+    packed = words.view(np.uint8).reshape(len(words), points, 4).transpose(0, 2, 1).tobytes()
     return _TRACE_HEADER.pack(_TRACE_MAGIC, points) + zlib.compress(packed)
 
 
@@ -129,8 +129,8 @@ def decode_trace(blob: bytes | None) -> Trace | None:
         raise ValueError(f"a damaged trace: {error}") from error
     if magic != _TRACE_MAGIC or len(packed) != size:
         raise ValueError(f"a damaged trace: {len(packed)} bytes for {points} points")
-    arrays = np.frombuffer(packed, np.uint8).reshape(-1, 4, points).transpose(0, 2, 1)
-    words = np.ascontiguousarray(arrays).view("<u4").reshape(-1, points)
+    arrays = np.frombuffer(packed, np.uint8).reshape(1 + len(_CURVES), 4, points).transpose(0, 2, 1)
+    words = np.ascontiguousarray(arrays).view("<u4")[:, :, 0]
     steps = np.cumsum(words[0], dtype="<u4").astype(np.uint32).view(np.int32)
     curves = {
         name: words[place].astype(np.uint32).view(np.float32)

@@ -137,8 +137,8 @@ class SQLiteStore(Store):
             found = self._starting_with(connection, prefix)
             if not prefix or not found:
                 raise ResultError(self._no_trial(connection, prefix))
-        if len(found) == 1 or prefix in found:
-            return prefix if prefix in found else found[0]
+        if len(found) == 1 or found[0] == prefix:
+            return found[0]
         shown = ", ".join(found[:_LISTED]) + (" and more" if len(found) > _LISTED else "")
         raise ResultError(f"'{prefix}' begins several trial ids: {shown}. Give more digits.")
 

@@ -21,6 +21,7 @@ TABLED = (*IDENTITY, *MEASURED)
 """The columns of the database that the trials table is made of."""
 
 _ABSENT = object()
+_EXACT = 2**53  # whole numbers up to this are exact as float64
 
 
 def build_table(
@@ -105,11 +106,12 @@ def _default(axis: str, config: ConfigRecord, defaults: Defaults | None) -> Any:
 
 def _axis(values: list[Any]) -> Any:
     kinds = set(map(type, values))
+    exact = all(abs(value) <= _EXACT for value in values if type(value) is int)
     if kinds == {bool}:
         return np.array(values, np.bool_)
-    if kinds == {int} and all(-(2**63) <= value < 2**63 for value in set(values)):
+    if kinds == {int} and exact:
         return np.array(values, np.int64)
-    if kinds and kinds <= {int, float}:
+    if float in kinds and kinds <= {int, float} and exact:
         return np.array(values, np.float64)
     # A None among them is a value (`clipnorm: [null, 1]`), and would become NaN as a float.
     column = np.empty(len(values), object)

@@ -25,7 +25,8 @@ def test_every_epoch_of_the_flat_sequence_is_a_permutation(
 ) -> None:
     seed, batch, rows = size
     order = batch_order(seed, batch, rows, steps)
-    assert order.shape == (steps, batch) and order.dtype == np.int32
+    assert order.shape == (steps, batch)
+    assert order.dtype == np.int32
     flat = order.reshape(-1)
     whole = len(flat) // rows
     for epoch in flat[: whole * rows].reshape(whole, rows):

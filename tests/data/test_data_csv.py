@@ -26,7 +26,8 @@ def test_columns_but_the_target_are_features(tmp_path: Path) -> None:
     np.testing.assert_array_equal(raw.features, [[1, 2], [3, 4e-3]])
     np.testing.assert_array_equal(raw.target, [10.0, 20.0])
     assert raw.target.dtype == np.float64
-    assert raw.label == "data" and raw.source == "CSV file data.csv, target 'y'"
+    assert raw.label == "data"
+    assert raw.source == "CSV file data.csv, target 'y'"
 
 
 @pytest.mark.parametrize("mark", ["", "NA", "nan", "NaN", "null", "N/A", "None", "#N/A", " "])
@@ -107,7 +108,8 @@ def test_a_missing_file_says_where_it_looked_and_what_is_there(tmp_path: Path) -
         load(DatasetSettings(path="housng.csv", target="y"), tmp_path)
     message = str(caught.value)
     assert str(tmp_path / "housng.csv") in message
-    assert "relative to the config" in message and "There is 'housing.csv'" in message
+    assert "relative to the config" in message
+    assert "There is 'housing.csv'" in message
 
 
 def test_a_missing_folder_is_no_crash(tmp_path: Path) -> None:

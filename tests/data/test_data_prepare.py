@@ -51,7 +51,8 @@ def test_the_config_means_the_same_losses_and_defaults() -> None:
 def test_split_parts_are_disjoint_and_cover_every_row() -> None:
     raw = raw_data(np.arange(50.0).reshape(50, 1))
     data = prepared(raw, scaling="none", target_scaling="none")
-    assert data.train_rows == 40 and len(data.x_validation) == 10
+    assert data.train_rows == 40
+    assert len(data.x_validation) == 10
     both = np.concatenate([data.x_train, data.x_validation])
     assert sorted(both[:, 0]) == list(range(50))
     np.testing.assert_array_equal(data.x_train, data.y_train)
@@ -68,9 +69,11 @@ def test_fraction_zero_trains_on_every_row_in_order() -> None:
     raw = raw_data(noise())
     data = prepared(raw, fraction=0, scaling="none")
     np.testing.assert_array_equal(data.x_train, raw.features)
-    assert data.x_validation.shape == (0, 3) and data.y_validation.shape == (0, 1)
+    assert data.x_validation.shape == (0, 3)
+    assert data.y_validation.shape == (0, 1)
     labels = prepared(raw_data(noise(), np.arange(20) % 3), SPARSE, fraction=0)
-    assert labels.y_validation.shape == (0,) and labels.y_validation.dtype == np.int32
+    assert labels.y_validation.shape == (0,)
+    assert labels.y_validation.dtype == np.int32
 
 
 @pytest.mark.parametrize(("rows", "fraction"), [(1, 0.2), (2, 0.99)])
@@ -187,7 +190,8 @@ def test_regression_targets_are_standardised_by_default() -> None:
     raw = raw_data(noise(50), np.arange(50) ** 2.0)
     for loss in sorted(REGRESSION_LOSSES):
         data = prepared(raw, loss)
-        assert data.y_train.shape == (40, 1) and data.outputs == 1
+        assert data.y_train.shape == (40, 1)
+        assert data.outputs == 1
         np.testing.assert_allclose([data.y_train.mean(), data.y_train.std()], [0, 1], atol=1e-12)
     plain = prepared(raw, target_scaling="none")
     assert set(plain.y_train[:, 0]) <= set(raw.target)
@@ -204,14 +208,16 @@ def test_a_constant_target_stays_finite() -> None:
 
 def test_regression_takes_integer_labels() -> None:
     data = prepared(raw_data(noise(), np.arange(20) % 3), target_scaling="none")
-    assert data.y_train.dtype == np.float64 and set(data.y_train[:, 0]) == {0, 1, 2}
+    assert data.y_train.dtype == np.float64
+    assert set(data.y_train[:, 0]) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("labels", [(-1, 1), (0.5, 2.5), ("no", "yes"), (False, True)])
 def test_two_classes_become_zero_and_one_in_sorted_order(labels: tuple[Any, Any]) -> None:
     raw = raw_data(noise(), [labels[i % 2] for i in range(20)])
     data = prepared(raw, BINARY, fraction=0)
-    assert data.y_train.dtype == np.float64 and data.outputs == 1
+    assert data.y_train.dtype == np.float64
+    assert data.outputs == 1
     np.testing.assert_array_equal(data.y_train[:, 0], np.arange(20) % 2)
 
 
@@ -219,7 +225,8 @@ def test_two_classes_become_zero_and_one_in_sorted_order(labels: tuple[Any, Any]
 def test_classes_are_numbered_in_sorted_order(labels: tuple[Any, ...]) -> None:
     raw = raw_data(noise(), [labels[i % 3] for i in range(20)])
     data = prepared(raw, SPARSE, fraction=0)
-    assert data.y_train.dtype == np.int32 and data.outputs == 3
+    assert data.y_train.dtype == np.int32
+    assert data.outputs == 3
     np.testing.assert_array_equal(data.y_train, np.arange(20) % 3)
 
 
@@ -278,7 +285,8 @@ def test_an_unknown_loss_is_a_programming_error() -> None:
 def test_the_content_is_frozen_and_contiguous() -> None:
     data = prepared(raw_data(np.asfortranarray(noise())))
     for array in (data.x_train, data.y_train, data.x_validation, data.y_validation):
-        assert array.flags.c_contiguous and not array.flags.writeable
+        assert array.flags.c_contiguous
+        assert not array.flags.writeable
 
 
 def test_the_hash_tells_preparations_apart() -> None:
@@ -301,6 +309,8 @@ def test_the_hash_tells_preparations_apart() -> None:
 def test_a_bundled_set_is_ready_to_train_on(name: Any, loss: str, outputs: int) -> None:
     settings_ = DatasetSettings(name=name)
     data = prepare(load(settings_, Path()), settings_, PreprocessingSettings(), loss)
-    assert data.outputs == outputs and data.label == name
-    assert np.isfinite(data.x_train).all() and np.isfinite(data.x_validation).all()
+    assert data.outputs == outputs
+    assert data.label == name
+    assert np.isfinite(data.x_train).all()
+    assert np.isfinite(data.x_validation).all()
     assert len(data.feature_names) == data.x_train.shape[1]

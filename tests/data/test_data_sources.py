@@ -47,10 +47,13 @@ def test_every_set_loads_and_is_the_same_each_time(
     name: Any, rows: int, columns: int, kind: str
 ) -> None:
     raw, again = (load(DatasetSettings(name=name), HERE) for _ in range(2))
-    assert raw.features.shape == (rows, columns) and raw.features.dtype == np.float64
-    assert raw.target.shape == (rows,) and raw.target.dtype.kind == kind
+    assert raw.features.shape == (rows, columns)
+    assert raw.features.dtype == np.float64
+    assert raw.target.shape == (rows,)
+    assert raw.target.dtype.kind == kind
     assert len(set(raw.feature_names)) == columns
-    assert raw.label == name and name in raw.source
+    assert raw.label == name
+    assert name in raw.source
     assert raw.content_hash == again.content_hash
 
 

@@ -207,7 +207,8 @@ def test_threads_may_share_a_store(store: Store) -> None:
 
 def test_a_config_is_appended_when_it_or_its_provenance_changes(store: Store) -> None:
     first = store.latest_config()
-    assert first is not None and first.resolved == {"name": "first"}
+    assert first is not None
+    assert first.resolved == {"name": "first"}
     same = store.record_config({"name": "first"}, {"version": "1"})
     other = store.record_config({"name": "first", "seeds": 3}, {"version": "1"})
     elsewhere = store.record_config({"name": "first", "seeds": 3}, {"version": "2"})
@@ -216,8 +217,10 @@ def test_a_config_is_appended_when_it_or_its_provenance_changes(store: Store) ->
     assert [config.config_id for config in store.configs()] == [same, other, elsewhere, back]
     assert same < other < elsewhere < back
     latest = store.latest_config()
-    assert latest is not None and latest == store.configs()[-1]
-    assert latest.resolved == {"name": "first"} and latest.provenance == {"version": "1"}
+    assert latest is not None
+    assert latest == store.configs()[-1]
+    assert latest.resolved == {"name": "first"}
+    assert latest.provenance == {"version": "1"}
     assert latest.created >= first.created
 
 
@@ -233,7 +236,8 @@ def test_a_config_keeps_the_order_of_its_keys(store: Store) -> None:
 
 def test_no_config_yet(opener: Opener, tmp_path: Path) -> None:
     with opener(tmp_path) as store:
-        assert store.configs() == [] and store.latest_config() is None
+        assert store.configs() == []
+        assert store.latest_config() is None
 
 
 def test_configs_are_strict_json(store: Store) -> None:
@@ -247,7 +251,8 @@ def test_meta_is_set_and_overwritten(store: Store) -> None:
     store.set_meta("thresholds", {"stable": 0.99})
     meta = store.meta()
     assert meta["thresholds"] == {"stable": 0.99}
-    assert isinstance(meta["schema_version"], int) and meta["created"].startswith("20")
+    assert isinstance(meta["schema_version"], int)
+    assert meta["created"].startswith("20")
     for key in ("schema_version", "created"):
         with pytest.raises(ValueError, match="kept by the store"):
             store.set_meta(key, 0)
@@ -265,7 +270,9 @@ def test_a_unique_prefix_finds_its_trial(store: Store) -> None:
         store.find("3f")
     with pytest.raises(ResultError, match=r"there is no trial '3fa9'\. Nearest: 3fa0\."):
         store.find("3fa9")
-    with pytest.raises(ResultError, match="there is no trial 'zz'. Nearest: 3fa0, 3fb1, c0, c012"):
+    with pytest.raises(
+        ResultError, match=r"there is no trial 'zz'\. Nearest: 3fa0, 3fb1, c0, c012"
+    ):
         store.find("zz")
     with pytest.raises(ResultError, match="there is no trial ''"):
         store.find("")
@@ -332,7 +339,7 @@ def test_types_do_not_depend_on_the_content(store: Store, trials: int) -> None:
     assert len(table) == trials
     assert (table.dtypes[COUNTS] == "Int64").all()
     assert (table.dtypes[[*FLOATS, "val_mae"]] == np.float64).all()
-    assert (table.dtypes[TEXTS] == object).all()
+    assert (table.dtypes[TEXTS] == "object").all()
     assert table.dtypes["seed"] == np.int64
     assert table.index.tolist() == list(range(trials))
 
@@ -368,9 +375,11 @@ def test_values_of_the_table(store: Store) -> None:
     ]
     assert (row["compiled"], row["engine"], row["seed"], row["depth"]) == ("xla", "stacked", 3, 2)
     assert math.copysign(1, row["initial_loss"]) == -1
-    assert math.isnan(row["final_loss"]) and math.isnan(row["val_r2"])
+    assert math.isnan(row["final_loss"])
+    assert math.isnan(row["val_r2"])
     assert row[["best_loss", "val_loss", "val_mae"]].tolist() == [-math.inf, math.inf, math.inf]
-    assert row["skipped_steps"] == 0 and row["steps_run"] == 2**53 + 1
+    assert row["skipped_steps"] == 0
+    assert row["steps_run"] == 2**53 + 1
     assert all(crashed[name] is None for name in ("onset_stage", "cause", "compiled"))
     assert all(crashed[name] is pd.NA for name in ("onset_step", "nan_step", "skipped_steps"))
     assert crashed[[*FLOATS, "val_mae"]].isna().all()
@@ -388,6 +397,7 @@ def test_values_of_the_table(store: Store) -> None:
         ([1, "full"], object),
         ([True, 1], object),
         ([2**70, 1], object),
+        ([2**53 + 1, 0.5], object),
         ([[1, 2], [3]], object),
     ],
 )

@@ -1,0 +1,228 @@
+"""The commands and their options. What a command needs is imported when it is called."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from stabilitysweep import __version__
+from stabilitysweep.cli.terminal import console
+from stabilitysweep.errors import UserError
+
+if TYPE_CHECKING:
+    from stabilitysweep.result import Result
+
+app = typer.Typer(
+    help="Train every combination of a grid of hyperparameters, and map where training breaks.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+_CONFIG = typer.Argument(metavar="CONFIG", help="The YAML file of the sweep.", show_default=False)
+_RESULT = typer.Argument(
+    metavar="RESULT", help="A result folder, as results/NAME.", show_default=False
+)
+_OUT_FOLDER = typer.Option(
+    "--out", metavar="DIR", help="The result folder. [default: results/NAME]", show_default=False
+)
+
+Config = Annotated[str, _CONFIG]
+Folder = Annotated[str, _RESULT]
+Out = Annotated[str | None, _OUT_FOLDER]
+Axis = Annotated[str | None, typer.Option(metavar="AXIS", show_default=False)]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"stabilitysweep {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _main(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def run(
+    config: Config,
+    out: Out = None,
+    engine: Annotated[
+        Literal["stacked", "fit"],
+        typer.Option(help="Many trials at once, or model.fit one by one: slow, the yardstick."),
+    ] = "stacked",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Processes. [default: one a core]", show_default=False
+        ),
+    ] = None,
+    compile: Annotated[
+        Literal["graph", "xla"], typer.Option(help="How training graphs are compiled.")
+    ] = "graph",
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over; an old result is kept beside.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> int:
+    """Train every trial that is not stored yet, then write table, summary and figures.
+
+    Ctrl-C keeps what is finished; the same command goes on from there.
+    """
+    from stabilitysweep.config import load_config
+
+    checked = load_config(config)  # before anything slow is imported
+
+    from stabilitysweep.api import Options
+    from stabilitysweep.cli.running import run_sweep
+    from stabilitysweep.types import Compiled
+
+    again = ["run", config]
+    again += [] if out is None else ["--out", out]
+    again += [] if engine == "stacked" else ["--engine", engine]
+    again += [] if workers is None else ["--workers", str(workers)]
+    again += [] if compile == "graph" else ["--compile", compile]
+    again += ["--quiet"] if quiet else []
+    options = Options(engine, workers, Compiled(compile), fresh)
+    return run_sweep(checked, out, options, quiet=quiet, again=again)
+
+
+@app.command()
+def check(config: Config, out: Out = None) -> None:
+    """Validate a config, load its data and print the plan; trains and writes nothing."""
+    from stabilitysweep.config import load_config
+
+    checked = load_config(config)
+
+    from stabilitysweep.api import plan
+    from stabilitysweep.cli.plan_view import whole
+
+    console().print(whole(plan(checked, out), config, out))
+
+
+@app.command()
+def show(
+    result: Folder,
+    trial: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TRIAL]", help="A trial's id, or its beginning.", show_default=False
+        ),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
+) -> None:
+    """Print the summary of a result, or one trial with its loss curve."""
+    from stabilitysweep.result import open_result
+
+    opened = open_result(result)
+    if json:
+        from stabilitysweep.cli.exporting import print_json
+
+        print_json(opened.to_json() if trial is None else opened.trial_to_json(trial))
+    elif trial is None:
+        from stabilitysweep.cli.summary_view import result_view
+
+        console().print(result_view(opened))
+    else:
+        _show_trial(opened, trial)
+
+
+@app.command()
+def plot(
+    result: Folder,
+    x: Axis = None,
+    y: Axis = None,
+    rows: Axis = None,
+    columns: Axis = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AXIS=VALUE", help="Hold an axis at one value. Repeatable."),
+    ] = None,
+    pool: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AXIS", help="Average over an axis. Repeatable."),
+    ] = None,
+    kind: Annotated[
+        Literal["stability", "onset"],
+        typer.Option(help="Share of trials without failure, or the step of the first one."),
+    ] = "stability",
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR",
+            help="The folder to draw into. [default: RESULT/figures]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Draw a map over two axes, small multiples over two more, as PNG and SVG.
+
+    Axes that are not chosen get a sensible place.
+    """
+    from pathlib import Path
+
+    from stabilitysweep.result import open_result
+
+    opened = open_result(result)
+    choice: dict[str, Any] = {"x": x, "y": y, "rows": rows, "columns": columns}
+    paths = opened.plot(
+        kind,
+        None if out is None else Path(out),
+        **choice,
+        where=_held(where or []),
+        pool=tuple(pool or ()),
+    )
+    for path in paths:
+        print(path)
+
+
+@app.command()
+def export(
+    result: Folder,
+    format: Annotated[
+        Literal["csv", "parquet", "json"] | None,
+        typer.Option(help="[default: that of FILE's ending, else csv]", show_default=False),
+    ] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="[default: standard output]", show_default=False),
+    ] = None,
+) -> None:
+    """Write the trials table, one row a trial, to a file or to standard output."""
+    from stabilitysweep.cli.exporting import export_table
+    from stabilitysweep.result import open_result
+
+    export_table(open_result(result), format, out)
+
+
+def _show_trial(result: Result, prefix: str) -> None:
+    from stabilitysweep.cli.trial_view import trial_view
+
+    screen = console()
+    found = result.trial(prefix).result
+    settings = result.settings(found.trial_id)
+    plain = screen.options.ascii_only
+    screen.print(trial_view(found, settings, width=screen.width, ascii_only=plain))
+
+
+def _held(where: list[str]) -> dict[str, str]:
+    held: dict[str, str] = {}
+    for text in where:
+        axis, equals, value = text.partition("=")
+        if not (axis and equals and value):
+            raise UserError(f"--where: expected AXIS=VALUE, got {text!r}.")
+        if axis in held:
+            raise UserError(f"--where: expected one value for {axis}, got two.")
+        held[axis] = value
+    return held

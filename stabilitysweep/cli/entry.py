@@ -1,0 +1,45 @@
+"""From the arguments of the process to its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from stabilitysweep.cli.commands import app
+from stabilitysweep.cli.terminal import fail, program
+from stabilitysweep.errors import StabilitySweepError
+
+_WRONG_INPUT = 2
+_INTERRUPTED = 130
+_READER_GONE = 141
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit code of the process.
+
+    Args:
+        arguments: those after the program's name; None takes the process' own.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a sign that the encoding lacks is no reason to fail
+            stream.reconfigure(errors="replace")
+    try:
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        code = app(given, standalone_mode=False, prog_name=program())
+        sys.stdout.flush()
+        return int(code or 0)
+    except typer.TyperException as error:
+        fail(f"{error.format_message()} See '{program()} --help'.")
+        return _WRONG_INPUT
+    except StabilitySweepError as error:
+        fail(str(error))
+        return _WRONG_INPUT
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has stopped (`| head`); Python would complain at its exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _READER_GONE

@@ -1,0 +1,56 @@
+"""The few shapes that everything printed is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from stabilitysweep.types import Outcome
+
+OUTCOME_STYLES = {
+    Outcome.STABLE: "green",
+    Outcome.STALLED: "cyan",
+    Outcome.DIVERGED: "yellow",
+    Outcome.NONFINITE: "red",
+    Outcome.CRASHED: "magenta",
+}
+_LABELS_WIDTH = 10
+
+
+def fields(pairs: Iterable[tuple[str, RenderableType]]) -> Table:
+    """Labels with what belongs to each; long texts are wrapped beside their label."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True, min_width=_LABELS_WIDTH)
+    table.add_column(overflow="fold")
+    for label, content in pairs:
+        table.add_row(label, content)
+    return table
+
+
+def columns(heads: Sequence[str], rows: Iterable[Sequence[RenderableType]], *, text: int) -> Table:
+    """A table without lines.
+
+    Args:
+        heads: the columns' heads.
+        rows: the cells.
+        text: number of leading columns of text; the rest are numbers, and flush right.
+    """
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for place, head in enumerate(heads):
+        table.add_column(head, justify="left" if place < text else "right", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def outcome_text(outcome: Outcome) -> Text:
+    """An outcome in its colour."""
+    return Text(outcome.value, style=OUTCOME_STYLES[outcome])
+
+
+def warning(text: str) -> Text:
+    """A warning, as such also without colour."""
+    return Text.assemble(("warning: ", "bold yellow"), text)

@@ -1,0 +1,152 @@
+"""What a run will do, in words: a few lines before it, or the whole plan for `check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from rich.console import Group, RenderableType
+
+from stabilitysweep.analysis import value_label
+from stabilitysweep.api import Plan
+from stabilitysweep.cli.layout import columns, fields, warning
+from stabilitysweep.cli.terminal import command
+from stabilitysweep.cli.words import about, counted
+from stabilitysweep.data import PreparedData, RawData
+from stabilitysweep.runner import Sweep
+
+_SHOWN_VALUES = 6
+_SHOWN_COLUMNS = 5
+
+
+def brief(plan: Plan) -> RenderableType:
+    """The plan in a few lines, printed before a run."""
+    data = ", ".join(_shape(raw) for raw in plan.sweep.raw.values())
+    return Group(
+        fields(
+            [
+                (plan.sweep.config.name, data),
+                ("trials", product(plan.sweep)),
+                ("stored", _stored(plan)),
+                ("to train", to_train(plan)),
+                ("result", str(plan.folder)),
+            ]
+        ),
+        *warnings(plan.sweep),
+    )
+
+
+def whole(plan: Plan, config: str, out: str | None) -> RenderableType:
+    """The whole plan, printed by `check`.
+
+    Args:
+        plan: the plan.
+        config: the config as the user named it.
+        out: the result folder if the user named one.
+    """
+    sweep = plan.sweep
+    run = command("run", config, *(["--out", out] if out else []))
+    return Group(
+        fields([("sweep", sweep.config.name), *_data_fields(sweep)]),
+        *warnings(sweep),
+        "",
+        columns(("axis", "values", ""), _axis_rows(sweep), text=3),
+        "",
+        fields(
+            [
+                ("trials", product(sweep)),
+                ("cells", f"{sweep.grid.cells:,}, {counted(sweep.config.seeds, 'seed')} each"),
+                ("stored", _stored(plan)),
+                ("to train", to_train(plan)),
+                ("result", str(plan.folder)),
+            ]
+        ),
+        "",
+        "Nothing was trained or written. To run it:" if plan.work.trials else "To refresh it:",
+        f"  {run}",
+    )
+
+
+def product(sweep: Sweep) -> str:
+    """How the number of trials comes about: `360 = 2 precision x 3 depth x 60 seeds`."""
+    axes = [f"{len(values)} {name}" for name, values in sweep.config.grid.items()]
+    factors = " x ".join([*axes, counted(sweep.config.seeds, "seed")])
+    merged = sweep.grid.merged
+    left_out = f" - {merged:,} that mean the same as others" if merged else ""
+    return f"{len(sweep.grid):,} = {factors}{left_out}"
+
+
+def to_train(plan: Plan) -> str:
+    """What is left to do, by whom, and how long it may take."""
+    work = plan.work
+    if not work.trials:
+        return "nothing: every trial is stored"
+    programs = counted(work.programs, "program")
+    stacks = counted(work.stacks, "stack")
+    workers = counted(plan.workers, "worker")
+    return f"{work.trials:,} in {programs} and {stacks}, by {workers}: {about(work.seconds)}"
+
+
+def warnings(sweep: Sweep) -> Iterator[RenderableType]:
+    """One warning for each data set with inputs that are NaN or infinite."""
+    for raw in sweep.raw.values():
+        found = nonfinite_columns(raw.features, raw.feature_names)
+        if found:
+            total = sum(count for _, count in found)
+            named = ", ".join(f"{name} ({count:,})" for name, count in found[:_SHOWN_COLUMNS])
+            more = len(found) - _SHOWN_COLUMNS
+            rest = f" and {counted(more, 'column')} more" if more > 0 else ""
+            yield warning(
+                f"{raw.label}: {counted(total, 'input')} NaN or infinite, in {named}{rest}"
+            )
+
+
+def nonfinite_columns(
+    features: np.ndarray[Any, Any], names: Sequence[str]
+) -> list[tuple[str, int]]:
+    """The columns with values that are NaN or infinite, the worst first, and how many."""
+    counts = np.count_nonzero(~np.isfinite(features), axis=0)
+    order = np.argsort(-counts, kind="stable")
+    return [(names[place], int(counts[place])) for place in order if counts[place]]
+
+
+def _data_fields(sweep: Sweep) -> Iterator[tuple[str, RenderableType]]:
+    first: dict[str, PreparedData] = {}
+    for prepared in sweep.data.values():
+        first.setdefault(prepared.label, prepared)
+    for label, raw in sweep.raw.items():
+        yield "data", f"{_shape(raw)} ({raw.source})"
+        prepared = first[label]
+        held_out = len(prepared.x_validation)
+        split = counted(prepared.train_rows, "training row")
+        yield "", f"{split}, {held_out:,} for validation" if held_out else f"{split}: all of them"
+        yield "", f"target: {_target(raw.target, prepared)}"
+
+
+def _target(target: np.ndarray[Any, Any], prepared: PreparedData) -> str:
+    if prepared.outputs == 1 and target.dtype.kind == "f":
+        return f"numbers from {value_label(target.min())} to {value_label(target.max())}"
+    classes = np.unique(target)
+    shown = ", ".join(map(str, classes[:_SHOWN_VALUES].tolist()))
+    more = ", ..." if len(classes) > _SHOWN_VALUES else ""
+    return f"{len(classes):,} different values: {shown}{more}"
+
+
+def _axis_rows(sweep: Sweep) -> Iterator[tuple[str, str, str]]:
+    for name, values in sweep.grid.axes.items():
+        labels = [value_label(value) for value in values]
+        if len(labels) > _SHOWN_VALUES:
+            labels = [*labels[:3], "...", labels[-1]]
+        yield name, f"{len(values):>6,}", ", ".join(labels)
+
+
+def _shape(raw: RawData) -> str:
+    rows, inputs = raw.features.shape
+    return f"{raw.label}, {counted(rows, 'row')} x {counted(inputs, 'column')}"
+
+
+def _stored(plan: Plan) -> str:
+    if plan.options.fresh:
+        return f"0: an old result is kept beside, as {plan.folder}.DATE-TIME"
+    return f"{plan.stored:,} of {len(plan.sweep.grid):,}"

@@ -1,0 +1,54 @@
+"""The terminal: what is printed where, and how wide."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_UNWRAPPED = 1_000
+"""Columns of what is no terminal: a line in a file is not to be broken in the middle."""
+
+
+def console() -> Console:
+    """Return a console on stdout that prints texts as they are: no markup, no emoji.
+
+    Colours and control characters are for terminals alone, whatever the environment says.
+    """
+    from rich.console import Console
+
+    class _Console(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError  # rich would exit with a code that means something else here
+
+    terminal = sys.stdout.isatty()
+    width = None if terminal or "COLUMNS" in os.environ else _UNWRAPPED
+    return _Console(
+        force_terminal=terminal, width=width, markup=False, highlight=False, emoji=False
+    )
+
+
+def fail(message: str) -> None:
+    """Print an error on stderr."""
+    print(f"error: {message}", file=sys.stderr)
+
+
+def note(message: str) -> None:
+    """Print what is no error on stderr, beside the output."""
+    print(message, file=sys.stderr)
+
+
+def program() -> str:
+    """Return how this program was called, for commands that are shown to the user."""
+    called = Path(sys.argv[0])
+    return "python -m stabilitysweep" if called.name == "__main__.py" else called.name
+
+
+def command(*words: str | Path) -> str:
+    """Return a command line of this program, ready to be pasted into a shell."""
+    return f"{program()} {shlex.join(map(str, words))}"

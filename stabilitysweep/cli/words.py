@@ -1,0 +1,81 @@
+"""Numbers, times and settings as a reader says them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stabilitysweep.analysis import value_label
+
+_MINUTE, _HOUR = 60.0, 3600.0
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 trial`, `24,300 trials`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def share(part: int, whole: int) -> str:
+    """A part in percent; one that is there never reads as 0.0 %, nor a lack as 100 %."""
+    if not whole:
+        return ""
+    percent = 100 * part / whole
+    if 0 < percent < 0.05:
+        return "< 0.1 %"
+    if 99.95 <= percent < 100:
+        return "> 99.9 %"
+    return f"{percent:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """A measured time: `8.3 s`, `17 s`, `2 min 5 s`, `1 h 12 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / _MINUTE)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def about(seconds: float) -> str:
+    """An expected time, no finer than it is known: `about 20 seconds`, `about 3 minutes`."""
+    if seconds < 7.5:
+        return "a few seconds"
+    if seconds < 57.5:
+        return f"about {5 * round(seconds / 5)} seconds"
+    if seconds < 57.5 * _MINUTE:
+        minutes = seconds / _MINUTE
+        rounded = round(minutes) if minutes < 9.5 else 5 * round(minutes / 5)
+        return f"about {counted(rounded, 'minute')}"
+    hours = seconds / _HOUR
+    if hours < 9.75:
+        halves = round(2 * hours) / 2
+        return "about 1 hour" if halves == 1 else f"about {halves:g} hours"
+    if hours < 36:
+        return f"about {round(hours)} hours"
+    return f"about {counted(round(hours / 24), 'day')}"
+
+
+def speed(per_second: float) -> str:
+    """Trials a second, or a minute where that is less than one."""
+    if per_second >= 9.95:
+        return f"{per_second:,.0f} trials/s"
+    if per_second >= 1:
+        return f"{per_second:.1f} trials/s"
+    return f"{per_second * 60:.2g} trials/min"
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """Settings as `plot --where` takes them: `depth=1, learning_rate=0.01, seed=2`."""
+    return ", ".join(f"{name}={value_label(value)}" for name, value in values.items())
+
+
+def number(value: float | None) -> str:
+    """A measured number in four digits; `-` if it was not measured."""
+    if value is None:
+        return "-"
+    mantissa, _, exponent = f"{value:.4g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa

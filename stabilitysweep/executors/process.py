@@ -1,0 +1,135 @@
+"""The driver's side of one worker process."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Any
+
+from stabilitysweep.data import PreparedData
+from stabilitysweep.executors.schedule import Task
+from stabilitysweep.executors.worker import Answer, Assignment, Ready, WorkerSettings, main
+
+_END_SECONDS = 5.0
+_GONE = (EOFError, OSError)
+
+
+class WorkerProcess:
+    """A process that trains stacks, and what it has been given.
+
+    Attributes:
+        settings: how it was started.
+        held: the tasks it has and has not answered, in the order in which it takes them.
+        ready: whether its engine has started.
+    """
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        """Start it."""
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        self.settings = settings
+        self.held: deque[Task] = deque()
+        self.ready = False
+        self._known: set[str] = set()
+        self._connection = ours
+        process = context.Process(target=main, args=(theirs, settings), daemon=True)
+        with _without_interrupts():
+            process.start()
+        theirs.close()  # so that the death of the worker closes the pipe
+        self._process = process
+
+    @property
+    def handles(self) -> tuple[Any, ...]:
+        """What `multiprocessing.connection.wait` is to wait for."""
+        return self._connection, self._process.sentinel
+
+    @property
+    def pid(self) -> int | None:
+        """The number of the process."""
+        return self._process.pid
+
+    def give(self, task: Task, data: PreparedData) -> None:
+        """Hand it a task; if it has died meanwhile, the task is held all the same."""
+        new = None if task.data in self._known else data
+        self.held.append(task)
+        self._known.add(task.data)
+        with contextlib.suppress(*_GONE):
+            self._connection.send(Assignment(task.number, task.stack, task.data, new))
+
+    def receive(self) -> Answer | Ready | None:
+        """Return what it says; None if it has died without another word.
+
+        Only to be called when one of `handles` is ready.
+        """
+        # What it said before it died is still in the pipe: the pipe comes first.
+        if not self._connection.poll():
+            return None
+        try:
+            message: Answer | Ready = self._connection.recv()
+        except _GONE:
+            return None
+        if isinstance(message, Ready):
+            self.ready = True
+        return message
+
+    def answered(self, number: int) -> Task:
+        """Take a task off `held`."""
+        task = next(task for task in self.held if task.number == number)
+        self.held.remove(task)
+        return task
+
+    def bury(self) -> str:
+        """Clean up after a process that died; return what it died of, in words."""
+        self.end()
+        code = self._process.exitcode or 0
+        if code == -int(signal.SIGKILL):
+            return "by SIGKILL (often: out of memory)"
+        ended = code >= 0
+        words = f"with exit code {code}" if ended else f"by {signal.Signals(-code).name}"
+        last = _last_line(Path(self.settings.log))
+        return f"{words}; its last words: {last}" if last else words
+
+    def ask_to_end(self) -> None:
+        """Let it end: by itself if it is waiting for work, at once if not."""
+        if self.ready and not self.held:
+            with contextlib.suppress(*_GONE):
+                self._connection.send(None)
+        else:
+            self._process.terminate()
+
+    def end(self) -> None:
+        """Wait for it to end, and make it if it does not."""
+        self._process.join(_END_SECONDS)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._connection.close()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Start a process that Ctrl-C does not reach, not even while Python starts in it.
+
+    A terminal sends Ctrl-C to every process of its group: each worker would print a
+    traceback. A blocked signal is blocked in the child too; here it comes a moment later.
+    """
+    # Starting the tracker later, within, would unblock the signal again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _last_line(log: Path) -> str:
+    with contextlib.suppress(OSError):
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return ""

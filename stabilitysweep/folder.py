@@ -1,0 +1,130 @@
+"""A result folder on disk: the names of its files, who may write, how it is set aside."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from stabilitysweep.errors import ResultError
+
+DATABASE = "sweep.db"
+CONFIG = "config.yaml"
+FIGURES = "figures"
+LOCK = ".lock"
+"""Held by the run that writes; the system lets go of it however that run ends."""
+
+
+def holds_record(folder: Path) -> bool:
+    """Return whether there is a record in `folder`; a folder still to be made holds none.
+
+    Raises:
+        ResultError: it is a file, cannot be read, or holds something that is no result.
+    """
+    with _reporting(folder):
+        if (folder / DATABASE).is_file():
+            return True
+        if not folder.is_dir():
+            if folder.exists() or folder.is_symlink():
+                raise ResultError(
+                    f"{folder}: expected a folder, got a file. Choose another with --out."
+                )
+            return False
+        others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK)
+    if others:
+        raise ResultError(
+            f"{folder}: expected a result folder or none at all, got a folder that holds other "
+            f"files ({', '.join(others[:3])}) and no {DATABASE}. Choose another with --out."
+        )
+    return False
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder and keep every other run out of it meanwhile.
+
+    Raises:
+        ResultError: it cannot be written, or another run holds it.
+    """
+    with _reporting(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / LOCK).open("w")
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ResultError(
+                f"{folder}: another run is writing to this result. Wait for it to end, or "
+                "choose another folder with --out."
+            ) from error
+        yield
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Rename a result folder so that a fresh one can take its place.
+
+    Returns:
+        Its new name, or None if there was none.
+
+    Raises:
+        ResultError: it is no result, another run is writing to it, or it cannot be renamed.
+    """
+    if not holds_record(folder):
+        return None
+    if Path.cwd().is_relative_to(folder.resolve()):
+        raise ResultError(
+            f"{folder}: the current folder cannot be set aside. Call from outside of it."
+        )
+    kept = _free_name(folder)
+    with locked(folder), _reporting(folder):
+        folder.rename(kept)
+    return kept
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+        ResultError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _reporting(path):
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, unless it is there.
+
+    Raises:
+        ResultError: it cannot be made.
+    """
+    with _reporting(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _reporting(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResultError(
+            f"{path}: expected a place that can be written, got: {error.strerror or error}. "
+            "Choose another with --out."
+        ) from error
+
+
+def _free_name(folder: Path) -> Path:
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    kept = folder.with_name(f"{folder.name}.{stamp}")
+    number = 1
+    while kept.exists():
+        number += 1
+        kept = folder.with_name(f"{folder.name}.{stamp}-{number}")
+    return kept

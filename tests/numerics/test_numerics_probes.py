@@ -1,0 +1,149 @@
+"""Probes see every NaN and Inf, name it, and never look at a neighbour.
+
+Notation: P trials; tensors [P, A, B] and [P], of any float dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stabilitysweep.numerics import probes
+from stabilitysweep.types import Kind
+
+LAW = settings(derandomize=True, deadline=None, max_examples=60)
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+SHAPES = ((4, 3, 5), (4,))  # fixed: XLA compiles for each
+BAD = {math.nan: Kind.NAN, math.inf: Kind.POSITIVE_INFINITY, -math.inf: Kind.NEGATIVE_INFINITY}
+Plant = tuple[int, float]
+
+
+@cache
+def probe(dtype: str, shape: tuple[int, ...], xla: bool) -> Callable[..., Any]:
+    def read(tensor: tf.Tensor) -> dict[str, tf.Tensor]:
+        sums = probes.nonfinite_sum(tensor)
+        return {
+            "finite": probes.all_finite(tensor),
+            "sums": sums,
+            "code": probes.kind_code(sums),
+            "proven": probes.proven_finite(tf.abs(tensor)),
+            "largest": probes.largest(tf.abs(tensor)),
+            "squares": probes.sum_of_squares([tensor, tensor]),
+        }
+
+    graph = tf.function(
+        read, jit_compile=xla, input_signature=[tf.TensorSpec(shape, dtype)], autograph=False
+    )
+
+    def call(values: np.ndarray) -> dict[str, np.ndarray]:
+        found = graph(tf.cast(tf.constant(values, tf.float64), dtype))
+        return {name: value.numpy() for name, value in found.items()}
+
+    return call
+
+
+@st.composite
+def planted(draw: st.DrawFn) -> tuple[str, np.ndarray, dict[int, set[float]]]:
+    """A tensor of ordinary numbers with bad values at random places, and what is where."""
+    shape = draw(st.sampled_from(SHAPES))
+    values = np.random.default_rng(draw(st.integers(0, 99))).normal(size=shape)
+    size = math.prod(shape)
+    plants = draw(
+        st.lists(st.tuples(st.integers(0, size - 1), st.sampled_from(list(BAD))), max_size=6)
+    )
+    flat = values.reshape(-1)
+    for place, value in plants:
+        flat[place] = value
+    met: dict[int, set[float]] = {trial: set() for trial in range(shape[0])}
+    for trial, own in enumerate(values.reshape(shape[0], -1)):
+        met[trial] = {value for value in BAD if _holds(own, value)}
+    return draw(st.sampled_from(DTYPES)), values, met
+
+
+def _holds(values: np.ndarray, value: float) -> bool:
+    return bool(np.isnan(values).any() if math.isnan(value) else (values == value).any())
+
+
+@pytest.mark.parametrize("xla", [False, True])
+@LAW
+@given(planted())
+def test_every_bad_value_is_seen_and_named(
+    xla: bool, case: tuple[str, np.ndarray, dict[int, set[float]]]
+) -> None:
+    dtype, values, met = case
+    found = probe(dtype, values.shape, xla)(values)
+    for trial, bad in met.items():
+        assert found["finite"][trial] == (not bad)
+        assert found["proven"][trial] == (not bad)
+        assert np.isfinite(found["squares"][trial]) == (not bad)
+        assert (found["sums"][trial] == 0) == (not bad)
+        kind = probes.KINDS[found["code"][trial]]
+        if len(bad) == 1:
+            assert kind is BAD[next(iter(bad))]
+        else:
+            assert kind is (Kind.NAN if bad else None)
+
+
+@pytest.mark.parametrize("xla", [False, True])
+@LAW
+@given(planted())
+def test_a_finite_trial_is_measured_as_if_it_were_alone(
+    xla: bool, case: tuple[str, np.ndarray, dict[int, set[float]]]
+) -> None:
+    dtype, values, met = case
+    dirty = probe(dtype, values.shape, xla)(values)
+    clean = probe(dtype, values.shape, xla)(np.where(np.isfinite(values), values, 0.5))
+    for trial, bad in met.items():
+        if not bad:
+            for name in dirty:
+                assert dirty[name][trial].tobytes() == clean[name][trial].tobytes(), name
+
+
+@LAW
+@given(planted())
+def test_largest_and_squares_are_numpys(
+    case: tuple[str, np.ndarray, dict[int, set[float]]]
+) -> None:
+    dtype, values, met = case
+    found = probe(dtype, values.shape, False)(values)
+    rounded = tf.cast(tf.constant(values), dtype).numpy().astype(np.float64)
+    rows = rounded.reshape(len(values), -1)
+    for trial, bad in met.items():
+        if not bad:
+            assert float(found["largest"][trial]) == np.abs(rows[trial]).max()
+            squares = 2 * (rows[trial] ** 2).sum()
+            np.testing.assert_allclose(found["squares"][trial], squares, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "width"), [("float16", 4), ("bfloat16", 4), ("float32", 4), ("float64", 8)]
+)
+def test_half_precision_is_widened_before_it_is_squared(dtype: str, width: int) -> None:
+    squares = probes.sum_of_squares([tf.constant([[300.0, 400.0]], dtype)])
+    assert squares.dtype.size == width
+    # Both squares overflow in float16.
+    np.testing.assert_allclose(squares.numpy(), [250_000.0], rtol=1e-2)
+
+
+def test_large_finite_values_are_finite() -> None:
+    big = tf.constant([[3e38, -3e38], [1.0, 2.0]])
+    assert probes.all_finite(big).numpy().tolist() == [True, True]
+    assert probes.nonfinite_sum(big).numpy().tolist() == [0, 0]
+    # The short cut of `sum_of_squares` is sound in one direction only.
+    assert np.isfinite(probes.sum_of_squares([big]).numpy()).tolist() == [False, True]
+    assert probes.proven_finite(tf.abs(big)).numpy().tolist() == [False, True]
+    half = tf.constant([[60_000.0, 60_000.0]], tf.float16)
+    assert probes.proven_finite(half).numpy().tolist() == [True]
+
+
+def test_infinities_of_both_signs_are_nan() -> None:
+    sums = probes.nonfinite_sum(tf.constant([[math.inf, -math.inf]]))
+    assert probes.KINDS[probes.kind_code(sums).numpy()[0]] is Kind.NAN
