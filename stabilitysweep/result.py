@@ -207,7 +207,7 @@ class Result:
         if kind not in KINDS:
             raise ResultError(f"kind: expected {' or '.join(KINDS)}, got {kind!r}.")
         chosen = self.stability_map(**choice)
-        title = f"{self.config.name}: {_TITLES[kind]}"
+        title = f"{self._subject()}: {_TITLES[kind]}"
         draw = figures.draw_onset if kind == "onset" else figures.draw_stability
         target = self.folder / FIGURES if folder is None else folder
         make_folder(target)
@@ -232,6 +232,17 @@ class Result:
         drawn = [path for kind in KINDS for path in self.plot(kind)]
         return [parquet, csv, target, *drawn]
 
+    def _subject(self) -> str:
+        """Say what was swept: `regression (diabetes, 100 steps)`, as far as it is one thing."""
+        config = self.config
+        datasets, budgets = config.datasets, config.values("steps")
+        parts = [datasets[0].label] if len(datasets) == 1 else []
+        if config.training.epochs is not None:
+            parts.append(f"{config.training.epochs:,} epochs")
+        elif len(budgets) == 1:
+            parts.append(f"{budgets[0]:,} steps")
+        return f"{config.name} ({', '.join(parts)})" if parts else config.name
+
     @cached_property
     def _grid(self) -> Grid:
         rows = self._records[-1].provenance.get("training_rows")
@@ -241,7 +252,7 @@ class Result:
         return SQLiteStore(self.folder / DATABASE, read_only=True)
 
 
-_TITLES = {"stability": "where training is stable", "onset": "when it failed"}
+_TITLES = {"stability": "where training is stable", "onset": "when training became non-finite"}
 
 
 def open_result(path: str | Path) -> Result:

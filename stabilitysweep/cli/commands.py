@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from stabilitysweep import __version__
-from stabilitysweep.cli.terminal import console
+from stabilitysweep.cli.terminal import console, emit
 from stabilitysweep.errors import UserError
 
 if TYPE_CHECKING:
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Train every combination of a grid of hyperparameters, and map where training breaks.",
+    epilog="To begin: run configs/quickstart.yaml",
     add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -25,13 +27,16 @@ _RESULT = typer.Argument(
     metavar="RESULT", help="A result folder, as results/NAME.", show_default=False
 )
 _OUT_FOLDER = typer.Option(
-    "--out", metavar="DIR", help="The result folder. [default: results/NAME]", show_default=False
+    "--out", metavar="DIR", help="The result folder.  [default: results/NAME]", show_default=False
 )
 
 Config = Annotated[str, _CONFIG]
 Folder = Annotated[str, _RESULT]
 Out = Annotated[str | None, _OUT_FOLDER]
-Axis = Annotated[str | None, typer.Option(metavar="AXIS", show_default=False)]
+
+
+def _axis(place: str) -> Any:
+    return typer.Option(metavar="AXIS", help=place, show_default=False)
 
 
 def _print_version(wanted: bool) -> None:
@@ -54,7 +59,7 @@ def _main(
         print(context.get_help())
 
 
-@app.command()
+@app.command(short_help="Train what is missing; write table and figures.")
 def run(
     config: Config,
     out: Out = None,
@@ -65,7 +70,10 @@ def run(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1, metavar="N", help="Processes. [default: one a core]", show_default=False
+            min=1,
+            metavar="N",
+            help="Processes.  [default: one a core]",
+            show_default=False,
         ),
     ] = None,
     compile: Annotated[
@@ -98,7 +106,7 @@ def run(
     return run_sweep(checked, out, options, quiet=quiet, again=again)
 
 
-@app.command()
+@app.command(short_help="Print what a run would do; train nothing.")
 def check(config: Config, out: Out = None) -> None:
     """Validate a config, load its data and print the plan; trains and writes nothing."""
     from stabilitysweep.config import load_config
@@ -108,17 +116,15 @@ def check(config: Config, out: Out = None) -> None:
     from stabilitysweep.api import plan
     from stabilitysweep.cli.plan_view import whole
 
-    console().print(whole(plan(checked, out), config, out))
+    emit(console(), whole(plan(checked, out), config, out))
 
 
-@app.command()
+@app.command(short_help="Print a summary, or one trial with its curve.")
 def show(
     result: Folder,
     trial: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[TRIAL]", help="A trial's id, or its beginning.", show_default=False
-        ),
+        typer.Argument(metavar="TRIAL", help="A trial's id, or its beginning.", show_default=False),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
 ) -> None:
@@ -133,18 +139,18 @@ def show(
     elif trial is None:
         from stabilitysweep.cli.summary_view import result_view
 
-        console().print(result_view(opened))
+        emit(console(), result_view(opened))
     else:
         _show_trial(opened, trial)
 
 
-@app.command()
+@app.command(short_help="Draw a stability map.")
 def plot(
     result: Folder,
-    x: Axis = None,
-    y: Axis = None,
-    rows: Axis = None,
-    columns: Axis = None,
+    x: Annotated[str | None, _axis("Horizontal axis.")] = None,
+    y: Annotated[str | None, _axis("Vertical axis.")] = None,
+    rows: Annotated[str | None, _axis("Axis down the rows of panels.")] = None,
+    columns: Annotated[str | None, _axis("Axis along the columns of panels.")] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(metavar="AXIS=VALUE", help="Hold an axis at one value. Repeatable."),
@@ -161,7 +167,7 @@ def plot(
         str | None,
         typer.Option(
             metavar="DIR",
-            help="The folder to draw into. [default: RESULT/figures]",
+            help="The folder to draw into.  [default: RESULT/figures]",
             show_default=False,
         ),
     ] = None,
@@ -187,7 +193,7 @@ def plot(
         print(path)
 
 
-@app.command()
+@app.command(short_help="Write the trials table as CSV, Parquet or JSON.")
 def export(
     result: Folder,
     format: Annotated[
@@ -213,7 +219,7 @@ def _show_trial(result: Result, prefix: str) -> None:
     found = result.trial(prefix).result
     settings = result.settings(found.trial_id)
     plain = screen.options.ascii_only
-    screen.print(trial_view(found, settings, width=screen.width, ascii_only=plain))
+    emit(screen, trial_view(found, settings, width=screen.width, ascii_only=plain))
 
 
 def _held(where: list[str]) -> dict[str, str]:

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return int(code or 0)
     except typer.TyperException as error:
-        fail(f"{error.format_message()} See '{program()} --help'.")
+        fail(_usage(error))
         return _WRONG_INPUT
     except StabilitySweepError as error:
         fail(str(error))
@@ -43,3 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output has stopped (`| head`); Python would complain at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _READER_GONE
+
+
+def _usage(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    command = getattr(context, "command_path", program())
+    message = error.format_message().replace("Value error, ", "")
+    return f"{message} See '{command} --help'."

@@ -27,12 +27,13 @@ _WINDOW_SECONDS = 30.0
 class Pace:
     """How fast trials finish, over the last half minute.
 
-    The time until the first of them, in which workers start and compile, does not count.
+    Early on the start of the workers counts: a first burst of small stacks says nothing
+    about the programs that are still to be compiled.
     """
 
     def __init__(self) -> None:
-        """Start with nothing seen."""
-        self._seen: deque[tuple[float, int]] = deque()
+        """Start at zero."""
+        self._seen = deque([(0.0, 0)])
 
     def add(self, seconds: float, done: int) -> None:
         """Note that `done` trials were finished after `seconds`."""

@@ -17,7 +17,7 @@ from stabilitysweep.cli.layout import fields
 from stabilitysweep.cli.plan_view import brief
 from stabilitysweep.cli.progress import reporting
 from stabilitysweep.cli.summary_view import files, overview, what_next
-from stabilitysweep.cli.terminal import command, console, note
+from stabilitysweep.cli.terminal import command, console, emit, note
 from stabilitysweep.cli.words import counted, duration
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.result import Result
@@ -25,7 +25,7 @@ from stabilitysweep.runner import Progress
 from stabilitysweep.types import Outcome
 
 _SOME_CRASHED = 1
-_INTERRUPTED, _TERMINATED = 130, 143
+_STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 
 def run_sweep(
@@ -51,12 +51,11 @@ def run_sweep(
     last = Progress(0)
     plan: api.Plan | None = None
 
-    with _terminating():
+    with _stopping():
         try:
             plan = api.plan(config, out, options)
             last = Progress(plan.work.trials)
-            screen.print(brief(plan))
-            screen.print()
+            emit(screen, Group(brief(plan), ""))
             with reporting(screen, plan.work.trials) as show:
 
                 def observe(progress: Progress) -> None:
@@ -65,31 +64,40 @@ def run_sweep(
                     show(progress)
 
                 result = api.execute(plan, observe)
-            screen.print(_closing(plan, result, time.monotonic() - started))
+            emit(screen, _closing(plan, result, time.monotonic() - started))
         except KeyboardInterrupt as interrupt:
             note(_interrupted(plan, last, again))
-            return _TERMINATED if isinstance(interrupt, _Terminated) else _INTERRUPTED
+            return 128 + (interrupt.number if isinstance(interrupt, _Stopped) else signal.SIGINT)
     return _SOME_CRASHED if last.outcomes[Outcome.CRASHED] else 0
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM, which is to end a run in the way Ctrl-C does."""
+class _Stopped(KeyboardInterrupt):
+    """A signal that is to end a run in the way Ctrl-C does."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
 
 
 @contextmanager
-def _terminating() -> Iterator[None]:
+def _stopping() -> Iterator[None]:
+    """Take being terminated, and the end of the terminal, for Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():  # only it may set handlers
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise _Terminated
+        raise _Stopped(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # `nohup` has its reasons
+            signal.signal(number, stop)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _closing(plan: api.Plan, result: Result, seconds: float) -> RenderableType:

@@ -11,17 +11,11 @@ from rich.text import Text
 from stabilitysweep.analysis import BoundaryStatus, EarliestOnset, RateLimit, Summary, value_label
 from stabilitysweep.cli.layout import columns, fields, outcome_text
 from stabilitysweep.cli.terminal import command
-from stabilitysweep.cli.words import counted, settings, share
+from stabilitysweep.cli.words import counted, onset, settings, share
 from stabilitysweep.folder import FIGURES
 from stabilitysweep.result import Result
 from stabilitysweep.store import Entry
-from stabilitysweep.types import Kind, Outcome
-
-_BECAME = {
-    Kind.NAN.value: "NaN",
-    Kind.POSITIVE_INFINITY.value: "+Inf",
-    Kind.NEGATIVE_INFINITY.value: "-Inf",
-}
+from stabilitysweep.types import Outcome
 
 
 def overview(summary: Summary, crash: Entry | None) -> RenderableType:
@@ -33,7 +27,7 @@ def overview(summary: Summary, crash: Entry | None) -> RenderableType:
     """
     parts: list[RenderableType] = [outcomes(summary)]
     if summary.earliest_onset is not None:
-        parts += ["", fields([("earliest onset", onset(summary.earliest_onset))])]
+        parts += ["", fields([("earliest onset", earliest(summary.earliest_onset))])]
     limits = list(rate_limits(summary))
     if limits:
         parts += [
@@ -58,14 +52,10 @@ def outcomes(summary: Summary) -> RenderableType:
     return columns(("outcome", "trials", "share"), rows, text=1)
 
 
-def onset(earliest: EarliestOnset) -> str:
+def earliest(found: EarliestOnset) -> str:
     """When, where and with which settings something first became non-finite."""
-    kind = _BECAME.get(earliest.kind or "", "non-finite")
-    where = f"{earliest.stage} {earliest.tensor}" if earliest.tensor else str(earliest.stage)
-    return (
-        f"step {earliest.step}: {where} became {kind}\n"
-        f"{settings(earliest.settings)}\ntrial {earliest.trial_id}"
-    )
+    what = onset(found.step, found.stage, found.tensor, found.kind)
+    return f"{what}\n{settings(found.settings)}\ntrial {found.trial_id}"
 
 
 def rate_limits(summary: Summary) -> Iterator[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
 
 _UNWRAPPED = 1_000
 """Columns of what is no terminal: a line in a file is not to be broken in the middle."""
@@ -33,14 +34,26 @@ def console() -> Console:
     )
 
 
+def emit(screen: Console, content: RenderableType) -> None:
+    """Print something; where it is no terminal, without the spaces that tables end in."""
+    if screen.is_terminal:
+        screen.print(content)
+        return
+    with screen.capture() as captured:
+        screen.print(content)
+    for line in captured.get().splitlines():
+        screen.print(line.rstrip(), soft_wrap=True)
+
+
 def fail(message: str) -> None:
     """Print an error on stderr."""
     print(f"error: {message}", file=sys.stderr)
 
 
 def note(message: str) -> None:
-    """Print what is no error on stderr, beside the output."""
-    print(message, file=sys.stderr)
+    """Print what is no error on stderr, if there is still somebody to read it."""
+    with contextlib.suppress(OSError):
+        print(message, file=sys.stderr, flush=True)
 
 
 def program() -> str:

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from stabilitysweep.cli.curve import ASCII, UNICODE, draw_curve
 from stabilitysweep.cli.layout import OUTCOME_STYLES, columns, fields
-from stabilitysweep.cli.words import number, settings
-from stabilitysweep.types import Onset, Trace, TrialResult
+from stabilitysweep.cli.words import number, onset, settings
+from stabilitysweep.types import Trace, TrialResult
 
 _WIDEST_CURVE = 100
 _TRACE_HEADS = ("step", "loss", "grad_norm", "weight_norm", "max_act.", "scale", "")
@@ -35,17 +35,17 @@ def trial_view(
     trace = result.trace
     if trace is None or not len(trace.steps):
         return Group(*parts, "", "It has no curve: no step was run.")
-    onset = result.onset.step if result.onset else None
+    marked = result.onset.step if result.onset else None
     curve = draw_curve(
         trace.steps.tolist(),
         trace.loss.tolist(),
         width=min(width, _WIDEST_CURVE),
-        onset=onset,
+        onset=marked,
         signs=ASCII if ascii_only else UNICODE,
     )
     parts += ["", Text("batch loss by step", style="bold")]
     parts += [Text(line, no_wrap=True, overflow="crop") for line in curve]
-    return Group(*parts, "", columns(_TRACE_HEADS, _trace_rows(trace, onset), text=0))
+    return Group(*parts, "", columns(_TRACE_HEADS, _trace_rows(trace, marked), text=0))
 
 
 def headline(result: TrialResult) -> str:
@@ -60,7 +60,8 @@ def _facts(result: TrialResult, chosen: Mapping[str, Any]) -> Iterator[tuple[str
     if result.message:
         yield "message", result.message
     if result.onset is not None:
-        yield "onset", _onset(result.onset)
+        found = result.onset
+        yield "onset", onset(found.step, found.stage, found.tensor, found.kind)
     if result.nan_step is not None:
         yield "first NaN", f"of the loss at step {result.nan_step:,}"
     if result.cause:
@@ -87,16 +88,12 @@ def _facts(result: TrialResult, chosen: Mapping[str, Any]) -> Iterator[tuple[str
     yield "trained", f"{result.steps_run:,} steps by the {result.engine} engine{compiled}"
 
 
-def _onset(onset: Onset) -> str:
-    return f"step {onset.step:,}: {onset.stage} {onset.tensor} became {onset.kind}"
-
-
 def _numbers(values: Mapping[str, float | None]) -> str:
     return ", ".join(f"{name} {number(value)}" for name, value in values.items())
 
 
-def _trace_rows(trace: Trace, onset: int | None) -> Iterator[tuple[str, ...]]:
+def _trace_rows(trace: Trace, marked: int | None) -> Iterator[tuple[str, ...]]:
     curves = (trace.loss, trace.grad_norm, trace.weight_norm, trace.max_activation)
     for place, step in enumerate(trace.steps.tolist()):
         values = [number(float(curve[place])) for curve in (*curves, trace.loss_scale)]
-        yield f"{step:,}", *values, "<- onset" if step == onset else ""
+        yield f"{step:,}", *values, "<- onset" if step == marked else ""

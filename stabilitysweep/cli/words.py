@@ -7,6 +7,7 @@ from typing import Any
 
 from stabilitysweep.analysis import value_label
 
+_KINDS = {"nan": "NaN", "+inf": "+Inf", "-inf": "-Inf"}
 _MINUTE, _HOUR = 60.0, 3600.0
 
 
@@ -79,3 +80,11 @@ def number(value: float | None) -> str:
         return "-"
     mantissa, _, exponent = f"{value:.4g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def onset(step: int, stage: str | None, tensor: str | None, kind: str | None) -> str:
+    """What became non-finite first: `step 3: activation dense_1 became +Inf`."""
+    what = " ".join(part for part in (stage, tensor) if part and part != "loss") or "loss"
+    if stage == "input":
+        return f"step {step}: the training data hold {_KINDS[kind or 'nan']} in column {tensor}"
+    return f"step {step:,}: {what} became {_KINDS[kind or 'nan']}"

@@ -107,7 +107,7 @@ class _Run:
                     yield done
         finally:
             for worker in self._workers.values():
-                worker.ask_to_end()
+                worker.stop()
             for worker in self._workers.values():
                 worker.end()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import re
 import signal
 from collections import deque
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from stabilitysweep.executors.schedule import Task
 from stabilitysweep.executors.worker import Answer, Assignment, Ready, WorkerSettings, main
 
 _END_SECONDS = 5.0
+_CHATTER = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl")
 _GONE = (EOFError, OSError)
 
 
@@ -95,13 +97,9 @@ class WorkerProcess:
         last = _last_line(Path(self.settings.log))
         return f"{words}; its last words: {last}" if last else words
 
-    def ask_to_end(self) -> None:
-        """Let it end: by itself if it is waiting for work, at once if not."""
-        if self.ready and not self.held:
-            with contextlib.suppress(*_GONE):
-                self._connection.send(None)
-        else:
-            self._process.terminate()
+    def stop(self) -> None:
+        """Make it end at once: it has nothing to save, and TensorFlow takes seconds to leave."""
+        self._process.terminate()
 
     def end(self) -> None:
         """Wait for it to end, and make it if it does not."""
@@ -129,7 +127,10 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _last_line(log: Path) -> str:
-    with contextlib.suppress(OSError):
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
-    return ""
+    """Return the last line that says something; TensorFlow's chatter does not."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    said = [line.strip() for line in lines if line.strip() and not _CHATTER.match(line)]
+    return said[-1] if said else ""

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import SimpleQueue
 
 from stabilitysweep.data import PreparedData
@@ -69,16 +70,20 @@ class Answer:
 
 
 def main(connection: Connection, settings: WorkerSettings) -> None:
-    """Train what comes through the connection until None comes.
+    """Train what comes through the connection, until the driver ends the process.
 
     Sends `Ready` once, then an `Answer` for each `Assignment`. A stack that raises comes
-    back as `crashed` trials with the exception's message. The process ends at once, whatever
+    back as `crashed` trials with the exception's message. The process ends by itself, whatever
     it is doing, when the driver is gone.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    for number in (signal.SIGINT, signal.SIGHUP):  # the terminal's are the driver's to handle
+        signal.signal(number, signal.SIG_IGN)
     _redirect_output(settings.log)
-    inbox: SimpleQueue[Assignment | None] = SimpleQueue()
-    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
+    inbox: SimpleQueue[Assignment] = SimpleQueue()
+    listening = threading.Thread(
+        target=_listen, args=(connection, inbox, Path(settings.log)), daemon=True
+    )
+    listening.start()
     if settings.core is not None and hasattr(os, "sched_setaffinity"):
         # A machine that forbids pinning only loses a little speed.
         with contextlib.suppress(OSError):
@@ -87,7 +92,8 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
     known: dict[str, PreparedData] = {}
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `_listen` ends us
         connection.send(Ready())
-        while (assignment := inbox.get()) is not None:
+        while True:
+            assignment = inbox.get()
             if assignment.data is not None:
                 known[assignment.key] = assignment.data
             results = train(engine, assignment.stack, known[assignment.key])
@@ -135,7 +141,7 @@ def crashed(stack: Stack, engine: str, message: str) -> list[TrialResult]:
     ]
 
 
-def _listen(connection: Connection, inbox: SimpleQueue[Assignment | None]) -> None:
+def _listen(connection: Connection, inbox: SimpleQueue[Assignment], log: Path) -> None:
     """Pass on what the driver sends, in a thread of its own.
 
     So the driver never waits for a worker that is training, nor for one that waits for the
@@ -143,17 +149,19 @@ def _listen(connection: Connection, inbox: SimpleQueue[Assignment | None]) -> No
     """
     while True:
         try:
-            assignment: Assignment | None = connection.recv()
+            assignment: Assignment = connection.recv()
         except (EOFError, OSError):
-            os._exit(0)  # nobody is left to take an answer
+            # Nobody is left to take an answer, nor to clear away the logs.
+            with contextlib.suppress(OSError):
+                log.unlink()
+                log.parent.rmdir()
+            os._exit(0)
         except BaseException:
             # Unreadable: the driver sees us die with it, and says so.
             traceback.print_exc()
             sys.stderr.flush()
             os._exit(1)
         inbox.put(assignment)
-        if assignment is None:
-            return
 
 
 def _redirect_output(log: str) -> None:

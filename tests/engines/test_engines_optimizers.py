@@ -78,6 +78,11 @@ def by_keras(case: str, weights: np.ndarray, gradients: np.ndarray) -> np.ndarra
     return np.stack(columns, axis=1)
 
 
+def single(values: Sequence[Any], when: bool = True) -> Any:
+    """Round as Keras does on the way to float64: `ops.cast` of a Python float goes by float32."""
+    return np.float32(values) if when else values
+
+
 def by_ours(
     build: tuple[str, bool, bool],
     arguments: dict[str, Sequence[Any]],
@@ -100,9 +105,8 @@ def by_ours(
         zeros = [0.0] * len(rates)
         hyper = Hyperparameters(
             column(rates),
-            # Keras rounds these two to float32 on their way to float64.
-            column(np.float32(arguments.get("momentum", zeros))),
-            column(np.float32(arguments.get("weight_decay", zeros))),
+            column(single(arguments.get("momentum", zeros), when=name == "sgd")),
+            column(single(arguments.get("weight_decay", zeros))),
             column(arguments.get("clipnorm", zeros)),
             count,
         )

@@ -1,0 +1,216 @@
+"""What every executor owes the runner, whatever becomes of its workers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from fake_engines import SUSPECT, result, start
+
+from stabilitysweep.config import parse_config
+from stabilitysweep.data import PreparedData
+from stabilitysweep.errors import StabilitySweepError
+from stabilitysweep.executors import Executor, Job, LocalExecutor, StackDone
+from stabilitysweep.planning import Work
+from stabilitysweep.runner import Sweep, load_sweep, missing_work
+from stabilitysweep.types import Compiled, Outcome, TrialResult
+
+Factory = Callable[[str], Executor]
+
+CONFIG = {
+    "name": "executor",
+    "dataset": {"name": "make_regression", "options": {"n_samples": 20, "n_features": 3}},
+    "training": {"steps": 2, "batch_size": 4},
+    "grid": {
+        "scaling": ["none", "standard"],
+        "depth": [1, 2],
+        "learning_rate": [0.01, 0.1, SUSPECT],
+    },
+    "seeds": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def sweep() -> Sweep:
+    return load_sweep(parse_config(CONFIG))
+
+
+@pytest.fixture(scope="module")
+def work(sweep: Sweep) -> Work:
+    """24 trials on two sets of data, one a stack, as the fit engine has them."""
+    return missing_work(sweep, set(), compiled=Compiled.GRAPH, engine="fit", workers=2)
+
+
+@pytest.fixture(params=[1, 2], ids=["one worker", "two workers"])
+def make(request: pytest.FixtureRequest) -> Factory:
+    return lambda engine: LocalExecutor(request.param, engine, start)
+
+
+@pytest.fixture
+def make_one() -> Factory:
+    return lambda engine: LocalExecutor(1, engine, start)
+
+
+def train(executor: Executor, work: Work, sweep: Sweep) -> dict[str, TrialResult]:
+    """Every result by its trial's id; each must come once, in its stack's order."""
+    return by_trial(list(executor.train(work.jobs, sweep.data)))
+
+
+def by_trial(finished: Sequence[StackDone]) -> dict[str, TrialResult]:
+    results: dict[str, TrialResult] = {}
+    for done in finished:
+        assert [r.trial_id for r in done.results] == [t.trial_id for t in done.stack.trials]
+        for found in done.results:
+            assert found.trial_id not in results
+            results[found.trial_id] = found
+    return results
+
+
+def expected(work: Work, sweep: Sweep, engine: str) -> dict[str, TrialResult]:
+    return {
+        trial.trial_id: result(trial.trial_id, sweep.data[job.data], engine)
+        for job in work.jobs
+        for stack in job.stacks
+        for trial in stack.trials
+    }
+
+
+def suspects(work: Work) -> set[str]:
+    return {
+        trial.trial_id
+        for job in work.jobs
+        for stack in job.stacks
+        for trial in stack.trials
+        if trial.training.learning_rate == SUSPECT
+    }
+
+
+def test_every_trial_comes_back_once_from_its_own_data(
+    make: Factory, work: Work, sweep: Sweep
+) -> None:
+    assert train(make("echo"), work, sweep) == expected(work, sweep, "echo")
+
+
+def test_without_jobs_no_worker_is_started(make_one: Factory, sweep: Sweep) -> None:
+    began = time.monotonic()
+    assert list(make_one("cannot start").train([], sweep.data)) == []
+    assert time.monotonic() - began < 0.5
+
+
+def test_a_stack_that_raises_is_crashed_and_says_why(
+    make_one: Factory, work: Work, sweep: Sweep
+) -> None:
+    results = train(make_one("raises"), work, sweep)
+    assert set(results) == set(expected(work, sweep, "raises"))
+    bad = {name for name, found in results.items() if found.outcome is Outcome.CRASHED}
+    assert bad == suspects(work)
+    assert {results[name].message for name in bad} == {"ValueError: no such layer"}
+
+
+def test_a_worker_that_dies_loses_nothing(
+    make: Factory, work: Work, sweep: Sweep, tmp_path: Path
+) -> None:
+    marker = tmp_path / "died"
+    assert train(make(f"dies once:{marker}"), work, sweep) == expected(work, sweep, "dies once")
+    assert marker.exists()
+
+
+def test_only_the_stack_at_which_workers_die_is_given_up(sweep: Sweep, work: Work) -> None:
+    few = Work((_part(work, 2),), 1, 2, 0.0)  # one trial that kills, one that does not
+    for engine, reason in (
+        ("dies", "by SIGKILL (often: out of memory), 2 times"),
+        ("says and dies", "with exit code 7; its last words: my last words, 2 times"),
+    ):
+        results = train(LocalExecutor(1, engine, start), few, sweep)
+        outcomes = {name: found.outcome for name, found in results.items()}
+        (bad,) = suspects(few)
+        assert outcomes.pop(bad) is Outcome.CRASHED
+        assert set(outcomes.values()) == {Outcome.STABLE}
+        assert results[bad].message == f"the worker process was ended {reason}"
+
+
+def test_workers_that_cannot_start_are_reported_not_tried_for_ever(
+    make_one: Factory, work: Work, sweep: Sweep
+) -> None:
+    with pytest.raises(StabilitySweepError, match="no tensorflow here") as caught:
+        list(make_one("cannot start").train(work.jobs, sweep.data))
+    assert 'if __name__ == "__main__"' in str(caught.value)
+
+
+def test_closing_early_stops_the_work_under_way(
+    make_one: Factory, work: Work, sweep: Sweep, tmp_path: Path
+) -> None:
+    busy = tmp_path / "pid"
+    finished = make_one(f"sleeps:{busy}").train((_part(work, 2),), sweep.data)
+    next(finished)  # the harmless trial; the worker goes on to the one that sleeps
+    pid = int(_wait_for(busy))
+    assert _runs(pid)
+    finished.close()
+    assert not _runs(pid)
+
+
+def test_what_both_sides_say_at_once_may_exceed_the_pipe(work: Work, sweep: Sweep) -> None:
+    """Neither side may wait for the other to listen: 4 MB each way, with data of its own."""
+    (some,) = [job for job in work.jobs if job.stacks[0].program.model.depth == 1][:1]
+    rows = 100_000
+    wide = {
+        f"{number}": PreparedData(
+            x_train=_ones(rows, 5),
+            y_train=_ones(rows, 1),
+            x_validation=_ones(0, 5),
+            y_validation=_ones(0, 1),
+            outputs=1,
+            feature_names=tuple("abcde"),
+            label="wide",
+        )
+        for number in range(4)
+    }
+    jobs = tuple(Job(key, some.stacks[:1], 1.0) for key in wide)
+    done = list(LocalExecutor(1, "answers a lot", _start_talker).train(jobs, wide))
+    assert len(done) == len(jobs)
+
+
+def _start_talker(name: str) -> Talker:
+    return Talker()
+
+
+class Talker:
+    name = "talker"
+
+    def run(self, stack: object, data: PreparedData) -> list[TrialResult]:
+        return [TrialResult("0", Outcome.CRASHED, self.name, message="x" * 4_000_000)]
+
+
+def _ones(rows: int, columns: int) -> PreparedData:
+    import numpy as np
+
+    return np.ones((rows, columns))
+
+
+def _part(work: Work, stacks: int) -> Job:
+    """One job cut to its last stacks but those at the suspect learning rate."""
+    job = work.jobs[0]
+    harmless = [s for s in job.stacks if s.trials[0].training.learning_rate != SUSPECT]
+    suspect = [s for s in job.stacks if s.trials[0].training.learning_rate == SUSPECT]
+    return Job(job.data, (*harmless[: stacks - 1], suspect[0]), job.cost)
+
+
+def _wait_for(path: Path) -> str:
+    for _ in range(200):
+        with contextlib.suppress(OSError):
+            if text := path.read_text():
+                return text
+        time.sleep(0.05)
+    raise AssertionError(f"{path} was not written")
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
