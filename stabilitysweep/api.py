@@ -105,7 +105,9 @@ def plan(
     """
     checked = read_config(config)
     folder = Path(out) if out is not None else RESULTS / checked.name
-    folders.holds_record(folder)  # refuses what is no result before any data is loaded
+    # Before any data is loaded: what is no result, or cannot be written, is refused.
+    folders.holds_record(folder)
+    folders.require_writable(folder)
     sweep = runner.load_sweep(checked)
     work = runner.missing_work(
         sweep,

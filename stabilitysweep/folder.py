@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -40,6 +41,20 @@ def holds_record(folder: Path) -> bool:
             f"files ({', '.join(others[:3])}) and no {DATABASE}. Choose another with --out."
         )
     return False
+
+
+def require_writable(folder: Path) -> None:
+    """Check, without writing, that a folder is there to be written or can be made.
+
+    Raises:
+        ResultError: it cannot, as far as permissions tell.
+    """
+    with _reporting(folder):
+        there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+        if not there.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 @contextmanager

@@ -39,6 +39,12 @@ def _axis(place: str) -> Any:
     return typer.Option(metavar="AXIS", help=place, show_default=False)
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"expected a whole number, at least 1, got {text!r}.")
+    return int(text)
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"stabilitysweep {__version__}")
@@ -70,7 +76,7 @@ def run(
     workers: Annotated[
         int | None,
         typer.Option(
-            min=1,
+            parser=_positive,
             metavar="N",
             help="Processes.  [default: one a core]",
             show_default=False,

@@ -17,13 +17,12 @@ OUTCOME_STYLES = {
     Outcome.NONFINITE: "red",
     Outcome.CRASHED: "magenta",
 }
-_LABELS_WIDTH = 10
 
 
-def fields(pairs: Iterable[tuple[str, RenderableType]]) -> Table:
+def fields(pairs: Iterable[tuple[str, RenderableType]], label_width: int = 10) -> Table:
     """Labels with what belongs to each; long texts are wrapped beside their label."""
     table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True, min_width=_LABELS_WIDTH)
+    table.add_column(style="bold", no_wrap=True, min_width=label_width)
     table.add_column(overflow="fold")
     for label, content in pairs:
         table.add_row(label, content)

@@ -17,6 +17,8 @@ from stabilitysweep.result import Result
 from stabilitysweep.store import Entry
 from stabilitysweep.types import Outcome
 
+_LONGEST_LABEL = len("earliest onset")
+
 
 def overview(summary: Summary, crash: Entry | None) -> RenderableType:
     """What a sweep found.
@@ -25,19 +27,17 @@ def overview(summary: Summary, crash: Entry | None) -> RenderableType:
         summary: its numbers.
         crash: the first crashed trial, if any.
     """
-    parts: list[RenderableType] = [outcomes(summary)]
+    facts: list[tuple[str, RenderableType]] = []
     if summary.earliest_onset is not None:
-        parts += ["", fields([("earliest onset", earliest(summary.earliest_onset))])]
-    limits = list(rate_limits(summary))
-    if limits:
-        parts += [
-            "",
-            Text("largest learning rate at which, and below which, every trial is stable"),
-        ]
-        parts.append(fields((f"  {name}", words) for name, words in limits))
+        facts.append(("earliest onset", earliest(summary.earliest_onset)))
+    if summary.stable_rate is not None:
+        facts.append(("stable up to", "\n".join(rate_limits(summary))))
     if crash is not None:
-        parts += ["", fields([("crashed", crash_text(crash, summary.outcomes[Outcome.CRASHED]))])]
-    return Group(*parts)
+        facts.append(("crashed", crash_text(crash, summary.outcomes[Outcome.CRASHED])))
+    return Group(
+        outcomes(summary),
+        *(part for fact in facts for part in ("", fields([fact], _LONGEST_LABEL))),
+    )
 
 
 def outcomes(summary: Summary) -> RenderableType:
@@ -58,23 +58,25 @@ def earliest(found: EarliestOnset) -> str:
     return f"{what}\n{settings(found.settings)}\ntrial {found.trial_id}"
 
 
-def rate_limits(summary: Summary) -> Iterator[tuple[str, str]]:
-    """The largest stable learning rates: of every precision, and of all together."""
-    for precision, limit in summary.stable_rate_by_precision.items():
-        yield precision, rate_limit(limit)
-    if summary.stable_rate is not None and len(summary.stable_rate_by_precision) != 1:
-        yield "all" if summary.stable_rate_by_precision else "", rate_limit(summary.stable_rate)
+def rate_limits(summary: Summary) -> Iterator[str]:
+    """The largest stable learning rates, one a line: of every precision, and of all together."""
+    by_precision = summary.stable_rate_by_precision
+    for precision, limit in by_precision.items():
+        yield f"{precision}: {rate_limit(limit)}"
+    if summary.stable_rate is not None and len(by_precision) != 1:
+        yield ("all: " if by_precision else "") + rate_limit(summary.stable_rate)
+    yield "(the largest at which, and below which, every seed of every cell is stable)"
 
 
 def rate_limit(limit: RateLimit) -> str:
     """A limit as a number, and what must be known about it."""
-    value = "none" if limit.value is None else value_label(limit.value)
+    rate = f"learning rate {value_label(limit.value)}"
     return {
-        BoundaryStatus.FOUND: value,
-        BoundaryStatus.ALL_FAIL: "none: trials fail at the lowest",
-        BoundaryStatus.NO_FAILURE: f"{value}, the highest tried: nothing failed",
-        BoundaryStatus.GAP: f"{value} or more: above it, trials are missing",
-        BoundaryStatus.UNMEASURED: "unknown: trials are missing at the lowest",
+        BoundaryStatus.FOUND: rate,
+        BoundaryStatus.ALL_FAIL: "no learning rate: trials fail at the lowest",
+        BoundaryStatus.NO_FAILURE: f"{rate}, the highest tried: nothing failed",
+        BoundaryStatus.GAP: f"{rate} at least: above it, trials are missing",
+        BoundaryStatus.UNMEASURED: "unknown: at the lowest learning rate, trials are missing",
     }[limit.status]
 
 
@@ -87,11 +89,15 @@ def crash_text(entry: Entry, number: int) -> str:
 
 
 def files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Where the files of a complete result are, figures first."""
-    yield "figures", str(folder / FIGURES / "stability.png")
-    yield "", str(folder / FIGURES / "onset.png")
-    yield "table", str(folder / "trials.csv")
-    yield "summary", str(folder / "summary.json")
+    """Where the files are, figures first; a run that was stopped has not written them."""
+    for label, path in (
+        ("figures", folder / FIGURES / "stability.png"),
+        ("", folder / FIGURES / "onset.png"),
+        ("table", folder / "trials.csv"),
+        ("summary", folder / "summary.json"),
+    ):
+        if path.is_file():
+            yield label, str(path)
 
 
 def what_next(folder: Path, summary: Summary) -> Iterator[tuple[str, str]]:

@@ -22,7 +22,7 @@ from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.engines.recorder import recording
 from stabilitysweep.engines.results import StackRecord, input_failures, results
 from stabilitysweep.engines.schedules import learning_rates
-from stabilitysweep.engines.step import Reading
+from stabilitysweep.engines.stack_state import Reading
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.numerics import probes

@@ -58,39 +58,65 @@ def penalized(model: keras.Model) -> list[bool]:
     return [variable.regularizer is not None for variable in model.trainable_variables]
 
 
-def value(weights: Sequence[tf.Tensor], strengths: Strengths) -> tf.Tensor | None:
+def value(
+    weights: Sequence[tf.Tensor], strengths: Strengths, squares: tf.Tensor | None = None
+) -> tf.Tensor | None:
     """Return the penalty of each trial over the penalized weights, in floatx: [P].
 
-    Each weight's sum is in the weight's own dtype, as Keras takes it, and so overflows
-    where Keras' does. None if no term is in the graph.
+    Args:
+        weights: the penalized ones. Each one's sum is in its own dtype, as Keras takes
+            it, and so overflows where Keras' does.
+        strengths: of each trial.
+        squares: the sum of squares of all of them together, [P], where it is known.
+
+    Returns:
+        None if no term is in the graph.
     """
-    total = None
-    for weight in weights:
-        for strength, entry in ((strengths.l1, tf.abs), (strengths.l2, tf.square)):
-            if strength is None:
-                continue
-            factor = tf.cast(strength, weight.dtype)
-            term = factor * probes.plain_sum(entry(weight))
-            term = tf.cast(tf.where(factor > 0, term, tf.zeros_like(term)), keras.config.floatx())
-            total = term if total is None else total + term
-    return total
+    terms = []
+    if strengths.l1 is not None:
+        terms += [_term(strengths.l1, probes.plain_sum(tf.abs(weight))) for weight in weights]
+    if strengths.l2 is not None:
+        known = [squares] if squares is not None else None
+        terms += [
+            _term(strengths.l2, total)
+            for total in known or [probes.plain_sum(tf.square(weight)) for weight in weights]
+        ]
+    return tf.add_n(terms) if terms else None
+
+
+def _term(strength: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
+    factor = tf.cast(strength, total.dtype)
+    term = tf.where(factor > 0, factor * total, tf.zeros_like(total))
+    return tf.cast(term, keras.config.floatx())
 
 
 class Slopes(NamedTuple):
-    """What multiplies sign(w) and w in the gradient of one weight: [P, ...] or None."""
+    """What multiplies sign(w) and w in the gradient of packed weights: [P, M, 64] or None."""
 
     l1: tf.Tensor | None
     twice_l2: tf.Tensor | None
 
 
-def slopes(weight: tf.Tensor, strengths: Strengths) -> Slopes:
-    """Lay the strengths out to the shape of `weight`, once for many steps."""
-    l1, l2 = (None if strength is None else expand(strength, weight) for strength in strengths)
-    return Slopes(l1, None if l2 is None else 2.0 * l2)
+def slopes(pack: tf.Tensor, front_rows: int, strengths: Strengths) -> Slopes:
+    """Lay the strengths out over packed weights, once for many steps.
+
+    Args:
+        pack: weights as `Packing` packs them, the penalized ones in front.
+        front_rows: rows that hold penalized weights; the slope of others is 0.
+        strengths: of each trial.
+    """
+
+    def lay_out(strength: tf.Tensor | None, factor: float) -> tf.Tensor | None:
+        if strength is None:
+            return None
+        full = factor * expand(strength, pack)
+        return tf.concat([full[:, :front_rows], tf.zeros_like(full[:, front_rows:])], axis=1)
+
+    return Slopes(lay_out(strengths.l1, 1.0), lay_out(strengths.l2, 2.0))
 
 
 def add_gradient(gradient: tf.Tensor, weight: tf.Tensor, slope: Slopes) -> tf.Tensor:
-    """Add the penalty's gradient to that of the rest of the loss, both [P, ...]."""
+    """Add the penalty's gradient to that of the rest of the loss, both packed."""
     if slope.l1 is not None:
         gradient += slope.l1 * tf.sign(weight)
     if slope.twice_l2 is not None:

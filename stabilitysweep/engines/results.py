@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Stack
 from stabilitysweep.engines.evaluation import Evaluation, metrics
-from stabilitysweep.engines.step import Reading
+from stabilitysweep.engines.stack_state import Reading
 from stabilitysweep.grid import Trial
 from stabilitysweep.numerics import outcomes
 from stabilitysweep.numerics.probes import KINDS

@@ -26,7 +26,8 @@ from stabilitysweep.engines.half_products import flat_call, widen_half_products
 from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.engines.results import StackRecord, input_failures, results
 from stabilitysweep.engines.schedules import learning_rates
-from stabilitysweep.engines.step import Reading, Settings, State, TrainingStep
+from stabilitysweep.engines.stack_state import Reading, Settings, State
+from stabilitysweep.engines.step import TrainingStep
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.programs import Program
@@ -148,10 +149,11 @@ class _Compiled:
             parts.append(readings.numpy()[:length])
             if not np.any(state.active.numpy()):
                 break
-        after = self._evaluate(state.weights, state.others, settings.l1, settings.l2, x, y)
+        trained = self._step.packing.unpack(state.weights)
+        after = self._evaluate(trained, state.others, settings.l1, settings.l2, x, y)
         validation = (
             self._evaluate(
-                state.weights, state.others, settings.l1, settings.l2, x_validation, y_validation
+                trained, state.others, settings.l1, settings.l2, x_validation, y_validation
             )
             if len(x_validation)
             else None
@@ -194,7 +196,7 @@ class _Compiled:
             The state, and the readings [L, fields of `Reading`, P], zero where not run.
         """
         length = tf.shape(order)[1]
-        slopes = self._step.slopes(state.weights, settings)
+        slopes = self._step.slopes(state, settings)
         readings = tf.TensorArray(
             x.dtype,
             size=length,

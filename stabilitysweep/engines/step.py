@@ -1,16 +1,15 @@
 """One optimizer step of every trial in a stack, with its probes, as a graph.
 
-Notation: P trials in the stack, B rows a batch, D input columns, O outputs. Weights,
-slots and other state carry the trial axis in front: a kernel is [P, D, W].
+Notation: P trials in the stack, B rows a batch, D input columns, O outputs. Everything
+carries the trial axis in front.
 
-What one trial does (forward, loss, penalties, backward) is written for one trial, with
-the model's own Keras layers, and vectorised by `tf.vectorized_map`. What follows (loss
-scaling, clipping, the optimizer) is element-wise and is written for the whole stack.
+What one trial does (forward, loss, backward) is written for one trial, with the model's own
+Keras layers, and vectorised by `tf.vectorized_map`. What follows (penalties, loss scaling,
+clipping, the optimizer) is element-wise and is done for all weights of all trials at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
@@ -18,7 +17,9 @@ import tensorflow as tf
 
 from stabilitysweep.engines import loss_scaling, optimizers, penalties
 from stabilitysweep.engines.loss_scaling import LossScale
+from stabilitysweep.engines.packing import Packed, Packing
 from stabilitysweep.engines.recorder import recording
+from stabilitysweep.engines.stack_state import Reading, Settings, State
 from stabilitysweep.engines.trial_axis import expand, select
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import probes
@@ -27,90 +28,18 @@ from stabilitysweep.types import Stage
 Tensors = tuple[tf.Tensor, ...]
 
 
-class Settings(NamedTuple):
-    """The numbers in which trials of a program differ, a tensor [P] each but the first.
-
-    Attributes:
-        learning_rates: [P, T], by steps applied so far.
-        l1: penalty strength, >= 0.
-        l2: penalty strength, >= 0.
-        momentum: in [0, 1).
-        weight_decay: >= 0.
-        clipnorm: > 0, or 0 for none.
-    """
-
-    learning_rates: tf.Tensor
-    l1: tf.Tensor
-    l2: tf.Tensor
-    momentum: tf.Tensor
-    weight_decay: tf.Tensor
-    clipnorm: tf.Tensor
-
-
-class State(NamedTuple):
-    """All that a step changes.
-
-    Attributes:
-        weights: trainable variables, [P, ...] each, in the model's order.
-        others: non-trainable variables (batch statistics, dropout seeds), [P, ...].
-        slots: for each weight its optimizer slots.
-        iterations: steps applied so far, int64 [P].
-        loss_scale: the dynamic loss scale.
-        active: bool [P], false from the step after weights became non-finite.
-        settled: bool [P], an onset was met outside of a skipped step.
-        skipping: bool [P], the last step was skipped.
-    """
-
-    weights: Tensors
-    others: Tensors
-    slots: tuple[Tensors, ...]
-    iterations: tf.Tensor
-    loss_scale: LossScale
-    active: tf.Tensor
-    settled: tf.Tensor
-    skipping: tf.Tensor
-
-
-class Reading(NamedTuple):
-    """What a step's probes saw, a float tensor [P] each; columns of the recorded history.
-
-    Attributes:
-        active: 1 where the trial ran this step, 0 where it was frozen.
-        loss: batch loss with penalties, unscaled.
-        grad_norm: L2 norm of the unscaled gradient over all weights.
-        weight_norm: L2 norm of all weights after the step.
-        max_activation: largest absolute output of any layer.
-        loss_scale: used in this step.
-        skipped: 1 where loss scaling skipped the update.
-        probe: index of the first non-finite probe in the order of computation; -1 if
-            every one is finite, or if the trial's onset was named in an earlier step.
-        kind: index into `probes.KINDS` of what that probe met.
-    """
-
-    active: tf.Tensor
-    loss: tf.Tensor
-    grad_norm: tf.Tensor
-    weight_norm: tf.Tensor
-    max_activation: tf.Tensor
-    loss_scale: tf.Tensor
-    skipped: tf.Tensor
-    probe: tf.Tensor
-    kind: tf.Tensor
-
-
-Slopes = tuple[penalties.Slopes | None, ...]
-"""What the penalty multiplies each weight with; None for weights that have no penalty."""
-
-
 class _Pass(NamedTuple):
     """What one pass through the model gives, [P, ...] each.
 
-    The loss, [P], is unscaled and has its penalties; the gradients are scaled, and
-    have not.
+    Attributes:
+        loss: with penalties, not scaled, [P].
+        gradients: of the scaled loss without penalties, packed.
+        others: new values of the non-trainable variables.
+        activations: output of every layer.
     """
 
     loss: tf.Tensor
-    gradients: Tensors
+    gradients: Packed
     others: Tensors
     activations: Tensors
 
@@ -119,6 +48,7 @@ class TrainingStep:
     """The step of one program, ready to be traced.
 
     Attributes:
+        packing: how the weights are packed.
         layers: names of the probed layer outputs; known once the step has been traced.
     """
 
@@ -138,6 +68,12 @@ class TrainingStep:
         )
         self._scaled = program.precision == "mixed_float16"
         self._penalized = penalties.penalized(model)
+        variables = model.trainable_variables
+        self.packing = Packing(
+            [variable.shape for variable in variables],
+            [variable.dtype for variable in variables],
+            self._penalized,
+        )
         self.layers: list[str] = []
 
     @property
@@ -157,13 +93,20 @@ class TrainingStep:
         ]
 
     def initial_state(self, weights: Tensors, others: Tensors) -> State:
-        """Return the state before step 1, slots at zero as Keras starts them."""
+        """Return the state before step 1, slots at zero as Keras starts them.
+
+        Args:
+            weights: trainable variables, [P, ...] each, in the model's order.
+            others: non-trainable variables, [P, ...] each.
+        """
+        packed = self.packing.pack(weights)
         trials = tf.shape(weights[0])[0]
         no = tf.zeros([trials], tf.bool)
         return State(
-            weights=weights,
+            weights=packed,
+            squares=self._squares(packed)[0],
             others=others,
-            slots=tuple(tuple(tf.zeros_like(w) for _ in self.slot_names) for w in weights),
+            slots=tuple(tuple(tf.zeros_like(pack) for pack in packed) for _ in self.slot_names),
             iterations=tf.zeros([trials], tf.int64),
             loss_scale=loss_scaling.initial(trials, enabled=self._scaled),
             active=~no,
@@ -171,16 +114,21 @@ class TrainingStep:
             skipping=no,
         )
 
-    def slopes(self, weights: Tensors, settings: Settings) -> Slopes:
-        """Lay out what does not change from step to step; the shapes are `weights`'."""
+    def slopes(self, state: State, settings: Settings) -> tuple[penalties.Slopes, ...]:
+        """Lay out for each pack what does not change from step to step."""
         strengths = self._strengths(settings)
         return tuple(
-            penalties.slopes(weight, strengths) if penalized else None
-            for weight, penalized in zip(weights, self._penalized, strict=True)
+            penalties.slopes(pack, rows, strengths)
+            for pack, rows in zip(state.weights, self.packing.front_rows, strict=True)
         )
 
     def __call__(
-        self, state: State, settings: Settings, slopes: Slopes, x: tf.Tensor, y: tf.Tensor
+        self,
+        state: State,
+        settings: Settings,
+        slopes: tuple[penalties.Slopes, ...],
+        x: tf.Tensor,
+        y: tf.Tensor,
     ) -> tuple[State, Reading]:
         """Train every active trial on its batch.
 
@@ -196,7 +144,7 @@ class TrainingStep:
         """
         run = self._forward_backward(state, settings, x, y)
         gradients = tuple(
-            gradient if slope is None else penalties.add_gradient(gradient, weight, slope)
+            penalties.add_gradient(gradient, weight, slope)
             for gradient, weight, slope in zip(
                 self._unscale(run.gradients, state.loss_scale.scale),
                 state.weights,
@@ -207,17 +155,24 @@ class TrainingStep:
         grad_squares = probes.sum_of_squares(gradients)
         finite = self._finite_steps(run.gradients, grad_squares)
         applied = state.active & finite
+        skipped = state.active & ~finite
 
         weights, slots = self._update(state, settings, gradients)
         weights = _select_all(applied, weights, state.weights)
         slots = tuple(
             _select_all(applied, new, old) for new, old in zip(slots, state.slots, strict=True)
         )
-        others = _select_all(state.active, run.others, state.others)
-        weight_squares = probes.sum_of_squares(weights)
-        skipped = state.active & ~finite
+        front_squares, back_squares = self._squares(weights)
+        weight_squares = front_squares + back_squares
         magnitudes = [tf.abs(probes.widen(activation)) for activation in run.activations]
-        sound = self._sound(run.loss, magnitudes, slots, grad_squares, weight_squares)
+        flags = [
+            tf.math.is_finite(run.loss),
+            tf.math.is_finite(grad_squares),
+            tf.math.is_finite(weight_squares),
+            *(probes.proven_finite(values) for values in magnitudes),
+            *(probes.proven_finite(tf.abs(pack)) for slot in slots for pack in slot),
+        ]
+        sound = tf.reduce_all(tf.stack(flags), axis=0)
         named = state.settled | (state.skipping & skipped)
         probe, kind, weights_finite = self._locate(
             run,
@@ -228,36 +183,36 @@ class TrainingStep:
             wanted=state.active & ~sound & ~named,
             doubtful=state.active & ~tf.math.is_finite(weight_squares),
         )
+
         record = run.loss.dtype
         peaks = [tf.cast(probes.largest(values), record) for values in magnitudes]
-        reading = Reading(
-            active=tf.cast(state.active, record),
+        readings = Reading(
+            active=state.active,
             loss=run.loss,
-            grad_norm=tf.cast(tf.sqrt(grad_squares), record),
-            weight_norm=tf.cast(tf.sqrt(weight_squares), record),
+            grad_norm=tf.sqrt(grad_squares),
+            weight_norm=tf.sqrt(weight_squares),
             max_activation=tf.reduce_max(tf.stack(peaks), axis=0),
-            loss_scale=tf.cast(state.loss_scale.scale, record),
-            skipped=tf.cast(skipped, record),
-            probe=tf.cast(probe, record),
-            kind=tf.cast(kind, record),
+            loss_scale=state.loss_scale.scale,
+            skipped=skipped,
+            probe=probe,
+            kind=kind,
         )
         scale = state.loss_scale
         if self._scaled:
             advanced = loss_scaling.advance(scale, finite)
             scale = LossScale(*_select_all(state.active, advanced, scale))
-        return (
-            State(
-                weights=weights,
-                others=others,
-                slots=slots,
-                iterations=state.iterations + tf.cast(applied, tf.int64),
-                loss_scale=scale,
-                active=state.active & weights_finite,
-                settled=state.settled | ((probe >= 0) & ~skipped),
-                skipping=skipped,
-            ),
-            reading,
+        after = State(
+            weights=weights,
+            squares=front_squares,
+            others=_select_all(state.active, run.others, state.others),
+            slots=slots,
+            iterations=state.iterations + tf.cast(applied, tf.int64),
+            loss_scale=scale,
+            active=state.active & weights_finite,
+            settled=state.settled | ((probe >= 0) & ~skipped),
+            skipping=skipped,
         )
+        return after, Reading(*(tf.cast(reading, record) for reading in readings))
 
     def _strengths(self, settings: Settings) -> penalties.Strengths:
         terms = self._program.terms
@@ -270,7 +225,7 @@ class TrainingStep:
     ) -> _Pass:
         def one_trial(
             arguments: tuple[Tensors, Tensors, tf.Tensor, tf.Tensor, tf.Tensor],
-        ) -> _Pass:
+        ) -> tuple[tf.Tensor, Tensors, Tensors, Tensors]:
             weights, others, batch, targets, scale = arguments
             with (
                 tf.GradientTape() as tape,
@@ -289,39 +244,54 @@ class TrainingStep:
             gradients = tape.gradient(
                 objective, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
             )
-            return _Pass(loss, tuple(gradients), tuple(new_others), tuple(record.outputs))
+            return loss, tuple(gradients), tuple(new_others), tuple(record.outputs)
 
-        run: _Pass = tf.vectorized_map(
-            one_trial, (state.weights, state.others, x, y, state.loss_scale.scale)
+        weights = self.packing.unpack(state.weights)
+        loss, gradients, others, activations = tf.vectorized_map(
+            one_trial, (weights, state.others, x, y, state.loss_scale.scale)
         )
         penalty = penalties.value(
-            [w for w, kept in zip(state.weights, self._penalized, strict=True) if kept],
+            [weight for weight, kept in zip(weights, self._penalized, strict=True) if kept],
             self._strengths(settings),
+            # Keras takes the sum in the weights' dtype: half precision has to as well.
+            state.squares if all(pack.dtype.size >= 4 for pack in state.weights) else None,
         )
-        return run if penalty is None else run._replace(loss=run.loss + penalty)
+        if penalty is not None:
+            loss += penalty
+        return _Pass(loss, self.packing.pack(gradients), others, activations)
 
-    def _unscale(self, gradients: Tensors, scale: tf.Tensor) -> Tensors:
+    def _squares(self, weights: Packed) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the sum of squares of the weights in front, and of the others: [P] each."""
+        squares = [tf.square(probes.widen(pack)) for pack in weights]
+        rows = self.packing.front_rows
+        front = [probes.plain_sum(s[:, :n]) for s, n in zip(squares, rows, strict=True)]
+        back = [probes.plain_sum(s[:, n:]) for s, n in zip(squares, rows, strict=True)]
+        return tf.add_n(front), tf.add_n(back)
+
+    def _unscale(self, gradients: Packed, scale: tf.Tensor) -> Packed:
         if not self._scaled:
             return gradients
         # Scales are powers of two, so that their reciprocals are exact.
         reciprocal = 1.0 / scale
         return tuple(gradient * expand(reciprocal, gradient) for gradient in gradients)
 
-    def _finite_steps(self, scaled_gradients: Tensors, grad_squares: tf.Tensor) -> tf.Tensor:
+    def _finite_steps(self, scaled_gradients: Packed, grad_squares: tf.Tensor) -> tf.Tensor:
         """Tell which trials' scaled gradients are finite; all, where nothing is skipped."""
         everywhere = tf.ones_like(grad_squares, tf.bool)
         if not self._scaled:
             return everywhere
 
         def exactly() -> tf.Tensor:
-            return tf.reduce_all(tf.stack([probes.all_finite(g) for g in scaled_gradients]), axis=0)
+            return tf.reduce_all(
+                tf.stack([probes.all_finite(pack) for pack in scaled_gradients]), axis=0
+            )
 
         proven = tf.reduce_all(tf.math.is_finite(grad_squares))
         return tf.cond(proven, lambda: everywhere, exactly)
 
     def _update(
-        self, state: State, settings: Settings, gradients: Tensors
-    ) -> tuple[Tensors, tuple[Tensors, ...]]:
+        self, state: State, settings: Settings, gradients: Packed
+    ) -> tuple[Packed, tuple[Packed, ...]]:
         last = tf.shape(settings.learning_rates, tf.int64)[1] - 1
         rates = tf.gather(
             settings.learning_rates, tf.minimum(state.iterations, last), axis=1, batch_dims=1
@@ -330,42 +300,30 @@ class TrainingStep:
             rates, settings.momentum, settings.weight_decay, settings.clipnorm, state.iterations
         )
         terms = self._program.terms
-        weights, slots = [], []
-        for weight, gradient, slot in zip(state.weights, gradients, state.slots, strict=True):
-            gradient = tf.cast(gradient, weight.dtype)
-            if terms.clipnorm:
-                gradient = optimizers.clip_by_norm(gradient, hyper.clipnorm)
+        if terms.clipnorm:  # of each variable by itself
+            gradients = self.packing.pack(
+                [
+                    optimizers.clip_by_norm(gradient, hyper.clipnorm)
+                    for gradient in self.packing.unpack(gradients)
+                ]
+            )
+        weights: list[tf.Tensor] = []
+        slots: list[tuple[tf.Tensor, ...]] = []
+        own_slots = list(zip(*state.slots, strict=True)) or [()] * len(gradients)
+        for weight, gradient, slot in zip(state.weights, gradients, own_slots, strict=True):
             if terms.weight_decay:
                 weight = optimizers.decay_weights(weight, hyper)
             weight, slot = self._optimizer.update(weight, gradient, slot, hyper)
             weights.append(weight)
             slots.append(slot)
-        return tuple(weights), tuple(slots)
-
-    @staticmethod
-    def _sound(
-        loss: tf.Tensor,
-        magnitudes: Sequence[tf.Tensor],
-        slots: tuple[Tensors, ...],
-        grad_squares: tf.Tensor,
-        weight_squares: tf.Tensor,
-    ) -> tf.Tensor:
-        """Tell cheaply which trials are proven finite in every probe."""
-        flags = [
-            tf.math.is_finite(loss),
-            tf.math.is_finite(grad_squares),
-            tf.math.is_finite(weight_squares),
-            *(probes.proven_finite(values) for values in magnitudes),
-            *(probes.proven_finite(tf.abs(slot)) for group in slots for slot in group),
-        ]
-        return tf.reduce_all(tf.stack(flags), axis=0)
+        return tuple(weights), tuple(zip(*slots, strict=True))
 
     def _locate(
         self,
         run: _Pass,
-        gradients: Tensors,
-        slots: tuple[Tensors, ...],
-        weights: Tensors,
+        gradients: Packed,
+        slots: tuple[Packed, ...],
+        weights: Packed,
         settings: Settings,
         *,
         wanted: tf.Tensor,
@@ -382,22 +340,26 @@ class TrainingStep:
         none = tf.fill(tf.shape(wanted), -1)
 
         def look() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            slot_sums = [probes.nonfinite_sum(slot) for group in slots for slot in group]
+            by_slot = [self._nonfinite_sums(slot) for slot in slots]
             if self._program.optimizer in ("sgd", "rmsprop") and self._program.terms.momentum:
-                slot_sums = self._own_slots(slot_sums, settings.momentum)
+                # A trial without momentum, alone, would have no such slot.
+                place = self.slot_names.index("momentum")
+                own = settings.momentum > 0
+                by_slot[place] = [tf.where(own, sums, 0.0) for sums in by_slot[place]]
+            of_weights = self._nonfinite_sums(weights)
             sums = [
                 *(probes.nonfinite_sum(activation) for activation in run.activations),
                 probes.nonfinite_sum(run.loss),
-                *(probes.nonfinite_sum(gradient) for gradient in gradients),
-                *slot_sums,
-                *(probes.nonfinite_sum(weight) for weight in weights),
+                *self._nonfinite_sums(gradients),
+                *(sums for weight in zip(*by_slot, strict=True) for sums in weight),
+                *of_weights,
             ]
             table = tf.stack(sums, axis=1)
             bad = table != 0
             first = tf.argmax(bad, axis=1, output_type=tf.int32)
             found = wanted & tf.reduce_any(bad, axis=1)
             kind = probes.kind_code(tf.gather(table, first, axis=1, batch_dims=1))
-            weights_finite = ~tf.reduce_any(bad[:, -len(weights) :], axis=1)
+            weights_finite = ~tf.reduce_any(bad[:, -len(of_weights) :], axis=1)
             return tf.where(found, first, -1), tf.where(found, kind, 0), weights_finite
 
         def skip() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -406,16 +368,15 @@ class TrainingStep:
         probe, kind, finite = tf.cond(tf.reduce_any(wanted | doubtful), look, skip)
         return probe, kind, finite
 
-    def _own_slots(self, sums: Sequence[tf.Tensor], momentum: tf.Tensor) -> list[tf.Tensor]:
-        """Drop the momentum slot's reading where a trial alone would have no such slot."""
-        names = self.slot_names * (len(sums) // len(self.slot_names))
+    def _nonfinite_sums(self, packed: Packed) -> list[tf.Tensor]:
+        """Return `probes.nonfinite_sum` of each weight, in the model's order."""
+        masked = tuple(probes.only_nonfinite(pack) for pack in packed)
         return [
-            tf.where((momentum > 0) | (name != "momentum"), value, tf.zeros_like(value))
-            for name, value in zip(names, sums, strict=True)
+            tf.cast(probes.plain_sum(tensor), tf.float32) for tensor in self.packing.unpack(masked)
         ]
 
 
 def _select_all(
-    condition: tf.Tensor, new: Sequence[tf.Tensor], old: Sequence[tf.Tensor]
+    condition: tf.Tensor, new: tuple[tf.Tensor, ...], old: tuple[tf.Tensor, ...]
 ) -> Tensors:
     return tuple(select(condition, after, before) for after, before in zip(new, old, strict=True))

@@ -6,11 +6,13 @@ import contextlib
 import multiprocessing
 import re
 import signal
+import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from stabilitysweep.data import PreparedData
@@ -18,6 +20,7 @@ from stabilitysweep.executors.schedule import Task
 from stabilitysweep.executors.worker import Answer, Assignment, Ready, WorkerSettings, main
 
 _END_SECONDS = 5.0
+_TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CHATTER = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl")
 _GONE = (EOFError, OSError)
 
@@ -40,11 +43,15 @@ class WorkerProcess:
         self.ready = False
         self._known: set[str] = set()
         self._connection = ours
-        process = context.Process(target=main, args=(theirs, settings), daemon=True)
-        with _without_interrupts():
-            process.start()
+        self._process = context.Process(target=main, args=(theirs, settings), daemon=True)
+        try:
+            with _undisturbed():
+                self._process.start()
+        except BaseException:
+            if self._process.pid is not None:
+                self._process.kill()
+            raise
         theirs.close()  # so that the death of the worker closes the pipe
-        self._process = process
 
     @property
     def handles(self) -> tuple[Any, ...]:
@@ -99,7 +106,7 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """Make it end at once: it has nothing to save, and TensorFlow takes seconds to leave."""
-        self._process.terminate()
+        self._process.kill()
 
     def end(self) -> None:
         """Wait for it to end, and make it if it does not."""
@@ -111,19 +118,33 @@ class WorkerProcess:
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Start a process that Ctrl-C does not reach, not even while Python starts in it.
+def _undisturbed() -> Iterator[None]:
+    """Start a process that no signal of the terminal reaches, and that none interrupts.
 
-    A terminal sends Ctrl-C to every process of its group: each worker would print a
-    traceback. A blocked signal is blocked in the child too; here it comes a moment later.
+    Ctrl-C goes to every process of the terminal: each worker would print a traceback, even
+    while Python is only starting in it. A blocked signal stays blocked in the child. And
+    a driver that stops between starting a child and telling it what to do leaves one that
+    complains; whatever comes meanwhile is put off until the child is on its way.
     """
-    # Starting the tracker later, within, would unblock the signal again.
+    # Starting the tracker later, within, would unblock the signals again.
     resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    arrived: list[tuple[int, FrameType | None]] = []
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _TERMINAL_SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):  # another thread may be the one that is not blocked
+                handlers[number] = handler
+                signal.signal(number, lambda number, frame: arrived.append((number, frame)))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for caught, handler in handlers.items():
+            signal.signal(caught, handler)
+        for caught, frame in arrived:
+            handlers[caught](caught, frame)
 
 
 def _last_line(log: Path) -> str:

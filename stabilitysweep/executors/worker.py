@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 import traceback
@@ -74,10 +73,9 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
 
     Sends `Ready` once, then an `Answer` for each `Assignment`. A stack that raises comes
     back as `crashed` trials with the exception's message. The process ends by itself, whatever
-    it is doing, when the driver is gone.
+    it is doing, when the driver is gone. The terminal's signals do not reach it: Ctrl-C is
+    the driver's to handle.
     """
-    for number in (signal.SIGINT, signal.SIGHUP):  # the terminal's are the driver's to handle
-        signal.signal(number, signal.SIG_IGN)
     _redirect_output(settings.log)
     inbox: SimpleQueue[Assignment] = SimpleQueue()
     listening = threading.Thread(

@@ -45,9 +45,12 @@ def nonfinite_sum(tensor: tf.Tensor) -> tf.Tensor:
     The sum of infinities of one sign is that infinity; a NaN, or infinities of both
     signs, make it NaN. So it tells both whether and what is not finite.
     """
-    finite = tf.math.is_finite(tensor)
-    only = tf.where(finite, tf.zeros_like(tensor), tensor)
-    return tf.cast(plain_sum(only), tf.float32)
+    return tf.cast(plain_sum(only_nonfinite(tensor)), tf.float32)
+
+
+def only_nonfinite(tensor: tf.Tensor) -> tf.Tensor:
+    """Return `tensor` with zero in the place of every finite entry."""
+    return tf.where(tf.math.is_finite(tensor), tf.zeros_like(tensor), tensor)
 
 
 def kind_code(sums: tf.Tensor) -> tf.Tensor:

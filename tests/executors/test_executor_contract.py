@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_engines import SUSPECT, result, start
 
@@ -155,20 +156,8 @@ def test_closing_early_stops_the_work_under_way(
 
 def test_what_both_sides_say_at_once_may_exceed_the_pipe(work: Work, sweep: Sweep) -> None:
     """Neither side may wait for the other to listen: 4 MB each way, with data of its own."""
-    (some,) = [job for job in work.jobs if job.stacks[0].program.model.depth == 1][:1]
-    rows = 100_000
-    wide = {
-        f"{number}": PreparedData(
-            x_train=_ones(rows, 5),
-            y_train=_ones(rows, 1),
-            x_validation=_ones(0, 5),
-            y_validation=_ones(0, 1),
-            outputs=1,
-            feature_names=tuple("abcde"),
-            label="wide",
-        )
-        for number in range(4)
-    }
+    some = work.jobs[0]
+    wide = {str(number): _wide_data(rows=100_000) for number in range(4)}
     jobs = tuple(Job(key, some.stacks[:1], 1.0) for key in wide)
     done = list(LocalExecutor(1, "answers a lot", _start_talker).train(jobs, wide))
     assert len(done) == len(jobs)
@@ -185,14 +174,20 @@ class Talker:
         return [TrialResult("0", Outcome.CRASHED, self.name, message="x" * 4_000_000)]
 
 
-def _ones(rows: int, columns: int) -> PreparedData:
-    import numpy as np
-
-    return np.ones((rows, columns))
+def _wide_data(rows: int) -> PreparedData:
+    return PreparedData(
+        x_train=np.ones((rows, 5)),
+        y_train=np.ones((rows, 1)),
+        x_validation=np.ones((0, 5)),
+        y_validation=np.ones((0, 1)),
+        outputs=1,
+        feature_names=tuple("abcde"),
+        label="wide",
+    )
 
 
 def _part(work: Work, stacks: int) -> Job:
-    """One job cut to its last stacks but those at the suspect learning rate."""
+    """One job of a few harmless stacks, and then one at the suspect learning rate."""
     job = work.jobs[0]
     harmless = [s for s in job.stacks if s.trials[0].training.learning_rate != SUSPECT]
     suspect = [s for s in job.stacks if s.trials[0].training.learning_rate == SUSPECT]

@@ -1,0 +1,86 @@
+"""What a stack is trained with, what a step changes, and what its probes read.
+
+Notation: P trials in the stack, T steps. Packed tensors are described in `packing`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from stabilitysweep.engines.loss_scaling import LossScale
+from stabilitysweep.engines.packing import Packed
+
+
+class Settings(NamedTuple):
+    """The numbers in which trials of a program differ, a tensor [P] each but the first.
+
+    Attributes:
+        learning_rates: [P, T], by steps applied so far.
+        l1: penalty strength, >= 0.
+        l2: penalty strength, >= 0.
+        momentum: in [0, 1).
+        weight_decay: >= 0.
+        clipnorm: > 0, or 0 for none.
+    """
+
+    learning_rates: tf.Tensor
+    l1: tf.Tensor
+    l2: tf.Tensor
+    momentum: tf.Tensor
+    weight_decay: tf.Tensor
+    clipnorm: tf.Tensor
+
+
+class State(NamedTuple):
+    """All that a step changes.
+
+    Attributes:
+        weights: trainable variables, packed.
+        squares: sum of squares of the weights that are packed in front, [P].
+        others: non-trainable variables (batch statistics, dropout seeds), [P, ...] each.
+        slots: each slot of the optimizer, packed as the weights are.
+        iterations: steps applied so far, int64 [P].
+        loss_scale: the dynamic loss scale.
+        active: bool [P], false from the step after weights became non-finite.
+        settled: bool [P], an onset was met outside of a skipped step.
+        skipping: bool [P], the last step was skipped.
+    """
+
+    weights: Packed
+    squares: tf.Tensor
+    others: tuple[tf.Tensor, ...]
+    slots: tuple[Packed, ...]
+    iterations: tf.Tensor
+    loss_scale: LossScale
+    active: tf.Tensor
+    settled: tf.Tensor
+    skipping: tf.Tensor
+
+
+class Reading(NamedTuple):
+    """What a step's probes saw, a float tensor [P] each; columns of the recorded history.
+
+    Attributes:
+        active: 1 where the trial ran this step, 0 where it was frozen.
+        loss: batch loss with penalties, unscaled.
+        grad_norm: L2 norm of the unscaled gradient over all weights.
+        weight_norm: L2 norm of all weights after the step.
+        max_activation: largest absolute output of any layer.
+        loss_scale: used in this step.
+        skipped: 1 where loss scaling skipped the update.
+        probe: index of the first non-finite probe in the order of computation; -1 if
+            every one is finite, or if the trial's onset was named in an earlier step.
+        kind: index into `probes.KINDS` of what that probe met.
+    """
+
+    active: tf.Tensor
+    loss: tf.Tensor
+    grad_norm: tf.Tensor
+    weight_norm: tf.Tensor
+    max_activation: tf.Tensor
+    loss_scale: tf.Tensor
+    skipped: tf.Tensor
+    probe: tf.Tensor
+    kind: tf.Tensor

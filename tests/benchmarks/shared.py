@@ -1,0 +1,130 @@
+"""What the benchmarks have in common: the machine's description, tables, subprocesses.
+
+Importing this puts the repository first on the path, so that the scripts measure the
+package beside them whether it is installed or not. It does not import TensorFlow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from stabilitysweep.config import DatasetSettings, PreprocessingSettings
+from stabilitysweep.data import PreparedData, load, prepare
+from stabilitysweep.provenance import provenance
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def positive(text: str) -> int:
+    """Read a whole number of at least 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
+    return value
+
+
+def diabetes() -> PreparedData:
+    """Return the regression that the benchmarks train on: 353 rows, 10 columns, standardised."""
+    settings = DatasetSettings(name="diabetes")
+    return prepare(load(settings, Path()), settings, PreprocessingSettings(), "mse")
+
+
+def environment() -> dict[str, str]:
+    """Return the environment for a subprocess: the package found, TensorFlow silent."""
+    paths = [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def run_child(script: str, *arguments: str) -> dict[str, Any]:
+    """Run a script in a fresh Python and return the JSON object it prints last.
+
+    Raises:
+        SystemExit: it failed; its output is shown.
+    """
+    done = subprocess.run(
+        [sys.executable, script, *arguments],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(f"{script} {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return answer
+
+
+def sweep_command(config: Path, out: Path, *options: str) -> list[str]:
+    """Return the command that a user would type to run a sweep."""
+    command = [sys.executable, "-m", "stabilitysweep", "run", str(config)]
+    return [*command, "--out", str(out), *options]
+
+
+def time_sweep(config: Path, out: Path, *options: str) -> float:
+    """Run a sweep as a user would; return the wall seconds of the whole process.
+
+    Raises:
+        SystemExit: it failed; its output is shown.
+    """
+    started = time.perf_counter()
+    done = subprocess.run(
+        sweep_command(config, out, *options),
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise SystemExit(f"the sweep failed ({done.returncode}):\n{done.stdout}{done.stderr}")
+    return seconds
+
+
+def outcome_counts(out: Path) -> dict[str, int]:
+    """Return how many trials of a result had each outcome, those that none had left out."""
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    return {name: count for name, count in summary["outcomes"].items() if count}
+
+
+def described() -> str:
+    """Say what was measured on and with, as markdown: processor, load, versions."""
+    facts = provenance({}, {}, REPOSITORY, {})
+    processor = facts["processor"]
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    usable = len(os.sched_getaffinity(0))
+    return (
+        f"- machine: {processor['model']}, {usable} of {processor['cores']} cores, "
+        f"{processor['system']}, load {os.getloadavg()[0]:.1f} in the last minute\n"
+        f"- versions: {versions}; code: {_commit()}"
+    )
+
+
+def _commit() -> str:
+    """Name the commit that was measured, and whether tracked files differ from it."""
+    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "not under version control"
+    return done.stdout.strip()
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]], text: int = 1) -> str:
+    """Return a markdown table; the first `text` columns are text, the others right-aligned."""
+    rules = ["---"] * text + ["---:"] * (len(header) - text)
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in [header, rules, *rows])
+
+
+def spread(values: Sequence[float], digits: int = 3) -> str:
+    """Return the range of several measurements, as `0.91 to 1.04`."""
+    return f"{min(values):.{digits}g} to {max(values):.{digits}g}"

@@ -1,0 +1,124 @@
+"""Running sweeps for real: what is printed, stored, trained again and left alone."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+from conftest import TINY, call, write_config
+
+from stabilitysweep import open_result
+
+
+def same_table(one: Path, other: Path) -> None:
+    """Both results hold the same trials, to the bit, traces included."""
+    left, right = open_result(one), open_result(other)
+    pd.testing.assert_frame_equal(left.trials, right.trials, check_exact=True)
+    for trial_id in left.trials["trial_id"]:
+        mine, yours = left.trial(trial_id).result.trace, right.trial(trial_id).result.trace
+        assert mine is not None
+        assert yours is not None
+        for name in ("steps", "loss", "grad_norm", "weight_norm", "max_activation", "loss_scale"):
+            assert getattr(mine, name).tobytes() == getattr(yours, name).tobytes()
+
+
+def test_a_run_says_what_it_does_and_what_came_out(
+    base: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, done = base
+    assert done.stderr == ""
+    assert "\x1b" not in done.stdout
+    assert "\r" not in done.stdout
+    out = done.stdout
+    before, _, after = out.partition("tiny: 32 trials trained in ")
+    assert "make_regression, 40 rows x 3 columns" in before
+    assert "32 = 2 activation x 2 depth x 4 learning_rate x 2 seeds" in before
+    assert "0 of 32" in before
+    assert "4 programs" in before
+    assert re.search(r"stable +24 +75\.0 %", after)
+    assert re.search(r"nonfinite +8 +25\.0 %", after)
+    assert re.search(r"earliest onset +step 2: activation output became ", after)
+    assert "learning_rate=1e30" in after
+    assert re.search(r"stable up to +learning rate 0.1\n", after)
+    assert re.search(r"figures +results/tiny/figures/stability.png", after)
+    assert "python -m stabilitysweep show results/tiny " in after
+    for line in after.splitlines():
+        assert line == line.rstrip()
+        found = re.search(r"results/tiny/\S+\.(png|csv|json)", line)
+        if found:
+            assert (folder / found[0]).is_file()
+
+
+def test_nothing_missing_is_said_and_the_files_are_written_again(copy: Path) -> None:
+    result = copy / "results" / "tiny"
+    for path in (result / "trials.csv", result / "figures" / "stability.png"):
+        path.unlink()
+    done = call("run", "tiny.yaml", cwd=copy)
+    assert done.stderr == ""
+    assert "32 of 32" in done.stdout
+    assert "nothing: every trial is stored" in done.stdout
+    assert "tiny: nothing to train" in done.stdout
+    assert (result / "trials.csv").is_file()
+    assert (result / "figures" / "stability.png").is_file()
+
+
+def test_a_fresh_run_by_two_workers_gives_the_same_bits(copy: Path, result: Path) -> None:
+    done = call("run", "tiny.yaml", "--fresh", "--quiet", "--workers", "2", cwd=copy)
+    assert (done.stdout, done.stderr) == ("", "")
+    new, old = sorted((copy / "results").iterdir())
+    assert new.name == "tiny"
+    assert old.name.startswith("tiny.")
+    same_table(new, result)
+    same_table(old, result)
+
+
+def test_an_extension_trains_what_is_missing_and_a_crash_is_tried_again(
+    copy: Path, result: Path
+) -> None:
+    database = copy / "results" / "tiny" / "sweep.db"
+    before = open_result(result).trials
+    crashed = str(before["trial_id"].iloc[5])
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "UPDATE trials SET outcome = 'crashed', final_loss = NULL, message = 'out of memory' "
+            "WHERE trial_id = ?",
+            (crashed,),
+        )
+    connection.close()
+    shown = call("show", "results/tiny", cwd=copy).stdout
+    assert "1 trial could not be run" in shown
+    assert f"trial {crashed}: out of memory" in shown
+
+    larger = {**TINY, "seeds": 3, "grid": {**TINY["grid"], "depth": [1], "l2": [0, 0.01]}}
+    write_config(copy, larger)
+    done = call("run", "tiny.yaml", "--workers", "1", cwd=copy)
+    extended = open_result(copy / "results" / "tiny").trials
+    assert "15 of 48" in done.stdout  # 16 trials of depth 1 and no l2, and one of them crashed
+    assert len(extended) == 32 + 16 + 3 * 8 - 8
+    kept = extended.loc[extended["trial_id"].isin(before["trial_id"]), before.columns]
+    left, right = (table.sort_values("trial_id").reset_index(drop=True) for table in (kept, before))
+    pd.testing.assert_frame_equal(left, right, check_exact=True)
+
+
+def test_a_change_of_meaning_is_refused_with_the_difference(copy: Path) -> None:
+    database = (copy / "results" / "tiny" / "sweep.db").read_bytes()
+    write_config(copy, {**TINY, "training": {**TINY["training"], "steps": 20}})
+    done = call("run", "tiny.yaml", cwd=copy, code=2)
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: results/tiny: expected a config that extends")
+    assert "training.steps: 10 -> 20" in done.stderr
+    assert "--fresh" in done.stderr
+    assert (copy / "results" / "tiny" / "sweep.db").read_bytes() == database
+
+
+def test_the_fit_engine_can_be_asked_for(tmp_path: Path) -> None:
+    few = {**TINY, "seeds": 1, "grid": {"learning_rate": [0.01, 1e30]}}
+    write_config(tmp_path, few)
+    done = call("run", "tiny.yaml", "--engine", "fit", "--out", "here", cwd=tmp_path)
+    assert done.stderr == ""
+    table = open_result(tmp_path / "here").trials
+    assert set(table["engine"]) == {"fit"}
+    assert table["outcome"].tolist() == ["stable", "nonfinite"]

@@ -1,0 +1,129 @@
+"""From missing trials to stacks: what shares one, how large it is, how long it may take."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from stabilitysweep.config import parse_config
+from stabilitysweep.engines.base import Stack
+from stabilitysweep.planning import Work, parameters, places
+from stabilitysweep.runner import load_sweep, missing_work
+from stabilitysweep.types import Compiled
+
+GRID: dict[str, Any] = {
+    "depth": [0, 1, 2],
+    "batch_size": [4, 8],
+    "learning_rate": {"from": 1e-3, "to": 10, "num": 30, "scale": "log"},
+}
+
+
+def work_of(
+    grid: dict[str, Any],
+    *,
+    model: dict[str, Any] | None = None,
+    seeds: int = 5,
+    compiled: Compiled = Compiled.GRAPH,
+    engine: str = "stacked",
+    workers: int = 2,
+) -> Work:
+    config = parse_config(
+        {
+            "name": "planning",
+            "dataset": {"name": "make_regression", "options": {"n_samples": 20, "n_features": 3}},
+            "model": model or {},
+            "training": {"steps": 10},
+            "grid": grid,
+            "seeds": seeds,
+        }
+    )
+    sweep = load_sweep(config)
+    return missing_work(sweep, set(), compiled=compiled, engine=engine, workers=workers)
+
+
+def stacks_of(work: Work) -> list[Stack]:
+    return [stack for job in work.jobs for stack in job.stacks]
+
+
+def test_every_trial_is_in_one_stack() -> None:
+    work = work_of(GRID)
+    ids = [trial.trial_id for stack in stacks_of(work) for trial in stack.trials]
+    assert len(ids) == len(set(ids)) == work.trials == 3 * 2 * 30 * 5
+    assert work.stacks == len(stacks_of(work))
+
+
+@pytest.mark.parametrize("compiled", list(Compiled))
+def test_a_stack_agrees_in_what_a_stack_must(compiled: Compiled) -> None:
+    for stack in stacks_of(work_of(GRID, compiled=compiled)):
+        assert 1 <= len(stack.trials) <= stack.places
+        assert len({(t.training.batch_size, t.training.steps) for t in stack.trials}) == 1
+        assert {t.model.depth for t in stack.trials} == {stack.program.model.depth}
+
+
+def test_neighbouring_learning_rates_share_a_stack() -> None:
+    by_batch: dict[int, list[list[float]]] = {}
+    for stack in stacks_of(work_of({**GRID, "depth": [1]})):
+        rates = [trial.training.learning_rate for trial in stack.trials]
+        by_batch.setdefault(stack.batch_size, []).append(rates)
+    for stacks in by_batch.values():
+        assert len(stacks) > 1
+        assert all(max(low) <= min(high) for low, high in itertools.pairwise(stacks))
+
+
+def test_a_program_serves_all_numbers_in_the_graph_but_one_batch_size_under_xla() -> None:
+    assert work_of(GRID).programs == 3
+    assert work_of(GRID, compiled=Compiled.XLA).programs == 3 * 2
+
+
+def test_the_fit_engine_hands_back_trial_by_trial() -> None:
+    assert {len(stack.trials) for stack in stacks_of(work_of(GRID, engine="fit"))} == {1}
+
+
+def test_stacks_of_a_program_are_even_in_the_graph_and_of_one_size_under_xla() -> None:
+    grid = {**GRID, "depth": [2], "batch_size": [4]}
+    sizes = [len(stack.trials) for stack in stacks_of(work_of(grid))]
+    assert len(sizes) > 1
+    assert max(sizes) - min(sizes) < len(sizes)
+    padded = stacks_of(work_of(grid, compiled=Compiled.XLA))
+    assert {stack.places for stack in padded} == {places(padded[0].program, 4)}
+
+
+def test_under_xla_the_size_of_a_stack_follows_from_the_trial_alone() -> None:
+    small = stacks_of(work_of({**GRID, "depth": [2]}, seeds=1, compiled=Compiled.XLA))
+    large = stacks_of(work_of(GRID, seeds=7, compiled=Compiled.XLA))
+    sizes = {stack.places for stack in small}
+    assert sizes == {stack.places for stack in large if stack.program.model.depth == 2}
+
+
+def test_stacks_of_wider_networks_and_larger_batches_are_smaller() -> None:
+    programs = [
+        stacks_of(work_of({"depth": [2]}, model={"width": width}, seeds=1))[0].program
+        for width in (4, 64, 512, 4096)
+    ]
+    sizes = [places(program, 4) for program in programs]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[-1] >= 1
+    assert places(programs[1], 4) > places(programs[1], 4_000)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_the_weights_are_counted_as_keras_counts_them(depth: int) -> None:
+    (stack,) = stacks_of(work_of({"depth": [depth]}, model={"width": 5}, seeds=1))
+    sizes = [3, *[5] * depth, 1]
+    expected = sum(a * b + b for a, b in itertools.pairwise(sizes))
+    assert parameters(stack.program) == expected
+
+
+def test_more_workers_are_expected_to_take_less_time() -> None:
+    alone, two = work_of(GRID, workers=1).seconds, work_of(GRID, workers=2).seconds
+    assert two < alone < work_of(GRID, workers=1, engine="fit").seconds
+
+
+def test_nothing_to_do_takes_no_time() -> None:
+    config = parse_config({"name": "n", "dataset": "diabetes", "grid": {"depth": [1]}})
+    sweep = load_sweep(config)
+    everything = {trial.trial_id for trial in sweep.grid}
+    work = missing_work(sweep, everything, compiled=Compiled.GRAPH, engine="stacked", workers=1)
+    assert (work.jobs, work.programs, work.trials, work.seconds, work.stacks) == ((), 0, 0, 0.0, 0)
