@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -39,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _WRONG_INPUT
     except KeyboardInterrupt:
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has stopped (`| head`); Python would complain at its exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit:
+        # What typer and rich make of an output that nobody reads to its end (`| head`); their
+        # exit code, 1, is one of ours.
         return _READER_GONE
 
 

@@ -65,7 +65,7 @@ def rate_limits(summary: Summary) -> Iterator[str]:
         yield f"{precision}: {rate_limit(limit)}"
     if summary.stable_rate is not None and len(by_precision) != 1:
         yield ("all: " if by_precision else "") + rate_limit(summary.stable_rate)
-    yield "(the largest at which, and below which, every seed of every cell is stable)"
+    yield "(there and below, every seed of every cell is stable)"
 
 
 def rate_limit(limit: RateLimit) -> str:

@@ -23,15 +23,9 @@ def console() -> Console:
     """
     from rich.console import Console
 
-    class _Console(Console):
-        def on_broken_pipe(self) -> None:
-            raise BrokenPipeError  # rich would exit with a code that means something else here
-
     terminal = sys.stdout.isatty()
     width = None if terminal or "COLUMNS" in os.environ else _UNWRAPPED
-    return _Console(
-        force_terminal=terminal, width=width, markup=False, highlight=False, emoji=False
-    )
+    return Console(force_terminal=terminal, width=width, markup=False, highlight=False, emoji=False)
 
 
 def emit(screen: Console, content: RenderableType) -> None:

@@ -215,11 +215,11 @@ class _ProbedStep:
             *_stack_of_one(slots),
             *weights,
         ]
-        sums = tf.concat([probes.nonfinite_sum(tensor) for tensor in tensors], axis=0)
+        sums = tf.stack([probes.nonfinite_sum(tensor)[0] for tensor in tensors])
         bad = sums != 0
         first = tf.argmax(bad, output_type=tf.int32)
         found = tf.reduce_any(bad)
-        kind = probes.kind_code(sums[first])
+        kind = probes.kind_code(tf.gather(sums, first))
         peaks = [tf.cast(probes.largest(tf.abs(a)), dtype) for a in _stack_of_one(activations)]
         values = Reading(
             active=tf.cast(~tf.reduce_any(bad[-len(weights) :]), dtype),

@@ -17,7 +17,7 @@ from stabilitysweep.engines.base import Stack
 from stabilitysweep.engines.stacked import StackedEngine
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import build_model
-from stabilitysweep.types import Compiled, Outcome, Stage, TrialResult
+from stabilitysweep.types import Compiled, Kind, Outcome, Stage, TrialResult
 
 RATES = (0.02, 0.1, 0.5, 1.0, 30.0)
 SEEDS = 2
@@ -27,17 +27,19 @@ TAIL = (
     "1/sqrt(x) differ from the vector code's in the last bit: stacks must be padded to a "
     "multiple of the vector length"
 )
+RECIPROCAL = "1 / scale is not exact in TensorFlow's vector code, not even for powers of two"
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any], str | None]] = {
     "relu": ({}, {}, None),
-    "relu, momentum, mixed_float16": ({}, {"precision": "mixed_float16", "momentum": 0.9}, None),
+    "momentum, float16": ({}, {"precision": "float16", "momentum": 0.9}, None),
     "dropout": ({"dropout": 0.4}, {}, None),
+    "rmsprop": ({}, {"optimizer": "rmsprop", "momentum": 0.5}, None),
+    "mixed_float16": ({}, {"precision": "mixed_float16"}, RECIPROCAL),
     "sigmoid": ({"activation": "sigmoid"}, {}, TAIL),
+    "sigmoid, float16": ({"activation": "sigmoid"}, {"precision": "float16"}, TAIL),
     "log_softmax": ({"activation": "log_softmax"}, {}, TAIL),
     "tanh, float64": ({"activation": "tanh"}, {"precision": "float64"}, TAIL),
-    "silu, float16": ({"activation": "silu"}, {"precision": "float16"}, TAIL),
     "batch norm": ({"batch_norm": True}, {}, TAIL),
     "adam": ({}, {"optimizer": "adam", "clipnorm": 1.0}, TAIL),
-    "rmsprop": ({}, {"optimizer": "rmsprop", "momentum": 0.5}, TAIL),
 }
 
 
@@ -81,7 +83,7 @@ def trials_ids(trials: list[Trial]) -> list[str]:
     return [trial.trial_id for trial in trials]
 
 
-@pytest.mark.parametrize("case", ["relu", "adam", "batch norm", "relu, momentum, mixed_float16"])
+@pytest.mark.parametrize("case", ["relu", "adam", "batch norm", "mixed_float16"])
 def test_a_neighbour_that_breaks_does_not_matter(
     lab: Any, stacked: StackedEngine, case: str
 ) -> None:
@@ -132,26 +134,36 @@ def test_a_neighbour_with_broken_initial_weights_does_not_matter(
         assert lab.differences(clean[other], dirty[other]) == []
 
 
+PACKING = "weights are packed in another order once a penalty is in the graph: other norms"
+TERMS = {
+    "l2": ([0, 0.1], PACKING),
+    "l1": ([0, 0.1], PACKING),
+    "momentum": ([0, 0.9], None),
+    "clipnorm": ([None, 0.1], None),
+    "weight_decay": ([0, 0.1], None),
+}
+
+
 @pytest.mark.parametrize(
-    "axis",
+    ("name", "values"),
     [
-        {"l2": [0, 0.1]},
-        {"l1": [0, 0.1]},
-        {"momentum": [0, 0.9]},
-        {"clipnorm": [None, 0.1]},
-        {"weight_decay": [0, 0.1]},
+        pytest.param(
+            name,
+            values,
+            marks=pytest.mark.xfail(strict=True, reason=reason) if reason else (),
+            id=name,
+        )
+        for name, (values, reason) in TERMS.items()
     ],
-    ids=lambda axis: next(iter(axis)),
 )
 def test_terms_that_only_others_have_do_not_matter(
-    lab: Any, stacked: StackedEngine, axis: dict[str, list[Any]]
+    lab: Any, stacked: StackedEngine, name: str, values: list[Any]
 ) -> None:
     data = lab.data()
-    ((name, values),) = axis.items()
     rates = [0.02, 1.0, 1e4, 1e20]
     together = {
         trial.trial_id: result
-        for trials in [lab.trials(data, learning_rate=rates, **axis)]
+        for trials in [lab.trials(data, learning_rate=rates, **{name: values})]
         for trial, result in zip(trials, lab.run(stacked, trials, data), strict=True)
     }
     alone = lab.trials(data, learning_rate=rates, **{name: values[:1]})
@@ -161,41 +173,35 @@ def test_terms_that_only_others_have_do_not_matter(
 
 
 @pytest.mark.parametrize(
-    ("precision", "axes"),
+    "axes",
     [
         pytest.param(
-            "float16",
             {"weight_decay": [0, 0.1]},
             marks=pytest.mark.xfail(strict=True, reason="0 * weight * Inf is NaN"),
         ),
         pytest.param(
-            "float16",
             {"momentum": [0, 0.9], "nesterov": [True]},
             marks=pytest.mark.xfail(strict=True, reason="0 * an infinite velocity is NaN"),
         ),
-        ("float16", {"momentum": [0, 0.9]}),
-        ("float16", {"l2": [0, 0.1]}),
+        {"momentum": [0, 0.9]},
+        {"l2": [0, 0.1]},
     ],
+    ids=lambda axes: ",".join(axes),
 )
 def test_terms_that_only_others_have_do_not_matter_when_a_step_overflows(
-    lab: Any, stacked: StackedEngine, precision: str, axes: dict[str, list[Any]]
+    lab: Any, stacked: StackedEngine, axes: dict[str, list[Any]]
 ) -> None:
-    data = lab.data()
-    rates, training = [1e3, 1e5], {"precision": precision}
-    trials = lab.trials(data, training=training, learning_rate=rates, **axes)
-    (name, values), *rest = axes.items()
-    single = {name: values[:1]} if not rest else {}  # nesterov alone is plain SGD
-    alone = lab.trials(data, training=training, learning_rate=rates, **single)
-    together = lab.run(stacked, trials, data)
-    by_rate = {
-        trial.training.learning_rate: result
-        for trial, result in zip(trials, together, strict=True)
-        if getattr(trial.training, name, getattr(trial.model, name, None)) == 0
-    }
-    for trial, result in zip(alone, lab.run(stacked, alone, data), strict=True):
-        found = by_rate[trial.training.learning_rate]
-        assert found.onset == result.onset
-        assert set(lab.differences(found, result)) <= {"trial_id"}
+    # One weight of each kind: infinities of both signs in one kernel would count as NaN. In
+    # float16 a learning rate of 1e5 is infinite.
+    data = lab.data(features=1)
+    options = {"model": {"depth": 0}, "training": {"precision": "float16"}}
+    trials = lab.trials(data, learning_rate=[1e5], **axes, **options)
+    (alone,) = lab.trials(data, learning_rate=[1e5], **options)
+    together = lab.run(stacked, trials, data)[0]
+    (single,) = lab.run(stacked, [alone], data)
+    assert together.onset == single.onset
+    assert single.onset is not None and single.onset.kind is not Kind.NAN
+    assert set(lab.differences(together, single)) <= {"trial_id"}  # nesterov is in the id
 
 
 def test_the_length_of_a_segment_does_not_matter(

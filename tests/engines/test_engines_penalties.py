@@ -52,7 +52,7 @@ def test_values_are_keras_own(dtype: str, terms: str) -> None:
 def test_gradients_are_keras_own(dtype: str) -> None:
     w, other = weight(dtype), weight(dtype, 0.1)[::-1].copy()
     w[0, 0, 0] = w[1, 0, 0] = 0.0
-    slopes = penalties.slopes(tf.constant(w), strengths())
+    slopes = penalties.slopes(tf.constant(w), 3, strengths())
     ours = penalties.add_gradient(tf.constant(other), tf.constant(w), slopes).numpy()
     for trial in range(4):
         x = tf.constant(w[trial])
@@ -92,8 +92,14 @@ def test_a_strength_of_zero_removes_a_term_whose_sum_overflows(dtype: str) -> No
 def test_a_strength_of_zero_leaves_the_gradient_as_it_was() -> None:
     w = tf.constant(weight("float32", 1e25))
     gradient = tf.constant(weight("float32"))
-    slopes = penalties.slopes(w, strengths((0.0,) * 4, (0.0,) * 4))
+    slopes = penalties.slopes(w, 3, strengths((0.0,) * 4, (0.0,) * 4))
     np.testing.assert_array_equal(penalties.add_gradient(gradient, w, slopes), gradient)
+
+
+def test_rows_behind_the_penalized_ones_have_no_slope() -> None:
+    w = tf.constant(weight("float32"))
+    found = penalties.add_gradient(tf.zeros_like(w), w, penalties.slopes(w, 2, strengths()))
+    assert np.count_nonzero(found[3, :2]) == 10 and np.count_nonzero(found[:, 2:]) == 0
 
 
 @pytest.mark.xfail(

@@ -1,0 +1,174 @@
+"""check, show, plot and export on a finished result, each in a process of its own."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from conftest import PYTHON, TINY, call, environment, write_config
+from PIL import Image
+
+from stabilitysweep import open_result
+from stabilitysweep.cli import main
+
+
+def listing(folder: Path) -> list[str]:
+    """Every file; SQLite's own beside the record come and go."""
+    found = (str(path.relative_to(folder)) for path in folder.rglob("*"))
+    return sorted(name for name in found if "sweep.db-" not in name)
+
+
+def failed_trial(result: Path) -> str:
+    table = open_result(result).trials
+    return str(table.loc[table["outcome"] == "nonfinite", "trial_id"].iloc[0])
+
+
+def test_check_prints_the_plan_and_writes_nothing(base: tuple[Path, Any], tmp_path: Path) -> None:
+    folder, _ = base
+    before = listing(folder)
+    done = call("check", "tiny.yaml", cwd=folder)
+    assert done.stderr == ""
+    out = done.stdout
+    for part in (
+        "make_regression, 40 rows x 3 columns",
+        "32 training rows, 8 for validation",
+        "target: numbers from ",
+        "relu, tanh",
+        "0.001, 0.01, 0.1, 1e30",
+        "32 = 2 activation x 2 depth x 4 learning_rate x 2 seeds",
+        "16, 2 seeds each",
+        "32 of 32",
+        "nothing: every trial is stored",
+        "python -m stabilitysweep run tiny.yaml\n",
+    ):
+        assert part in out
+    elsewhere = call("check", folder / "tiny.yaml", "--out", "my results", cwd=tmp_path).stdout
+    assert "0 of 32" in elsewhere
+    assert "32 in 4 programs and 4 stacks, by " in elsewhere
+    assert f"run {folder}/tiny.yaml --out 'my results'\n" in elsewhere
+    assert listing(folder) == before
+    assert listing(tmp_path) == []
+
+
+def test_check_warns_of_inputs_that_are_not_finite(tmp_path: Path) -> None:
+    rows = "".join(f"{i},{'nan' if i < 3 else i},{'inf' if i == 5 else 1},{i}\n" for i in range(20))
+    (tmp_path / "gaps.csv").write_text("a,b,c,y\n" + rows)
+    write_config(tmp_path, {**TINY, "dataset": {"path": "gaps.csv", "target": "y"}})
+    done = call("check", "tiny.yaml", cwd=tmp_path)
+    assert "warning: gaps: 4 inputs NaN or infinite, in b (3), c (1)\n" in done.stdout
+
+
+def test_show_prints_the_summary(base: tuple[Path, Any]) -> None:
+    done = call("show", "results/tiny", cwd=base[0])
+    assert done.stderr == ""
+    for part in ("sweep       tiny", "2 activation x 2 depth x 4 learning_rate", "75.0 %", "onset"):
+        assert part in done.stdout
+
+
+def test_show_prints_a_trial_with_its_curve(base: tuple[Path, Any], result: Path) -> None:
+    trial = failed_trial(result)
+    done = call("show", "results/tiny", trial[:10], cwd=base[0])
+    assert done.stderr == ""
+    for part in (
+        f"trial {trial}: nonfinite at step ",
+        "activation=relu, depth=1, learning_rate=1e30, seed=0",
+        "batch loss by step",
+        "<- onset",
+        "┊ onset (step ",
+    ):
+        assert part in done.stdout
+    old = call("show", "results/tiny", trial, cwd=base[0], PYTHONIOENCODING="ascii")
+    assert ": onset (step " in old.stdout
+    assert old.stdout.isascii()
+
+
+def test_show_prints_strict_json(base: tuple[Path, Any], result: Path) -> None:
+    summary = call("show", "results/tiny", "--json", cwd=base[0])
+    loaded = json.loads(summary.stdout, parse_constant=pytest.fail)
+    assert loaded["outcomes"]["stable"] == 24
+    assert loaded == json.loads((result / "summary.json").read_text())
+    trial = failed_trial(result)
+    one = call("show", "results/tiny", trial, "--json", cwd=base[0])
+    loaded = json.loads(one.stdout, parse_constant=pytest.fail)
+    assert loaded["trial_id"] == trial
+    assert loaded["final_loss"] == "nan"
+    assert loaded["onset"]["step"] >= 1
+    assert len(loaded["trace"]["loss"]) == len(loaded["trace"]["steps"])
+    assert loaded["settings"]["learning_rate"] == 1e30
+
+
+def test_plot_draws_what_was_chosen(base: tuple[Path, Any], tmp_path: Path) -> None:
+    words = ["plot", base[0] / "results" / "tiny", "--out", "maps", "--kind", "onset"]
+    words += ["--x", "learning_rate", "--y", "activation", "--where", "depth=2"]
+    done = call(*words, cwd=tmp_path)
+    assert done.stderr == ""
+    paths = done.stdout.splitlines()
+    assert [Path(path).suffix for path in paths] == [".png", ".svg"]
+    assert all((tmp_path / path).is_file() for path in paths)
+    with Image.open(tmp_path / paths[0]) as image:
+        assert image.width > 500
+    assert listing(tmp_path / "maps") == sorted(Path(path).name for path in paths)
+
+
+def test_plot_goes_into_the_result_and_pools(copy: Path) -> None:
+    before = listing(copy)
+    call("plot", "results/tiny", "--pool", "activation", "--pool", "depth", cwd=copy)
+    new = set(listing(copy)) - set(before)
+    stem = "results/tiny/figures/stability_pool-activation-depth"
+    assert new == {f"{stem}.png", f"{stem}.svg"}
+
+
+def test_export_writes_the_table_in_every_format(
+    base: tuple[Path, Any], result: Path, tmp_path: Path
+) -> None:
+    text = call("export", "results/tiny", cwd=base[0]).stdout
+    assert text == (result / "trials.csv").read_text()
+    assert len(list(csv.DictReader(io.StringIO(text)))) == 32
+
+    rows = json.loads(
+        call("export", result, "--format", "json", cwd=tmp_path).stdout, parse_constant=pytest.fail
+    )
+    assert len(rows) == 32
+    assert rows[0]["final_loss_scale"] is None
+    assert rows[0]["onset_step"] is None
+    assert {type(row["seed"]) for row in rows} == {int}
+
+    assert call("export", result, "--out", "t.parquet", cwd=tmp_path).stdout == ""
+    assert call("export", result, "--out", "t.txt", "--format", "json", cwd=tmp_path).stdout == ""
+    table = pd.read_parquet(tmp_path / "t.parquet")
+    assert table["trial_id"].tolist() == [row["trial_id"] for row in rows]
+    assert json.loads((tmp_path / "t.txt").read_text()) == rows
+    piped = subprocess.run(
+        [*PYTHON, "export", result, "--format", "parquet"],
+        env=environment(),
+        capture_output=True,
+        check=True,
+    )
+    assert piped.stdout == (tmp_path / "t.parquet").read_bytes()
+    assert piped.stderr == b""
+
+
+def test_a_reader_that_stops_is_no_error(result: Path) -> None:
+    for words in (["export", str(result)], ["show", str(result)]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [*PYTHON, *words], env=environment(), stdout=writing, stderr=subprocess.PIPE
+        )
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_an_unfinished_result_can_be_shown(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    larger = {**TINY, "seeds": 4}
+    (copy / "tiny.yaml").write_text(yaml.safe_dump(larger))
+    assert main(["check", str(copy / "tiny.yaml"), "--out", str(copy / "results" / "tiny")]) == 0
+    assert "32 of 64" in capsys.readouterr().out

@@ -1,0 +1,93 @@
+"""What the command line is before it does anything: help, version, and what it loads."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import TINY, call, environment, write_config
+
+import stabilitysweep
+from stabilitysweep.cli import main
+
+COMMANDS = ("run", "check", "show", "plot", "export")
+
+
+def loaded_by(*words: str, cwd: Path) -> tuple[int, set[str]]:
+    """The exit code of a command and the names of the packages it loaded."""
+    program = (
+        "import sys\n"
+        "from stabilitysweep.cli import main\n"
+        f"code = main({list(words)!r})\n"
+        "print('loaded', code, *{name.partition('.')[0] for name in sys.modules})\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=cwd,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    _, code, *names = done.stdout.splitlines()[-1].split()
+    return int(code), set(names)
+
+
+def test_help_lists_the_commands_at_once(tmp_path: Path) -> None:
+    call("--help", cwd=tmp_path)  # once, for the bytecode
+    began = time.monotonic()
+    out = call("--help", cwd=tmp_path).stdout
+    assert time.monotonic() - began < 1.0
+    for command in COMMANDS:
+        assert f"\n  {command} " in out
+    assert call(cwd=tmp_path).stdout == out
+    assert call("-h", cwd=tmp_path).stdout == out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith("Usage: ")
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_version(tmp_path: Path) -> None:
+    printed = call("--version", cwd=tmp_path).stdout
+    assert printed == f"stabilitysweep {stabilitysweep.__version__}\n"
+
+
+def test_nothing_slow_is_loaded_before_it_is_needed(
+    tmp_path: Path, base: tuple[Path, object]
+) -> None:
+    slow = {"tensorflow", "keras", "pandas", "sklearn", "matplotlib", "scipy"}
+    (tmp_path / "bad.yaml").write_text("name: x\ngrdi: {}\n")
+    write_config(tmp_path, TINY)
+    for words in (["--help"], ["run", "--help"], ["--version"]):
+        assert loaded_by(*words, cwd=tmp_path)[1] & (slow | {"numpy"}) == set()
+    for words in (["check", "bad.yaml"], ["run", "bad.yaml"]):
+        code, names = loaded_by(*words, cwd=tmp_path)
+        assert (code, names & slow) == (2, set())
+    assert "sklearn" not in loaded_by("show", "results/tiny", cwd=base[0])[1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "tiny.yaml"],
+        ["show", "results/tiny"],
+        ["plot", "results/tiny", "--out", "OUT"],
+        ["export", "results/tiny", "--out", "OUT.csv"],
+        ["run", "tiny.yaml"],  # all is stored: even then it is for the workers alone
+    ],
+    ids=lambda words: words[0],
+)
+def test_tensorflow_is_for_workers_alone(copy: Path, words: list[str]) -> None:
+    code, names = loaded_by(*words, cwd=copy)
+    assert code == 0
+    assert not names & {"tensorflow", "keras", "keras_tuner"}
