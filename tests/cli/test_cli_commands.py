@@ -31,7 +31,12 @@ def failed_trial(result: Path) -> str:
     return str(table.loc[table["outcome"] == "nonfinite", "trial_id"].iloc[0])
 
 
-def test_check_prints_the_plan_and_writes_nothing(base: tuple[Path, Any], tmp_path: Path) -> None:
+def test_check_prints_the_plan_and_writes_nothing(
+    base: tuple[Path, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     folder, _ = base
     before = listing(folder)
     done = call("check", "tiny.yaml", cwd=folder)
@@ -50,7 +55,9 @@ def test_check_prints_the_plan_and_writes_nothing(base: tuple[Path, Any], tmp_pa
         "python -m stabilitysweep run tiny.yaml\n",
     ):
         assert part in out
-    elsewhere = call("check", folder / "tiny.yaml", "--out", "my results", cwd=tmp_path).stdout
+    monkeypatch.chdir(tmp_path)
+    assert main(["check", f"{folder}/tiny.yaml", "--out", "my results"]) == 0
+    elsewhere = capsys.readouterr().out
     assert "0 of 32" in elsewhere
     assert "32 in 4 programs and 4 stacks, by " in elsewhere
     assert f"run {folder}/tiny.yaml --out 'my results'\n" in elsewhere
@@ -58,12 +65,15 @@ def test_check_prints_the_plan_and_writes_nothing(base: tuple[Path, Any], tmp_pa
     assert listing(tmp_path) == []
 
 
-def test_check_warns_of_inputs_that_are_not_finite(tmp_path: Path) -> None:
+def test_check_warns_of_inputs_that_are_not_finite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = "".join(f"{i},{'nan' if i < 3 else i},{'inf' if i == 5 else 1},{i}\n" for i in range(20))
     (tmp_path / "gaps.csv").write_text("a,b,c,y\n" + rows)
-    write_config(tmp_path, {**TINY, "dataset": {"path": "gaps.csv", "target": "y"}})
-    done = call("check", "tiny.yaml", cwd=tmp_path)
-    assert "warning: gaps: 4 inputs NaN or infinite, in b (3), c (1)\n" in done.stdout
+    path = write_config(tmp_path, {**TINY, "dataset": {"path": "gaps.csv", "target": "y"}})
+    assert main(["check", str(path)]) == 0
+    warned = "warning: gaps: 4 inputs NaN or infinite, in b (3), c (1)\n"
+    assert warned in capsys.readouterr().out
 
 
 def test_show_prints_the_summary(base: tuple[Path, Any]) -> None:
@@ -127,7 +137,7 @@ def test_plot_goes_into_the_result_and_pools(copy: Path) -> None:
 
 
 def test_export_writes_the_table_in_every_format(
-    base: tuple[Path, Any], result: Path, tmp_path: Path
+    base: tuple[Path, Any], result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = call("export", "results/tiny", cwd=base[0]).stdout
     assert text == (result / "trials.csv").read_text()
@@ -141,8 +151,9 @@ def test_export_writes_the_table_in_every_format(
     assert rows[0]["onset_step"] is None
     assert {type(row["seed"]) for row in rows} == {int}
 
-    assert call("export", result, "--out", "t.parquet", cwd=tmp_path).stdout == ""
-    assert call("export", result, "--out", "t.txt", "--format", "json", cwd=tmp_path).stdout == ""
+    assert main(["export", str(result), "--out", f"{tmp_path}/t.parquet"]) == 0
+    assert main(["export", str(result), "--out", f"{tmp_path}/t.txt", "--format", "json"]) == 0
+    assert capsys.readouterr().out == ""
     table = pd.read_parquet(tmp_path / "t.parquet")
     assert table["trial_id"].tolist() == [row["trial_id"] for row in rows]
     assert json.loads((tmp_path / "t.txt").read_text()) == rows

@@ -8,9 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from conftest import TINY, call, write_config
 
 from stabilitysweep import open_result
+from stabilitysweep.cli import main
 
 
 def same_table(one: Path, other: Path) -> None:
@@ -76,7 +78,7 @@ def test_a_fresh_run_by_two_workers_gives_the_same_bits(copy: Path, result: Path
 
 
 def test_an_extension_trains_what_is_missing_and_a_crash_is_tried_again(
-    copy: Path, result: Path
+    copy: Path, result: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     database = copy / "results" / "tiny" / "sweep.db"
     before = open_result(result).trials
@@ -88,7 +90,8 @@ def test_an_extension_trains_what_is_missing_and_a_crash_is_tried_again(
             (crashed,),
         )
     connection.close()
-    shown = call("show", "results/tiny", cwd=copy).stdout
+    assert main(["show", str(copy / "results" / "tiny")]) == 0
+    shown = capsys.readouterr().out
     assert "1 trial could not be run" in shown
     assert f"trial {crashed}: out of memory" in shown
 
@@ -103,14 +106,18 @@ def test_an_extension_trains_what_is_missing_and_a_crash_is_tried_again(
     pd.testing.assert_frame_equal(left, right, check_exact=True)
 
 
-def test_a_change_of_meaning_is_refused_with_the_difference(copy: Path) -> None:
+def test_a_change_of_meaning_is_refused_with_the_difference(
+    copy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     database = (copy / "results" / "tiny" / "sweep.db").read_bytes()
     write_config(copy, {**TINY, "training": {**TINY["training"], "steps": 20}})
-    done = call("run", "tiny.yaml", cwd=copy, code=2)
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: results/tiny: expected a config that extends")
-    assert "training.steps: 10 -> 20" in done.stderr
-    assert "--fresh" in done.stderr
+    monkeypatch.chdir(copy)
+    assert main(["run", "tiny.yaml"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: results/tiny: expected a config that extends")
+    assert "training.steps: 10 -> 20" in err
+    assert "--fresh" in err
     assert (copy / "results" / "tiny" / "sweep.db").read_bytes() == database
 
 

@@ -16,13 +16,13 @@ from stabilitysweep.cli import main
 COMMANDS = ("run", "check", "show", "plot", "export")
 
 
-def loaded_by(*words: str, cwd: Path) -> tuple[int, set[str]]:
-    """The exit code of a command and the names of the packages it loaded."""
+def loaded_by(*calls: list[str], cwd: Path) -> tuple[list[int], set[str]]:
+    """The exit codes of some commands in one process, and the packages it loaded."""
     program = (
         "import sys\n"
         "from stabilitysweep.cli import main\n"
-        f"code = main({list(words)!r})\n"
-        "print('loaded', code, *{name.partition('.')[0] for name in sys.modules})\n"
+        f"codes = [main(words) for words in {list(calls)!r}]\n"
+        "print('loaded', *codes, *{name.partition('.')[0] for name in sys.modules})\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program],
@@ -32,8 +32,9 @@ def loaded_by(*words: str, cwd: Path) -> tuple[int, set[str]]:
         text=True,
         check=True,
     )
-    _, code, *names = done.stdout.splitlines()[-1].split()
-    return int(code), set(names)
+    found = done.stdout.splitlines()[-1].split()
+    codes = found[1 : 1 + len(calls)]
+    return [int(code) for code in codes], set(found[1 + len(calls) :])
 
 
 def test_help_lists_the_commands_at_once(tmp_path: Path) -> None:
@@ -68,26 +69,21 @@ def test_nothing_slow_is_loaded_before_it_is_needed(
     slow = {"tensorflow", "keras", "pandas", "sklearn", "matplotlib", "scipy"}
     (tmp_path / "bad.yaml").write_text("name: x\ngrdi: {}\n")
     write_config(tmp_path, TINY)
-    for words in (["--help"], ["run", "--help"], ["--version"]):
-        assert loaded_by(*words, cwd=tmp_path)[1] & (slow | {"numpy"}) == set()
-    for words in (["check", "bad.yaml"], ["run", "bad.yaml"]):
-        code, names = loaded_by(*words, cwd=tmp_path)
-        assert (code, names & slow) == (2, set())
-    assert "sklearn" not in loaded_by("show", "results/tiny", cwd=base[0])[1]
+    codes, names = loaded_by(["--help"], ["run", "--help"], ["--version"], cwd=tmp_path)
+    assert (codes, names & (slow | {"numpy"})) == ([0, 0, 0], set())
+    codes, names = loaded_by(["check", "bad.yaml"], ["run", "bad.yaml"], cwd=tmp_path)
+    assert (codes, names & slow) == ([2, 2], set())
+    assert "sklearn" not in loaded_by(["show", "results/tiny"], cwd=base[0])[1]
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
+def test_tensorflow_is_for_workers_alone(copy: Path) -> None:
+    codes, names = loaded_by(
         ["check", "tiny.yaml"],
         ["show", "results/tiny"],
-        ["plot", "results/tiny", "--out", "OUT"],
-        ["export", "results/tiny", "--out", "OUT.csv"],
-        ["run", "tiny.yaml"],  # all is stored: even then it is for the workers alone
-    ],
-    ids=lambda words: words[0],
-)
-def test_tensorflow_is_for_workers_alone(copy: Path, words: list[str]) -> None:
-    code, names = loaded_by(*words, cwd=copy)
-    assert code == 0
+        ["plot", "results/tiny", "--out", "maps"],
+        ["export", "results/tiny", "--out", "table.csv"],
+        ["run", "tiny.yaml"],  # all is stored
+        cwd=copy,
+    )
+    assert codes == [0] * 5
     assert not names & {"tensorflow", "keras", "keras_tuner"}
