@@ -11,18 +11,20 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from stabilitysweep.data import PreparedData
-from stabilitysweep.engines.base import Stack
+from stabilitysweep.engines.base import VECTOR_LANES, Stack
 from stabilitysweep.executors import Job
 from stabilitysweep.grid import Trial
 from stabilitysweep.models import programs
 from stabilitysweep.models.programs import Program
 from stabilitysweep.types import Compiled
 
-_MOST_PLACES, _FEWEST_PLACES = 64, 4
+_MOST_PLACES = 64
 _STACK_BYTES = 64 * 2**20
 """Largest working set of a stack. More trials share the overhead of an operation: on two
 cores with 1 MiB L2 each, 64 trials of 37 MiB were 1.2 times faster than 32, and 1.8 times
 faster than 8 in half precision; 128 were no faster than 64, and end early more seldom."""
+
+_LARGE_STACK_BYTES = 2 * 2**30
 
 # Seconds, measured on two AVX-512 cores with the plain graph; only `check` relies on them.
 _START_SECONDS = 9.0
@@ -104,14 +106,17 @@ def places(program: Program, batch_size: int) -> int:
     """Return how many trials a stack of `program` holds.
 
     A power of two that keeps weights, gradients and activations of the stack within
-    `_STACK_BYTES`. It depends on the trial's own settings only, never on the rest of the
+    `_STACK_BYTES`, and at least a whole vector of trials while that fits into
+    `_LARGE_STACK_BYTES`. It depends on the trial's own settings only, never on the rest of the
     grid: under XLA a trial's last bits depend on the size of its stack.
     """
     units = program.features + (program.model.depth + 1) * max(program.model.width, 1)
     floats = 4 * parameters(program) + 3 * batch_size * units
     size = 8 if program.precision == "float64" else 4
     fitting = _STACK_BYTES // (size * floats)
-    chosen = _FEWEST_PLACES
+    if fitting < VECTOR_LANES:
+        fitting = min(_LARGE_STACK_BYTES // (size * floats), VECTOR_LANES)
+    chosen = 1
     while chosen * 2 <= min(fitting, _MOST_PLACES):
         chosen *= 2
     return chosen
@@ -126,9 +131,6 @@ def _stacks(program: Program, trials: list[Trial], engine: str) -> Iterable[Stac
         members = list(alike)
         # The fit engine trains one by one: what it has finished need not wait for others.
         size = 1 if engine == "fit" else places(program, batch_size)
-        stacks = -(-len(members) // size)
-        if program.compiled is Compiled.GRAPH:  # any size will do: make them even
-            size = -(-len(members) // stacks)
         for start in range(0, len(members), size):
             yield Stack(program, tuple(members[start : start + size]), size)
 

@@ -135,9 +135,11 @@ def bar(
     for _ in range(3):
         table.add_column(no_wrap=True)
     table.add_column(ratio=1)
-    words = _counts(outcomes) if done else Text("workers are starting", style="dim")
+    words = _counts(outcomes) if done else Text("workers start, and compile", style="dim")
     speed_words = "" if rate is None else speed(rate)
     time_words = duration(elapsed) if left is None else f"{duration(left)} left"
+    if done == total:
+        time_words = "writing the files"
     table.add_row(f"{done:,}/{total:,} trials", speed_words, time_words, ProgressBar(total, done))
     return Group(table, words)
 

@@ -21,8 +21,9 @@ class Stack:
     Attributes:
         program: the graph they share.
         trials: at least one; they agree in batch size, steps, data and preprocessing.
-        places: size of the stack under XLA, whose last bits depend on it: the missing
-            places are filled with copies of the first trial. Any size in the plain graph.
+        places: size of the stack. Under XLA a trial's last bits depend on it, so missing
+            places are filled with copies of the first trial; the plain graph fills up
+            to whole vectors.
     """
 
     program: Program
@@ -61,6 +62,18 @@ class Engine(Protocol):
         """
 
 
+VECTOR_LANES = 16
+"""Float32 numbers in the widest vector registers there are: stacks are filled up to these."""
+
+_ROUNDS_TO_INF = {
+    "float16": 65_520.0,
+    "bfloat16": float.fromhex("0x1.ffp127"),
+    "float32": float.fromhex("0x1.ffffffp127"),
+    "float64": np.inf,
+}
+"""The smallest number that each dtype rounds to Inf: half a spacing above its largest."""
+
+
 def input_dtype(precision: str) -> str:
     """Return the dtype in which the first layer sees its inputs."""
     return {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}.get(precision, precision)
@@ -71,7 +84,7 @@ def input_onset(data: PreparedData, precision: str) -> Onset | None:
 
     Inputs that are finite in float64 can be infinite once cast to float16.
     """
-    limit = {"float16": 65_520.0, "float64": np.inf}.get(input_dtype(precision), 3.4028235678e38)
+    limit = _ROUNDS_TO_INF[input_dtype(precision)]
     bad: NDArray[np.bool_] = ~(np.abs(data.x_train) < limit)
     columns = np.flatnonzero(bad.any(axis=0))
     if not columns.size:

@@ -52,12 +52,13 @@ def widen_half_products(function: Any) -> Callable[..., Any]:
     for definition in graph.library.function:
         definition.signature.name += _SUFFIX
         _rename_calls(definition.node_def, names)
-        renamed = _widen(definition.node_def)
+        renamed = _widen(definition.node_def, in_function=True)
         for node in definition.node_def:
             node.input[:] = [renamed.get(name, name) for name in node.input]
         for output in definition.ret:
             definition.ret[output] = renamed.get(definition.ret[output], definition.ret[output])
     _rename_calls(graph.node, names)
+    _widen(graph.node, in_function=False)
     widened = wrap_function.function_from_graph_def(
         graph,
         [tensor.name for tensor in function.inputs],
@@ -80,8 +81,17 @@ def _rename_calls(nodes: Any, names: set[str]) -> None:
                     reference.name += _SUFFIX
 
 
-def _widen(nodes: Any) -> dict[str, str]:
-    """Rewrite products inside one function's nodes; return the outputs' new names."""
+def _widen(nodes: Any, *, in_function: bool) -> dict[str, str]:
+    """Rewrite the products among the nodes of a graph or of a function in its library.
+
+    Returns:
+        The outputs' new names: in a function a reference names the output ("node:y:0"),
+        in a graph it is the node's name alone, which stays.
+    """
+
+    def output(node: str, name: str) -> str:
+        return f"{node}:{name}:0" if in_function else node
+
     rewritten: list[node_def_pb2.NodeDef] = []
     renamed: dict[str, str] = {}
     for node in nodes:
@@ -98,9 +108,9 @@ def _widen(nodes: Any) -> dict[str, str]:
             if not source.startswith("^"):
                 cast = _cast(f"{node.name}/operand_{place}", source, _HALF, _SINGLE)
                 rewritten.append(cast)
-                product.input[place] = f"{cast.name}:y:0"
+                product.input[place] = output(cast.name, "y")
         rewritten.append(product)
-        rewritten.append(_cast(node.name, f"{product.name}:{result}:0", _SINGLE, _HALF))
+        rewritten.append(_cast(node.name, output(product.name, result), _SINGLE, _HALF))
         renamed[f"{node.name}:{result}:0"] = f"{node.name}:y:0"
     del nodes[:]
     nodes.extend(rewritten)

@@ -104,7 +104,8 @@ def decay_weights(variable: tf.Tensor, hyper: Hyperparameters) -> tf.Tensor:
     """Subtract w * weight_decay * learning_rate, decoupled from the gradient."""
     decay = expand(hyper.weight_decay, variable)
     rate = expand(hyper.learning_rate, variable)
-    return variable - variable * decay * rate
+    # Deselected and not subtracted where it is off: 0 times an infinite rate is NaN.
+    return tf.where(decay > 0, variable - variable * decay * rate, variable)
 
 
 def _sgd(
@@ -129,7 +130,9 @@ def _nesterov(
     momentum = expand(hyper.momentum, variable)
     step = gradient * expand(hyper.learning_rate, variable)
     velocity = velocity * momentum - step
-    return variable + (velocity * momentum - step), (velocity,)
+    # Without momentum the velocity may be infinite, and 0 times that is NaN.
+    ahead = tf.where(momentum > 0, velocity * momentum, tf.zeros_like(velocity))
+    return variable + (ahead - step), (velocity,)
 
 
 def _adam(

@@ -73,21 +73,23 @@ def value(
         None if no term is in the graph.
     """
     terms = []
-    if strengths.l1 is not None:
-        terms += [_term(strengths.l1, probes.plain_sum(tf.abs(weight))) for weight in weights]
-    if strengths.l2 is not None:
-        known = [squares] if squares is not None else None
-        terms += [
-            _term(strengths.l2, total)
-            for total in known or [probes.plain_sum(tf.square(weight)) for weight in weights]
-        ]
-    return tf.add_n(terms) if terms else None
+    if strengths.l2 is not None and squares is not None:
+        terms.append(_term(strengths.l2, squares))
+    for weight in weights:
+        own = []
+        if strengths.l1 is not None:
+            own.append(_term(strengths.l1, probes.plain_sum(tf.abs(weight))))
+        if strengths.l2 is not None and squares is None:
+            own.append(_term(strengths.l2, probes.plain_sum(tf.square(weight))))
+        if own:
+            terms.append(tf.add_n(own))
+    floatx = keras.config.floatx()
+    return tf.add_n([tf.cast(term, floatx) for term in terms]) if terms else None
 
 
 def _term(strength: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
     factor = tf.cast(strength, total.dtype)
-    term = tf.where(factor > 0, factor * total, tf.zeros_like(total))
-    return tf.cast(term, keras.config.floatx())
+    return tf.where(factor > 0, factor * total, tf.zeros_like(total))
 
 
 class Slopes(NamedTuple):

@@ -40,9 +40,8 @@ def recording(model: keras.Model) -> Iterator[Recording]:
     Works for models of any kind, since it listens to the layers' own `call` methods.
     """
     record = Recording()
-    layers = [
-        layer for layer in _innermost(model) if not isinstance(layer, keras.layers.InputLayer)
-    ]
+    found = {id(layer): layer for layer in _innermost(model)}  # once, however often it is used
+    layers = [layer for layer in found.values() if not isinstance(layer, keras.layers.InputLayer)]
     for layer in layers:
         layer.call = _listening(layer.name, layer.call, record)
     try:

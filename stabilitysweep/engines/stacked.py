@@ -20,7 +20,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData, batch_order
-from stabilitysweep.engines.base import Stack, input_onset
+from stabilitysweep.engines.base import VECTOR_LANES, Stack, input_onset
 from stabilitysweep.engines.evaluation import Evaluator
 from stabilitysweep.engines.half_products import flat_call, widen_half_products
 from stabilitysweep.engines.losses import build_loss
@@ -91,8 +91,9 @@ class _Compiled:
     """One program: its template model, its training graph and its evaluator."""
 
     def __init__(self, program: Program) -> None:
-        terms = program.terms
-        model = program.model.model_copy(update={"l1": float(terms.l1), "l2": float(terms.l2)})
+        # Any strength will do: it marks what may be penalized. Always marked, so that the
+        # weights of a program are packed alike whether it has penalties or not.
+        model = program.model.model_copy(update={"l2": 1.0})
         spec = ModelSpec(model, program.features, program.outputs, program.precision)
         self._program = program
         self._model = build_model(spec, seed=0)
@@ -224,14 +225,18 @@ class _Compiled:
         def column(values: list[float]) -> tf.Tensor:
             return tf.constant(np.array(values, self._float))
 
+        def rounded(values: list[float]) -> tf.Tensor:
+            # Keras casts these from Python numbers by way of float32, under float64 too.
+            return column(np.array(values, np.float32).tolist())
+
         return Settings(
             learning_rates=tf.constant(
                 np.stack([learning_rates(t.training, steps) for t in trials]).astype(self._float)
             ),
-            l1=column([t.model.l1 for t in trials]),
-            l2=column([t.model.l2 for t in trials]),
-            momentum=column([t.training.momentum for t in trials]),
-            weight_decay=column([t.training.weight_decay or 0.0 for t in trials]),
+            l1=rounded([t.model.l1 for t in trials]),
+            l2=rounded([t.model.l2 for t in trials]),
+            momentum=rounded([t.training.momentum for t in trials]),
+            weight_decay=rounded([t.training.weight_decay or 0.0 for t in trials]),
             clipnorm=column([t.training.clipnorm or 0.0 for t in trials]),
         )
 
@@ -241,10 +246,17 @@ class _Compiled:
 
 
 def _padded(stack: Stack) -> list[Trial]:
+    """Fill the stack up with copies of its first trial.
+
+    Under XLA to its one size. In the plain graph to whole vectors: the elements at the end
+    of a tensor that fill no vector are computed by scalar code, whose exp, log and square
+    root differ in the last bit, so a trial's bits would depend on its place.
+    """
     trials = list(stack.trials)
-    if stack.program.compiled is Compiled.XLA:
-        trials += [trials[0]] * (stack.places - len(trials))
-    return trials
+    unit = stack.places
+    if stack.program.compiled is Compiled.GRAPH:
+        unit = min(VECTOR_LANES, stack.places)
+    return trials + [trials[0]] * (-len(trials) % unit)
 
 
 def _segment_order(

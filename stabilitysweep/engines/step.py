@@ -271,9 +271,8 @@ class TrainingStep:
     def _unscale(self, gradients: Packed, scale: tf.Tensor) -> Packed:
         if not self._scaled:
             return gradients
-        # Scales are powers of two, so that their reciprocals are exact.
-        reciprocal = 1.0 / scale
-        return tuple(gradient * expand(reciprocal, gradient) for gradient in gradients)
+        # By division: TensorFlow's vector code for 1 / x is inexact even for powers of two.
+        return tuple(gradient / expand(scale, gradient) for gradient in gradients)
 
     def _finite_steps(self, scaled_gradients: Packed, grad_squares: tf.Tensor) -> tf.Tensor:
         """Tell which trials' scaled gradients are finite; all, where nothing is skipped."""

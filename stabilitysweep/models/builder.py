@@ -37,9 +37,9 @@ def precision_scope(precision: str) -> Iterator[None]:
     float64 sets floatx as well: Keras computes losses and learning rates in floatx.
     """
     policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
-    keras.config.set_floatx("float64" if precision == "float64" else "float32")
-    keras.config.set_dtype_policy(precision)
     try:
+        keras.config.set_floatx("float64" if precision == "float64" else "float32")
+        keras.config.set_dtype_policy(precision)
         yield
     finally:
         keras.config.set_floatx(floatx)

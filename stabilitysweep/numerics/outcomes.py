@@ -136,11 +136,12 @@ def judge(
     """
     if onset is not None:
         return Outcome.NONFINITE
-    size = abs(initial_loss)
-    change = final_loss - initial_loss
-    if change < (thresholds.stable_below - 1.0) * size:
+    below, above = thresholds.stable_below, thresholds.diverged_above
+    if initial_loss < 0:
+        below, above = 2.0 - below, 2.0 - above
+    if final_loss < below * initial_loss:
         return Outcome.STABLE
-    if change > (thresholds.diverged_above - 1.0) * size:
+    if final_loss > above * initial_loss:
         return Outcome.DIVERGED
     return Outcome.STALLED
 

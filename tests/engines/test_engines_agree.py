@@ -30,7 +30,13 @@ SAFE, EDGE, ABSURD = 0.02, 1.0, 1e6
 
 CASES: dict[str, dict[str, Any]] = {
     **{precision: {"precision": precision, "rates": (SAFE, EDGE, ABSURD)} for precision in ROUNDING},
-    "momentum, l1 and l2": {"momentum": 0.9, "l1": 0.01, "l2": 0.1, "rates": (SAFE, 30.0)},
+    "momentum, l1 and l2, mae": {
+        "momentum": 0.9,
+        "l1": 0.01,
+        "l2": 0.1,
+        "loss": "mae",
+        "rates": (SAFE, 1e4),
+    },
     "nesterov, huber": {"momentum": 0.9, "nesterov": True, "loss": "huber"},
     "adam": {"optimizer": "adam", "rates": (SAFE, 1e25)},
     "adam, exponential, mixed_float16": {
@@ -41,18 +47,8 @@ CASES: dict[str, dict[str, Any]] = {
         "rates": (SAFE, 1e3),
     },
     "adam, float16": {"optimizer": "adam", "precision": "float16"},
-    "adamw, tanh, depth 2": {
-        "optimizer": "adamw",
-        "weight_decay": 0.1,
-        "activation": "tanh",
-        "depth": 2,
-    },
-    "rmsprop, momentum, mae": {
-        "optimizer": "rmsprop",
-        "momentum": 0.5,
-        "loss": "mae",
-        "rates": (SAFE, 1e20),
-    },
+    "adamw, tanh": {"optimizer": "adamw", "weight_decay": 0.1, "activation": "tanh"},
+    "rmsprop, momentum": {"optimizer": "rmsprop", "momentum": 0.5},
     "clipnorm, weight decay": {"clipnorm": 0.1, "weight_decay": 0.05, "rates": (EDGE, 1e20)},
     "cosine, warm-up": {"schedule": "cosine", "warmup_steps": 3, "rates": (SAFE, 1e4)},
     "batch norm": {"batch_norm": True, "rates": (SAFE, 1e20)},
