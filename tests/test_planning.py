@@ -81,13 +81,12 @@ def test_the_fit_engine_hands_back_trial_by_trial() -> None:
     assert {len(stack.trials) for stack in stacks_of(work_of(GRID, engine="fit"))} == {1}
 
 
-def test_stacks_of_a_program_are_even_in_the_graph_and_of_one_size_under_xla() -> None:
-    grid = {**GRID, "depth": [2], "batch_size": [4]}
-    sizes = [len(stack.trials) for stack in stacks_of(work_of(grid))]
-    assert len(sizes) > 1
-    assert max(sizes) - min(sizes) < len(sizes)
-    padded = stacks_of(work_of(grid, compiled=Compiled.XLA))
-    assert {stack.places for stack in padded} == {places(padded[0].program, 4)}
+@pytest.mark.parametrize("compiled", list(Compiled))
+def test_no_stack_is_larger_than_its_program_bears(compiled: Compiled) -> None:
+    stacks = stacks_of(work_of({**GRID, "depth": [2], "batch_size": [4]}, compiled=compiled))
+    limit = places(stacks[0].program, 4)
+    assert len(stacks) > 1
+    assert all(len(stack.trials) <= stack.places <= limit for stack in stacks)
 
 
 def test_under_xla_the_size_of_a_stack_follows_from_the_trial_alone() -> None:

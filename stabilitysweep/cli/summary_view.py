@@ -30,8 +30,9 @@ def overview(summary: Summary, crash: Entry | None) -> RenderableType:
     facts: list[tuple[str, RenderableType]] = []
     if summary.earliest_onset is not None:
         facts.append(("earliest onset", earliest(summary.earliest_onset)))
-    if summary.stable_rate is not None:
-        facts.append(("stable up to", "\n".join(rate_limits(summary))))
+    limits = list(rate_limits(summary))
+    if limits:
+        facts.append(("stable up to", "\n".join(limits)))
     if crash is not None:
         facts.append(("crashed", crash_text(crash, summary.outcomes[Outcome.CRASHED])))
     return Group(
@@ -59,12 +60,18 @@ def earliest(found: EarliestOnset) -> str:
 
 
 def rate_limits(summary: Summary) -> Iterator[str]:
-    """The largest stable learning rates, one a line: of every precision, and of all together."""
-    by_precision = summary.stable_rate_by_precision
+    """The largest stable learning rates, one a line: of every precision, and of all together.
+
+    None as long as nothing can be said, or if the learning rate is no axis.
+    """
+    by_precision, overall = summary.stable_rate_by_precision, summary.stable_rate
+    limits = [*by_precision.values(), *([overall] if overall else [])]
+    if all(limit.status is BoundaryStatus.UNMEASURED for limit in limits):
+        return
     for precision, limit in by_precision.items():
         yield f"{precision}: {rate_limit(limit)}"
-    if summary.stable_rate is not None and len(by_precision) != 1:
-        yield ("all: " if by_precision else "") + rate_limit(summary.stable_rate)
+    if overall is not None and len(by_precision) != 1:
+        yield ("all: " if by_precision else "") + rate_limit(overall)
     yield "(there and below, every seed of every cell is stable)"
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from conftest import PYTHON, TINY, call, environment, write_config
 from PIL import Image
+from tiny_sweep import PYTHON, TINY, call, environment, write_config
 
 from stabilitysweep import open_result
 from stabilitysweep.cli import main

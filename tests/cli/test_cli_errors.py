@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import TINY, call
+from tiny_sweep import TINY, call
 
 from stabilitysweep import folder as folders
 from stabilitysweep.cli import main

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import PYTHON, TINY, call, environment, write_config
-from test_cli_run import same_table
+from tiny_sweep import PYTHON, TINY, call, environment, same_table, write_config
 
 COMMAND = ("run", "tiny.yaml", "--workers", "1")
 

@@ -9,22 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import TINY, call, write_config
+from tiny_sweep import TINY, call, same_table, write_config
 
 from stabilitysweep import open_result
 from stabilitysweep.cli import main
-
-
-def same_table(one: Path, other: Path) -> None:
-    """Both results hold the same trials, to the bit, traces included."""
-    left, right = open_result(one), open_result(other)
-    pd.testing.assert_frame_equal(left.trials, right.trials, check_exact=True)
-    for trial_id in left.trials["trial_id"]:
-        mine, yours = left.trial(trial_id).result.trace, right.trial(trial_id).result.trace
-        assert mine is not None
-        assert yours is not None
-        for name in ("steps", "loss", "grad_norm", "weight_norm", "max_activation", "loss_scale"):
-            assert getattr(mine, name).tobytes() == getattr(yours, name).tobytes()
 
 
 def test_a_run_says_what_it_does_and_what_came_out(
@@ -95,12 +83,13 @@ def test_an_extension_trains_what_is_missing_and_a_crash_is_tried_again(
     assert "1 trial could not be run" in shown
     assert f"trial {crashed}: out of memory" in shown
 
-    larger = {**TINY, "seeds": 3, "grid": {**TINY["grid"], "depth": [1], "l2": [0, 0.01]}}
+    rates = [*TINY["grid"]["learning_rate"], 0.05]
+    larger = {**TINY, "seeds": 3, "grid": {**TINY["grid"], "depth": [1], "learning_rate": rates}}
     write_config(copy, larger)
     done = call("run", "tiny.yaml", "--workers", "1", cwd=copy)
     extended = open_result(copy / "results" / "tiny").trials
-    assert "15 of 48" in done.stdout  # 16 trials of depth 1 and no l2, and one of them crashed
-    assert len(extended) == 32 + 16 + 3 * 8 - 8
+    assert "15 of 30" in done.stdout  # there are 16 of depth 1, and one of them crashed
+    assert len(extended) == 32 + 30 - 16
     kept = extended.loc[extended["trial_id"].isin(before["trial_id"]), before.columns]
     left, right = (table.sort_values("trial_id").reset_index(drop=True) for table in (kept, before))
     pd.testing.assert_frame_equal(left, right, check_exact=True)
@@ -122,10 +111,10 @@ def test_a_change_of_meaning_is_refused_with_the_difference(
 
 
 def test_the_fit_engine_can_be_asked_for(tmp_path: Path) -> None:
-    few = {**TINY, "seeds": 1, "grid": {"learning_rate": [0.01, 1e30]}}
+    few = {**TINY, "seeds": 1, "grid": {"learning_rate": [0.01]}}
     write_config(tmp_path, few)
     done = call("run", "tiny.yaml", "--engine", "fit", "--out", "here", cwd=tmp_path)
     assert done.stderr == ""
     table = open_result(tmp_path / "here").trials
     assert set(table["engine"]) == {"fit"}
-    assert table["outcome"].tolist() == ["stable", "nonfinite"]
+    assert table["outcome"].tolist() == ["stable"]

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import TINY, call, environment, write_config
+from tiny_sweep import TINY, call, environment, write_config
 
 import stabilitysweep
 from stabilitysweep.cli import main

@@ -222,7 +222,8 @@ def test_progress_as_a_line_and_as_a_bar() -> None:
     assert "5.3 s left" in live
     assert "117 stable, 3 nonfinite" in live
     assert max(map(len, live.splitlines())) <= 60
-    assert "workers are starting" in printed(bar(0, 360, Counter(), 2.0, None, None))
+    assert "workers start, and compile" in printed(bar(0, 360, Counter(), 2.0, None, None))
+    assert "writing the files" in printed(bar(360, 360, outcomes, 2.0, 45.2, 0.0))
 
 
 def test_plain_lines_come_every_ten_seconds_without_control_characters() -> None:
@@ -286,6 +287,9 @@ def test_every_boundary_status_has_its_words() -> None:
     one = make_summary(stable_rate_by_precision={"float32": RateLimit(1.0, BoundaryStatus.FOUND)})
     assert next(iter(rate_limits(one))) == "float32: learning rate 1"
     assert len(list(rate_limits(one))) == 2
+    unknown = RateLimit(None, BoundaryStatus.UNMEASURED)
+    early = make_summary(stable_rate=unknown, stable_rate_by_precision={"float32": unknown})
+    assert list(rate_limits(early)) == []
     none = make_summary(stable_rate_by_precision={})
     assert next(iter(rate_limits(none))) == "learning rate 0.01"
 

@@ -108,7 +108,9 @@ class Lab:
     ) -> list[TrialResult]:
         """Run the trials in as few stacks as may be; the results in the trials' order."""
         found: dict[str, TrialResult] = {}
-        for program, members in group(trials, data.x_train.shape[1], data.outputs, compiled).items():
+        for program, members in group(
+            trials, data.x_train.shape[1], data.outputs, compiled
+        ).items():
             stacks: dict[tuple[Any, ...], list[Trial]] = {}
             for trial in members:
                 key = (trial.training.batch_size, trial.training.steps)

@@ -29,7 +29,9 @@ ROUNDING = {
 SAFE, EDGE, ABSURD = 0.02, 1.0, 1e6
 
 CASES: dict[str, dict[str, Any]] = {
-    **{precision: {"precision": precision, "rates": (SAFE, EDGE, ABSURD)} for precision in ROUNDING},
+    **{
+        precision: {"precision": precision, "rates": (SAFE, EDGE, ABSURD)} for precision in ROUNDING
+    },
     "momentum, l1 and l2, mae": {
         "momentum": 0.9,
         "l1": 0.01,
@@ -114,8 +116,14 @@ def test_verdicts_are_those_of_model_fit(
         np.testing.assert_allclose(ours.initial_loss, own.initial_loss, rtol=1e-6)
         assert ours.metrics.keys() == own.metrics.keys() and len(ours.metrics) > 0
         if own.outcome in (Outcome.STABLE, Outcome.STALLED):
-            for name in ("final_loss", "best_loss", "val_loss", "max_abs_activation",
-                         "max_grad_norm", "max_weight_norm"):
+            for name in (
+                "final_loss",
+                "best_loss",
+                "val_loss",
+                "max_abs_activation",
+                "max_grad_norm",
+                "max_weight_norm",
+            ):
                 np.testing.assert_allclose(
                     getattr(ours, name), getattr(own, name), rtol=rounding, err_msg=name
                 )
@@ -132,9 +140,6 @@ def test_verdicts_are_those_of_model_fit(
     assert outcomes != {Outcome.NONFINITE}, "no learning rate of this case is low enough"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Keras rounds SGD's momentum and weight decay to float32 under float64"
-)
 def test_float64_momentum_and_decay_are_keras_own_to_float64(
     lab: Any, stacked: StackedEngine, fit: FitEngine
 ) -> None:

@@ -120,9 +120,7 @@ def test_weights_slots_and_loss_scale_are_keras_own_to_the_bit(
     assert (applied < STEPS) == case.endswith("that skips")
 
 
-def test_an_epoch_of_whole_batches_is_an_epoch_of_keras(
-    lab: Any, fit: FitEngine
-) -> None:
+def test_an_epoch_of_whole_batches_is_an_epoch_of_keras(lab: Any, fit: FitEngine) -> None:
     # The running mean in Keras' logs is the mean of the losses the engine records.
     data = lab.data()
     trials = lab.trials(data, training={"epochs": 2, "steps": None, "learning_rate": 0.05})

@@ -71,9 +71,7 @@ def test_descent_breaks_beyond_the_limit_and_when_the_formula_says(
         # The loss of a step is that of the weights before it.
         expected = 1 + math.log(LARGEST / (n * top)) / (2 * math.log(growth))
         assert result.outcome is Outcome.NONFINITE and result.onset is not None
-        assert result.onset == Onset(
-            result.onset.step, Stage.LOSS, "loss", Kind.POSITIVE_INFINITY
-        )
+        assert result.onset == Onset(result.onset.step, Stage.LOSS, "loss", Kind.POSITIVE_INFINITY)
         assert abs(result.onset.step - expected) <= max(1.5, 0.004 * expected)
         # Weights stay finite for about as many steps again; then the loss is NaN.
         if result.steps_run < STEPS:

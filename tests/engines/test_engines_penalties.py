@@ -102,9 +102,6 @@ def test_rows_behind_the_penalized_ones_have_no_slope() -> None:
     assert np.count_nonzero(found[3, :2]) == 10 and np.count_nonzero(found[:, 2:]) == 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="l1 and l2 are added in floatx; Keras adds them in the weight's dtype"
-)
 def test_the_two_terms_of_one_weight_overflow_together_where_keras_own_do() -> None:
     w = np.full((1, 200, 1), 10.0, np.float16)  # sum |w| = 2,000, sum w^2 = 20,000
     l1, l2 = 20.0, 2.0  # 40,000 each: finite in float16, their sum is not
@@ -170,7 +167,10 @@ def test_keras_cannot_fit_float16_with_a_penalty_but_both_engines_can(
     keras.config.set_dtype_policy("float16")
     try:
         model = keras.Sequential(
-            [keras.Input((3,)), keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.1))]
+            [
+                keras.Input((3,)),
+                keras.layers.Dense(1, kernel_regularizer=keras.regularizers.L2(0.1)),
+            ]
         )
     finally:
         keras.config.set_dtype_policy(policy)

@@ -27,7 +27,9 @@ def functional() -> keras.Model:
 
 
 def sequential() -> keras.Model:
-    return keras.Sequential([keras.Input((3,)), dense("a"), keras.layers.ReLU(name="r"), dense("b")])
+    return keras.Sequential(
+        [keras.Input((3,)), dense("a"), keras.layers.ReLU(name="r"), dense("b")]
+    )
 
 
 class Subclassed(keras.Model):
@@ -133,11 +135,6 @@ def test_a_layer_with_several_outputs_is_numbered_and_integers_are_left_out() ->
     assert record.names == ["several", "several:2"]
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=AttributeError,
-    reason="a layer met in two sub-models is wrapped twice, and un-wrapping it fails",
-)
 def test_a_layer_shared_by_two_sub_models_is_heard_once_a_call() -> None:
     layer = dense("both")
     halves = [keras.Sequential([keras.Input((3,)), layer], name=name) for name in ("one", "two")]

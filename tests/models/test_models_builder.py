@@ -122,9 +122,7 @@ def test_the_activation_stands_after_the_normalization_and_before_the_dropout() 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("depth", [0, 1])
-def test_the_head_computes_in_float32_under_a_mixed_policy_only(
-    precision: str, depth: int
-) -> None:
+def test_the_head_computes_in_float32_under_a_mixed_policy_only(precision: str, depth: int) -> None:
     model = build_model(spec(precision, depth=depth), 0)
     compute = precision.removeprefix("mixed_")
     mixed = precision.startswith("mixed_")
@@ -180,7 +178,6 @@ def test_the_scope_puts_back_what_was_there_after_an_exception() -> None:
     assert (keras.config.dtype_policy().name, keras.config.floatx()) == before
 
 
-@pytest.mark.xfail(strict=True, reason="floatx is set before the policy, outside of the try")
 def test_a_policy_that_keras_does_not_know_changes_nothing() -> None:
     with precision_scope("float64"):
         with pytest.raises(ValueError), precision_scope("float31"):

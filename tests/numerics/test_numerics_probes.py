@@ -110,7 +110,7 @@ def test_a_finite_trial_is_measured_as_if_it_were_alone(
 @LAW
 @given(planted())
 def test_largest_and_squares_are_numpys(
-    case: tuple[str, np.ndarray, dict[int, set[float]]]
+    case: tuple[str, np.ndarray, dict[int, set[float]]],
 ) -> None:
     dtype, values, met = case
     found = probe(dtype, values.shape, False)(values)
