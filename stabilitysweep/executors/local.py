@@ -26,6 +26,11 @@ _AHEAD = 2
 _DEATHS = 2
 """How many workers may die at a stack before its trials count as crashed."""
 
+_FIT_TASKS = 100
+"""How many trials a worker of the fit engine trains before another takes its place:
+`model.fit` leaves some megabytes behind with every model, which only the end of the process
+gives back."""
+
 _STARTS = 2
 """How often in a row a worker may die before it is ready, until it is done without."""
 
@@ -113,7 +118,13 @@ class _Run:
 
     def _round(self) -> Iterator[StackDone]:
         """Feed the workers, and wait until at least one has something to say."""
-        for place, worker in self._workers.items():
+        for place, worker in list(self._workers.items()):
+            if worker.settings.engine == "fit" and worker.given >= _FIT_TASKS:
+                if worker.held:
+                    continue
+                worker.stop()
+                worker.end()
+                worker = self._workers[place] = WorkerProcess(worker.settings)
             while len(worker.held) < _AHEAD:
                 task = self._schedule.take(place, idle=not worker.held)
                 if task is None:

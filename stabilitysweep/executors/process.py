@@ -32,6 +32,7 @@ class WorkerProcess:
         settings: how it was started.
         held: the tasks it has and has not answered, in the order in which it takes them.
         ready: whether its engine has started.
+        given: how many tasks it has been given in all.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -41,6 +42,7 @@ class WorkerProcess:
         self.settings = settings
         self.held: deque[Task] = deque()
         self.ready = False
+        self.given = 0
         self._known: set[str] = set()
         self._connection = ours
         self._process = context.Process(target=main, args=(theirs, settings), daemon=True)
@@ -67,6 +69,7 @@ class WorkerProcess:
         """Hand it a task; if it has died meanwhile, the task is held all the same."""
         new = None if task.data in self._known else data
         self.held.append(task)
+        self.given += 1
         self._known.add(task.data)
         with contextlib.suppress(*_GONE):
             self._connection.send(Assignment(task.number, task.stack, task.data, new))

@@ -84,12 +84,13 @@ def test_an_extension_trains_what_is_missing_and_a_crash_is_tried_again(
     assert f"trial {crashed}: out of memory" in shown
 
     rates = [*TINY["grid"]["learning_rate"], 0.05]
-    larger = {**TINY, "seeds": 3, "grid": {**TINY["grid"], "depth": [1], "learning_rate": rates}}
+    axes = {"depth": [1], "learning_rate": rates, "l2": [0, 0.01]}
+    larger = {**TINY, "seeds": 3, "grid": {**TINY["grid"], **axes}}
     write_config(copy, larger)
     done = call("run", "tiny.yaml", "--workers", "1", cwd=copy)
     extended = open_result(copy / "results" / "tiny").trials
-    assert "15 of 30" in done.stdout  # there are 16 of depth 1, and one of them crashed
-    assert len(extended) == 32 + 30 - 16
+    assert "15 of 60" in done.stdout  # there are 16 of depth 1, and one of them crashed
+    assert len(extended) == 32 + 60 - 16
     kept = extended.loc[extended["trial_id"].isin(before["trial_id"]), before.columns]
     left, right = (table.sort_values("trial_id").reset_index(drop=True) for table in (kept, before))
     pd.testing.assert_frame_equal(left, right, check_exact=True)

@@ -151,10 +151,18 @@ def test_no_half_product_is_left_in_a_loop() -> None:
 
 
 def test_no_half_product_is_left_outside_of_a_loop() -> None:
-    concrete = tf.function(lambda a, b: tf.matmul(a, b), autograph=False).get_concrete_function(
-        SPEC, SPEC
-    )
-    assert half_products_in(widen_half_products(concrete), (SPEC, SPEC)) == 0
+    def two(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        first = tf.matmul(a, b)
+        return first, tf.matmul(first, first, transpose_b=True)
+
+    concrete = tf.function(two, autograph=False).get_concrete_function(SPEC, SPEC)
+    assert half_products_in(flat_call(concrete), (SPEC, SPEC)) == 2
+    widened = widen_half_products(concrete)
+    assert half_products_in(widened, (SPEC, SPEC)) == 0
+    random = np.random.default_rng(2)
+    a, b = (tf.constant(random.normal(size=(2, 2, 2)), HALF) for _ in range(2))
+    for own, ours in zip(flat_call(concrete)(a, b), widened(a, b), strict=True):
+        assert own.numpy().tobytes() == ours.numpy().tobytes()
 
 
 def test_other_dtypes_and_structure_are_left_alone() -> None:

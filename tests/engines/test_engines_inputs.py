@@ -60,7 +60,8 @@ def test_an_input_that_is_not_finite_is_the_onset_before_any_step(
         (65_504.0, ()),
         (65_519.0, ()),
         (3.5e38, ("float32", "mixed_float16", "float16", "mixed_bfloat16")),
-        (3.4028234e38, HALF),
+        (3.4028234e38, (*HALF, "mixed_bfloat16")),
+        (3.3961e38, HALF),
         (1e300, ("float32", "mixed_float16", "float16", "mixed_bfloat16")),
     ],
 )
@@ -71,14 +72,7 @@ def test_an_input_too_large_for_the_precision_is_infinite(
     kind = Kind.POSITIVE_INFINITY if value > 0 else Kind.NEGATIVE_INFINITY
     for precision in PRECISIONS:
         expected = Onset(0, Stage.INPUT, "x0", kind) if precision in bad else None
-        if (value, precision) == (3.4028234e38, "mixed_bfloat16"):
-            continue  # see below
         assert input_onset(data, precision) == expected, precision
-
-
-def test_the_largest_float32_is_infinite_in_bfloat16(lab: Any) -> None:
-    data = with_input(lab.data(), {(2, 0): 3.4e38})
-    assert input_onset(data, "mixed_bfloat16") is not None
 
 
 def test_the_first_layer_sees_its_inputs_in_its_own_dtype() -> None:
@@ -100,6 +94,18 @@ def test_engines_report_it_without_training(lab: Any, engine: Engine, precision:
         assert (result.steps_run, result.skipped_steps) == (0, 0)
         assert result.initial_loss is None and result.trace is None
         assert (result.engine, result.compiled) == (engine.name, Compiled.GRAPH)
+
+
+@pytest.mark.xfail(
+    reason="with depth 0 the float32 head is the first layer, but the input is taken for float16"
+)
+def test_a_linear_model_of_a_mixed_policy_sees_its_inputs_in_float32(
+    lab: Any, stacked: StackedEngine
+) -> None:
+    data = with_input(lab.data(), {(4, 2): 70_000.0})
+    options = {"model": {"depth": 0}, "training": {"precision": "mixed_float16"}}
+    (result,) = lab.run(stacked, lab.trials(data, learning_rate=[1e-12], **options), data)
+    assert result.onset is None
 
 
 def test_a_large_input_is_none_of_float32s_business(lab: Any, stacked: StackedEngine) -> None:

@@ -22,7 +22,8 @@ from stabilitysweep.types import Compiled, Kind, Outcome, Stage, TrialResult
 RATES = (0.02, 0.1, 0.5, 1.0, 30.0)
 SEEDS = 2
 
-# Each of these has an operation whose vector code and scalar code differ in the last bit.
+# Elements at the end of a tensor that fill no vector are computed by scalar code, whose exp,
+# log, pow, 1/x and 1/sqrt(x) differ in the last bit from the vector code's.
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "relu": ({}, {}),
     "momentum, float16": ({}, {"precision": "float16", "momentum": 0.9}),
@@ -58,14 +59,31 @@ def test_place_and_size_of_the_stack_do_not_matter(
     data, trials = lab.data(), case_trials(lab, case)
     program = lab.program(trials, data)
     whole = dict(zip(trials_ids(trials), lab.run(stacked, trials, data), strict=True))
-    parts = [trials[::-1], trials[4:5], trials[9:], trials[1:4], trials[3:], trials * 4]
+    stacks = [
+        *((part, 64) for part in (trials[::-1], trials[4:5], trials[9:], trials * 4)),
+        *((part, 16) for part in (trials[1:4], trials[3:])),
+        (trials[2:5], 8),
+    ]
     changed = {
-        (len(part), result.trial_id): names
-        for part in parts
-        for result in stacked.run(Stack(program, tuple(part), 64), data)
+        (len(part), places, result.trial_id): names
+        for part, places in stacks
+        for result in stacked.run(Stack(program, tuple(part), places), data)
         if (names := lab.differences(whole[result.trial_id], result))
     }
     assert changed == {}
+
+
+@pytest.mark.xfail(
+    reason="4 places, the plan's fewest, do not fill a vector: the last trial is scalar code's"
+)
+def test_place_does_not_matter_in_the_smallest_stack(lab: Any, stacked: StackedEngine) -> None:
+    data, trials = lab.data(), case_trials(lab, "sigmoid")[:4]
+    program = lab.program(trials, data)
+    forward, backward = (
+        stacked.run(Stack(program, tuple(part), 4), data) for part in (trials, trials[::-1])
+    )
+    for first, second in zip(forward, backward[::-1], strict=True):
+        assert lab.differences(first, second) == []
 
 
 def trials_ids(trials: list[Trial]) -> list[str]:
