@@ -64,7 +64,7 @@ def load(settings: DatasetSettings, base_folder: Path) -> RawData:
 
 
 def _raw(name: str, features: Any, target: Any, names: tuple[str, ...], label: str) -> RawData:
-    target = np.array(target)
+    target = np.atleast_1d(np.array(target))  # of a single sample, scikit-learn gives a scalar
     if target.ndim != 1:
         raise DataError(
             f"dataset '{name}': expected one target, got {target.shape[1]}. Set n_targets to 1."

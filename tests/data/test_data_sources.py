@@ -165,3 +165,8 @@ def test_settings_guarantee_what_load_relies_on() -> None:
     ):
         with pytest.raises(ValidationError):
             DatasetSettings.model_validate(wrong)
+
+
+def test_a_generator_with_one_sample_is_one_row() -> None:
+    raw = load(DatasetSettings(name="make_regression", options={"n_samples": 1}), Path())
+    assert raw.features.shape[0] == len(raw.target) == 1
