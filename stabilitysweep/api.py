@@ -26,7 +26,7 @@ ENGINES = ("stacked", "fit")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to run a sweep; none of it changes what a trial means.
+    """How to run a sweep; none of it changes which trials there are.
 
     Attributes:
         engine: `stacked`, or `fit` for the yardstick.

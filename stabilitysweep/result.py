@@ -164,7 +164,7 @@ class Result:
         rows: str | None = None,
         columns: str | None = None,
         where: Mapping[str, Any] | None = None,
-        pool: Sequence[str] = (),
+        pool: str | Sequence[str] = (),
     ) -> StabilityMap:
         """Return the map over two axes, with small multiples over up to two more.
 
@@ -180,11 +180,18 @@ class Result:
             ResultError: an axis or value that the sweep does not have.
         """
         return stability_map(
-            self.trials, self.axes, x=x, y=y, rows=rows, columns=columns, where=where, pool=pool
+            self.trials,
+            self.axes,
+            x=x,
+            y=y,
+            rows=rows,
+            columns=columns,
+            where=where,
+            pool=[pool] if isinstance(pool, str) else pool,
         )
 
     def plot(
-        self, kind: str = "stability", folder: Path | None = None, **choice: Any
+        self, kind: str = "stability", folder: str | Path | None = None, **choice: Any
     ) -> tuple[Path, Path]:
         """Draw a map and save it as PNG and SVG.
 
@@ -209,7 +216,7 @@ class Result:
         chosen = self.stability_map(**choice)
         title = f"{self._subject()}: {_TITLES[kind]}"
         draw = figures.draw_onset if kind == "onset" else figures.draw_stability
-        target = self.folder / FIGURES if folder is None else folder
+        target = self.folder / FIGURES if folder is None else Path(folder)
         make_folder(target)
         try:
             return figures.save(draw(chosen, title), target, _stem(kind, choice))

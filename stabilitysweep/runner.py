@@ -173,7 +173,10 @@ def train(
         facts = provenance(
             sweep.data_hashes(), sweep.training_rows, sweep.config.base_folder, flags
         )
-        config_id = store.record_config(resolved, facts)
+        latest = store.latest_config()
+        if latest is None or work.jobs or latest.resolved != resolved:
+            # Otherwise the rows are those of an earlier run, and so is their provenance.
+            store.record_config(resolved, facts)
         text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
         folders.write_text(folder / folders.CONFIG, text)
         started = time.monotonic()
@@ -184,7 +187,7 @@ def train(
                     Entry(trial.axes, trial.seed, result)
                     for trial, result in zip(done.stack.trials, done.results, strict=True)
                 ]
-                store.add(entries, config_id=config_id)
+                store.add(entries)
                 progress.done += len(entries)
                 progress.outcomes.update(result.outcome for result in done.results)
                 progress.seconds = time.monotonic() - started
@@ -195,8 +198,8 @@ def train(
 def _refuse_conflict(sweep: Sweep, store: SQLiteStore, folder: Path) -> None:
     """Refuse a config under which the stored trials would mean something else."""
     stored = store.latest_config()
-    if stored is None:
-        return
+    if stored is None or not store.stored_ids(include_crashed=False):
+        return  # nothing was measured that could change its meaning
     conflicts = difference(stored.resolved, sweep.config.resolved())
     before: dict[str, str] = {}
     for record in store.configs():  # a data set may have been left out of the latest run

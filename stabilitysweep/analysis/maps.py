@@ -57,7 +57,7 @@ class StabilityMap:
             that have one; NaN without.
         onset_median: float64 [R, C, Y, X], their median.
         boundary_index: int64 [R, C, Y], position on x of the largest value with no
-            failure at or below it; -1 for none. None if x is categorical.
+            failure at or below it; -1 for none. None if x is categorical, or y the learning rate.
         boundary_status: int8 [R, C, Y] into `STATUSES`. None if x is categorical.
         missing: trials of the shown part of the grid that have no row yet.
         off_grid: rows left out because a value in them is not on its axis.
@@ -111,7 +111,7 @@ class StabilityMap:
         return self.counts[..., DIVERGED] + self.counts[..., NONFINITE]
 
     def boundaries(self) -> list[Boundary]:
-        """The boundary of every y row of every panel; empty if x is categorical."""
+        """The boundary of every y row of every panel; empty if there is none."""
         if self.boundary_index is None or self.boundary_status is None:
             return []
         found = []
@@ -216,7 +216,8 @@ def _assemble(
     stability = np.full(measured.shape, np.nan)
     np.divide(measured - failures, measured, out=stability, where=measured > 0)
     index = status = None
-    if made[layout.x].numeric:
+    # The boundary is that along the learning rate: drawn upwards, it has no line in x.
+    if made[layout.x].numeric and layout.y != "learning_rate":
         index, status = find_boundary(failures > 0, measured > 0)
     return StabilityMap(
         x=made[layout.x],

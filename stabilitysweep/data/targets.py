@@ -19,6 +19,10 @@ LOSSES = REGRESSION_LOSSES | {BINARY_LOSS, SPARSE_LOSS}
 
 _SHOWN = 5
 
+_MANY_CLASSES = 20
+_ROWS_A_NUMBER, _ROWS_A_NAME = 5, 2
+"""Rows a class below which a target is taken for no set of classes."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedTarget:
@@ -103,10 +107,12 @@ def _classes(raw: RawData) -> EncodedTarget:
             f"dataset '{raw.label}': {SPARSE_LOSS} needs at least two classes, got only "
             f"{_some(classes)}: there is nothing to learn."
         )
-    if 2 * classes.size > rows:
+    # Numbers with few repetitions each are a measurement; names may be rarer.
+    numeric = raw.target.dtype.kind in "iuf" and classes.size > _MANY_CLASSES
+    if (_ROWS_A_NUMBER if numeric else _ROWS_A_NAME) * classes.size > rows:
         raise DataError(
             f"dataset '{raw.label}': {SPARSE_LOSS} got {classes.size} classes in {rows} rows "
-            f"({_some(classes)}): expected at least two rows a class on average. Is this the "
+            f"({_some(classes)}): expected more rows a class on average. Is this the "
             "right target? For a quantity use mse, mae or huber."
         )
     return EncodedTarget(indices.astype(np.int32).reshape(-1), outputs=int(classes.size))

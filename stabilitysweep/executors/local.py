@@ -74,7 +74,8 @@ class LocalExecutor:
         return WorkerSettings(
             engine=self._engine,
             start=self._start,
-            core=cores[place] if self._count <= len(cores) else None,
+            # Fewer workers than cores are left to the system: two sweeps may share a machine.
+            core=cores[place] if self._count == len(cores) else None,
             log=str(logs / f"worker-{place}.log"),
         )
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stabilitysweep.engines import loss_scaling
 from stabilitysweep.engines.loss_scaling import LossScale
 
-LAW = settings(derandomize=True, deadline=None, max_examples=20)
+LAW = settings(derandomize=True, deadline=None, max_examples=12)
 
 advance = tf.function(loss_scaling.advance, autograph=False)
 
