@@ -79,6 +79,12 @@ def input_dtype(precision: str) -> str:
     return {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}.get(precision, precision)
 
 
+def first_precision(program: Program) -> str:
+    """Return the policy of the layer that sees the inputs: the head's in a linear model."""
+    mixed_head = program.model.depth == 0 and program.precision.startswith("mixed_")
+    return "float32" if mixed_head else program.precision
+
+
 def input_onset(data: PreparedData, precision: str) -> Onset | None:
     """Return the onset of a trial whose training inputs are not finite as the model sees them.
 

@@ -16,7 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData, batch_order
-from stabilitysweep.engines.base import Stack, input_onset
+from stabilitysweep.engines.base import Stack, first_precision, input_onset
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
 from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.engines.recorder import recording
@@ -38,7 +38,7 @@ class FitEngine:
 
     def run(self, stack: Stack, data: PreparedData) -> list[TrialResult]:
         """Train every trial of the stack; see `Engine.run`."""
-        onset = input_onset(data, stack.program.precision)
+        onset = input_onset(data, first_precision(stack.program))
         if onset is not None:
             return input_failures(stack, onset, self.name)
         found: list[TrialResult] = []
@@ -95,8 +95,8 @@ def train(stack: Stack, data: PreparedData) -> StackRecord:
         return evaluator(
             tuple(variable.value[None] for variable in model.trainable_variables),
             tuple(variable.value[None] for variable in model.non_trainable_variables),
-            tf.constant([trial.model.l1], floatx),
-            tf.constant([trial.model.l2], floatx),
+            tf.constant([float(np.float32(trial.model.l1))], floatx),
+            tf.constant([float(np.float32(trial.model.l2))], floatx),
             split_x,
             split_y,
         )

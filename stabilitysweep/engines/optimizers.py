@@ -97,7 +97,8 @@ def clip_by_norm(gradient: tf.Tensor, clipnorm: tf.Tensor) -> tf.Tensor:
     positive = squares > 0
     length = tf.where(positive, tf.sqrt(tf.where(positive, squares, 1)), squares)
     limit = expand(clipnorm, gradient)
-    return tf.where(limit > 0, gradient * limit / tf.maximum(length, limit), gradient)
+    on = expand(tf.cast(clipnorm > 0, tf.float32), gradient) > 0
+    return tf.where(on, gradient * limit / tf.maximum(length, limit), gradient)
 
 
 def decay_weights(variable: tf.Tensor, hyper: Hyperparameters) -> tf.Tensor:

@@ -20,7 +20,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData, batch_order
-from stabilitysweep.engines.base import VECTOR_LANES, Stack, input_onset
+from stabilitysweep.engines.base import VECTOR_LANES, Stack, first_precision, input_onset
 from stabilitysweep.engines.evaluation import Evaluator
 from stabilitysweep.engines.half_products import flat_call, widen_half_products
 from stabilitysweep.engines.losses import build_loss
@@ -51,7 +51,7 @@ class StackedEngine:
 
     def run(self, stack: Stack, data: PreparedData) -> list[TrialResult]:
         """Train every trial of the stack; see `Engine.run`."""
-        onset = input_onset(data, stack.program.precision)
+        onset = input_onset(data, first_precision(stack.program))
         if onset is not None:
             return input_failures(stack, onset, self.name)
         with precision_scope(stack.program.precision):
@@ -235,7 +235,10 @@ class _Compiled:
             ),
             l1=rounded([t.model.l1 for t in trials]),
             l2=rounded([t.model.l2 for t in trials]),
-            momentum=rounded([t.training.momentum for t in trials]),
+            # Not the momentum of RMSprop, which Keras multiplies without a cast.
+            momentum=(rounded if self._program.optimizer == "sgd" else column)(
+                [t.training.momentum for t in trials]
+            ),
             weight_decay=rounded([t.training.weight_decay or 0.0 for t in trials]),
             clipnorm=column([t.training.clipnorm or 0.0 for t in trials]),
         )

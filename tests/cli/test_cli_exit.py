@@ -66,9 +66,17 @@ def test_crashed_trials_make_it_one_and_are_explained(capsys: Capture) -> None:
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_an_interruption_says_how_to_go_on(
-    crashing: type[Crashing], capsys: Capture, number: signal.Signals, code: int
+    crashing: type[Crashing],
+    capsys: Capture,
+    request: pytest.FixtureRequest,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     crashing.stopped_by = number
+    before = signal.getsignal(number)
+    if before is signal.SIG_IGN:  # as under nohup, where SIGHUP is rightly ignored
+        signal.signal(number, signal.SIG_DFL)
+    request.addfinalizer(lambda: signal.signal(number, before))
     handler = signal.getsignal(number)
     words = ["--out", "my results", "--engine", "fit", "--workers", "1", "--compile", "xla", "-q"]
     assert main(["run", "tiny.yaml", "--fresh", *words]) == code

@@ -198,6 +198,33 @@ def test_terms_that_only_others_have_do_not_matter_when_a_step_overflows(
     assert set(lab.differences(together, single)) <= {"trial_id"}  # nesterov is in the id
 
 
+def test_a_loss_scale_changes_no_bit_of_a_model_that_computes_in_float32(
+    lab: Any, stacked: StackedEngine
+) -> None:
+    # With depth 0 the head, which is float32 under a mixed policy, is the whole model; and
+    # multiplying and dividing by a power of two is exact.
+    data = lab.data()
+    plain, scaled = (
+        lab.run(
+            stacked,
+            lab.trials(
+                data,
+                seeds=9,
+                model={"depth": 0},
+                training={"precision": precision},
+                learning_rate=[0.02, 0.1],
+            ),
+            data,
+        )
+        for precision in ("float32", "mixed_float16")
+    )
+    for a, b in zip(plain, scaled, strict=True):
+        assert b.skipped_steps == 0 and b.final_loss_scale == 2.0**15
+        assert set(lab.differences(a, b)) == {"trial_id", "trace", "final_loss_scale"}
+        for name in ("loss", "grad_norm", "weight_norm", "max_activation"):
+            assert getattr(a.trace, name).tobytes() == getattr(b.trace, name).tobytes()
+
+
 def test_the_length_of_a_segment_does_not_matter(
     lab: Any, stacked: StackedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
