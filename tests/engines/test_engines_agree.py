@@ -147,20 +147,8 @@ def test_verdicts_are_those_of_model_fit(
     "options",
     [
         pytest.param({"weight_decay": 0.1}, id="sgd"),
-        pytest.param(
-            {"l2": 0.1},
-            id="l2",
-            marks=pytest.mark.xfail(
-                reason="the fit engine evaluates with a strength that Keras would have rounded"
-            ),
-        ),
-        pytest.param(
-            {"optimizer": "rmsprop"},
-            id="rmsprop",
-            marks=pytest.mark.xfail(
-                reason="Keras rounds SGD's momentum to float32, but not RMSprop's"
-            ),
-        ),
+        pytest.param({"l2": 0.1}, id="l2"),
+        pytest.param({"optimizer": "rmsprop"}, id="rmsprop"),
     ],
 )
 def test_float64_strengths_are_rounded_where_keras_rounds_them(

@@ -96,9 +96,6 @@ def test_engines_report_it_without_training(lab: Any, engine: Engine, precision:
         assert (result.engine, result.compiled) == (engine.name, Compiled.GRAPH)
 
 
-@pytest.mark.xfail(
-    reason="with depth 0 the float32 head is the first layer, but the input is taken for float16"
-)
 def test_a_linear_model_of_a_mixed_policy_sees_its_inputs_in_float32(
     lab: Any, stacked: StackedEngine
 ) -> None:

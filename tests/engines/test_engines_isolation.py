@@ -73,9 +73,7 @@ def test_place_and_size_of_the_stack_do_not_matter(
     assert changed == {}
 
 
-@pytest.mark.xfail(
-    reason="4 places, the plan's fewest, do not fill a vector: the last trial is scalar code's"
-)
+@pytest.mark.xfail(reason="4 places, planned for models of gigabytes only, do not fill a vector")
 def test_place_does_not_matter_in_the_smallest_stack(lab: Any, stacked: StackedEngine) -> None:
     data, trials = lab.data(), case_trials(lab, "sigmoid")[:4]
     program = lab.program(trials, data)
