@@ -29,8 +29,10 @@ ROUNDING = {
 SAFE, EDGE, ABSURD = 0.02, 1.0, 1e6
 
 CASES: dict[str, dict[str, Any]] = {
+    **{precision: {"precision": precision} for precision in ("float64", "mixed_bfloat16")},
     **{
-        precision: {"precision": precision, "rates": (SAFE, EDGE, ABSURD)} for precision in ROUNDING
+        precision: {"precision": precision, "rates": (SAFE, EDGE, ABSURD)}
+        for precision in ("float32", "mixed_float16", "float16")
     },
     "momentum, l1 and l2, mae": {
         "momentum": 0.9,
@@ -39,7 +41,13 @@ CASES: dict[str, dict[str, Any]] = {
         "loss": "mae",
         "rates": (SAFE, 1e4),
     },
-    "nesterov, huber": {"momentum": 0.9, "nesterov": True, "loss": "huber"},
+    "nesterov, huber, cosine, warm-up": {
+        "momentum": 0.9,
+        "nesterov": True,
+        "loss": "huber",
+        "schedule": "cosine",
+        "warmup_steps": 3,
+    },
     "adam": {"optimizer": "adam", "rates": (SAFE, 1e25)},
     "adam, exponential, mixed_float16": {
         "optimizer": "adam",
@@ -53,7 +61,6 @@ CASES: dict[str, dict[str, Any]] = {
     "adamw, tanh": {"optimizer": "adamw", "weight_decay": 0.1, "activation": "tanh"},
     "rmsprop, momentum": {"optimizer": "rmsprop", "momentum": 0.5},
     "clipnorm, weight decay": {"clipnorm": 0.1, "weight_decay": 0.05, "rates": (EDGE, 1e20)},
-    "cosine, warm-up": {"schedule": "cosine", "warmup_steps": 3, "rates": (SAFE, 1e4)},
     "batch norm": {"batch_norm": True, "rates": (SAFE, 1e20)},
     "dropout, mixed_float16": {"dropout": 0.3, "precision": "mixed_float16"},
     "binary_crossentropy": {"loss": "binary_crossentropy", "data": "breast_cancer"},
