@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.engines import penalties
+from stabilitysweep.engines.trial_axis import vectorize
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import probes
 
@@ -125,7 +126,7 @@ class Evaluator:
             loss = self._loss(y, predictions)
             return keras.ops.sum([loss, *added]) if added else loss, predictions
 
-        loss, predictions = tf.vectorized_map(one_trial, (weights, others))
+        loss, predictions = vectorize(one_trial, (weights, others))
         penalty = penalties.value(
             [w for w, kept in zip(weights, self._penalized, strict=True) if kept],
             penalties.Strengths(l1 if terms.l1 else None, l2 if terms.l2 else None),

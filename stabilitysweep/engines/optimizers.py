@@ -31,6 +31,9 @@ RMSPROP_RHO, RMSPROP_EPSILON = 0.9, 1e-7
 class Hyperparameters(NamedTuple):
     """The numbers of a step, a tensor [P] each.
 
+    For all but Adam, `learning_rate` and `momentum` may also come laid out over the variable,
+    [P, ...], which `trial_axis.expand` then leaves as they are.
+
     Attributes:
         learning_rate: of this step, after schedule and warm-up; > 0.
         momentum: in [0, 1); 0 is off.

@@ -197,7 +197,7 @@ class _Compiled:
             The state, and the readings [L, fields of `Reading`, P], zero where not run.
         """
         length = tf.shape(order)[1]
-        slopes = self._step.slopes(state, settings)
+        constants = self._step.constants(state, settings)
         readings = tf.TensorArray(
             x.dtype,
             size=length,
@@ -213,7 +213,7 @@ class _Compiled:
             rows = order[:, step]
             batch = tf.gather(tf.gather(x, rows), seed_index)
             targets = tf.gather(tf.gather(y, rows), seed_index)
-            state, reading = self._step(state, settings, slopes, batch, targets)
+            state, reading = self._step(state, settings, constants, batch, targets)
             return step + 1, state, readings.write(step, tf.cast(tf.stack(reading), x.dtype))
 
         _, state, readings = tf.while_loop(

@@ -4,7 +4,7 @@ Notation: P trials in the stack, B rows a batch, D input columns, O outputs. Eve
 carries the trial axis in front.
 
 What one trial does (forward, loss, backward) is written for one trial, with the model's own
-Keras layers, and vectorised by `tf.vectorized_map`. What follows (penalties, loss scaling,
+Keras layers, and vectorised. What follows (penalties, loss scaling,
 clipping, the optimizer) is element-wise and is done for all weights of all trials at once.
 """
 
@@ -20,12 +20,27 @@ from stabilitysweep.engines.loss_scaling import LossScale
 from stabilitysweep.engines.packing import Packed, Packing
 from stabilitysweep.engines.recorder import recording
 from stabilitysweep.engines.stack_state import Reading, Settings, State
-from stabilitysweep.engines.trial_axis import expand, select
+from stabilitysweep.engines.trial_axis import expand, select_all, vectorize
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import probes
-from stabilitysweep.types import Stage
+from stabilitysweep.types import Compiled, Stage
 
 Tensors = tuple[tf.Tensor, ...]
+
+
+class Constants(NamedTuple):
+    """What does not change from step to step, laid out over the weights once for many steps.
+
+    Attributes:
+        slopes: of the penalties, for each pack.
+        rates: the learning rate over each pack; None where what multiplies the gradient
+            changes from step to step: by a schedule, or under Adam.
+        momentum: the same of the momentum; None where no trial has any.
+    """
+
+    slopes: tuple[penalties.Slopes, ...]
+    rates: Packed | None
+    momentum: Packed | None
 
 
 class _Pass(NamedTuple):
@@ -67,6 +82,7 @@ class TrainingStep:
             program.optimizer, momentum=program.terms.momentum, nesterov=program.nesterov
         )
         self._scaled = program.precision == "mixed_float16"
+        self._fused = program.compiled is Compiled.GRAPH
         self._penalized = penalties.penalized(model)
         variables = model.trainable_variables
         self.packing = Packing(
@@ -114,19 +130,30 @@ class TrainingStep:
             skipping=no,
         )
 
-    def slopes(self, state: State, settings: Settings) -> tuple[penalties.Slopes, ...]:
-        """Lay out for each pack what does not change from step to step."""
+    def constants(self, state: State, settings: Settings) -> Constants:
+        """Lay out over each pack what does not change from step to step."""
         strengths = self._strengths(settings)
-        return tuple(
-            penalties.slopes(pack, rows, strengths)
-            for pack, rows in zip(state.weights, self.packing.front_rows, strict=True)
+        terms = self._program.terms
+
+        varies = terms.schedule or self._program.optimizer == "adam"
+
+        def lay_out(values: tf.Tensor) -> Packed:
+            return tuple(expand(values, pack) for pack in state.weights)
+
+        return Constants(
+            slopes=tuple(
+                penalties.slopes(pack, rows, strengths)
+                for pack, rows in zip(state.weights, self.packing.front_rows, strict=True)
+            ),
+            rates=None if varies else lay_out(settings.learning_rates[:, 0]),
+            momentum=lay_out(settings.momentum) if terms.momentum else None,
         )
 
     def __call__(
         self,
         state: State,
         settings: Settings,
-        slopes: tuple[penalties.Slopes, ...],
+        constants: Constants,
         x: tf.Tensor,
         y: tf.Tensor,
     ) -> tuple[State, Reading]:
@@ -135,7 +162,7 @@ class TrainingStep:
         Args:
             state: before the step.
             settings: the trials' numbers.
-            slopes: what `slopes` made of them.
+            constants: what `constants` made of them.
             x: [P, B, D] inputs.
             y: [P, B, 1] targets, or [P, B] labels.
 
@@ -148,20 +175,17 @@ class TrainingStep:
             for gradient, weight, slope in zip(
                 self._unscale(run.gradients, state.loss_scale.scale),
                 state.weights,
-                slopes,
+                constants.slopes,
                 strict=True,
             )
         )
-        grad_squares = probes.sum_of_squares(gradients)
+        grad_squares = probes.sum_of_squares(gradients, fused=self._fused)
         finite = self._finite_steps(run.gradients, grad_squares)
         applied = state.active & finite
         skipped = state.active & ~finite
 
-        weights, slots = self._update(state, settings, gradients)
-        weights = _select_all(applied, weights, state.weights)
-        slots = tuple(
-            _select_all(applied, new, old) for new, old in zip(slots, state.slots, strict=True)
-        )
+        weights, slots = self._update(state, settings, constants, gradients)
+        weights, slots = select_all(applied, (weights, slots), (state.weights, state.slots))
         front_squares, back_squares = self._squares(weights)
         weight_squares = front_squares + back_squares
         magnitudes = [tf.abs(probes.widen(activation)) for activation in run.activations]
@@ -200,11 +224,11 @@ class TrainingStep:
         scale = state.loss_scale
         if self._scaled:
             advanced = loss_scaling.advance(scale, finite)
-            scale = LossScale(*_select_all(state.active, advanced, scale))
+            scale = LossScale(*select_all(state.active, tuple(advanced), tuple(scale)))
         after = State(
             weights=weights,
             squares=front_squares,
-            others=_select_all(state.active, run.others, state.others),
+            others=select_all(state.active, run.others, state.others),
             slots=slots,
             iterations=state.iterations + tf.cast(applied, tf.int64),
             loss_scale=scale,
@@ -247,7 +271,7 @@ class TrainingStep:
             return loss, tuple(gradients), tuple(new_others), tuple(record.outputs)
 
         weights = self.packing.unpack(state.weights)
-        loss, gradients, others, activations = tf.vectorized_map(
+        loss, gradients, others, activations = vectorize(
             one_trial, (weights, state.others, x, y, state.loss_scale.scale)
         )
         penalty = penalties.value(
@@ -262,7 +286,7 @@ class TrainingStep:
 
     def _squares(self, weights: Packed) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the sum of squares of the weights in front, and of the others: [P] each."""
-        squares = [tf.square(probes.widen(pack)) for pack in weights]
+        squares = [probes.squares_of_rows(pack, fused=self._fused) for pack in weights]
         rows = self.packing.front_rows
         front = [probes.plain_sum(s[:, :n]) for s, n in zip(squares, rows, strict=True)]
         back = [probes.plain_sum(s[:, n:]) for s, n in zip(squares, rows, strict=True)]
@@ -289,7 +313,7 @@ class TrainingStep:
         return tf.cond(proven, lambda: everywhere, exactly)
 
     def _update(
-        self, state: State, settings: Settings, gradients: Packed
+        self, state: State, settings: Settings, constants: Constants, gradients: Packed
     ) -> tuple[Packed, tuple[Packed, ...]]:
         last = tf.shape(settings.learning_rates, tf.int64)[1] - 1
         rates = tf.gather(
@@ -309,7 +333,13 @@ class TrainingStep:
         weights: list[tf.Tensor] = []
         slots: list[tuple[tf.Tensor, ...]] = []
         own_slots = list(zip(*state.slots, strict=True)) or [()] * len(gradients)
-        for weight, gradient, slot in zip(state.weights, gradients, own_slots, strict=True):
+        for place, (weight, gradient, slot) in enumerate(
+            zip(state.weights, gradients, own_slots, strict=True)
+        ):
+            if constants.rates is not None:
+                hyper = hyper._replace(learning_rate=constants.rates[place])
+            if constants.momentum is not None:
+                hyper = hyper._replace(momentum=constants.momentum[place])
             if terms.weight_decay:
                 weight = optimizers.decay_weights(weight, hyper)
             weight, slot = self._optimizer.update(weight, gradient, slot, hyper)
@@ -373,9 +403,3 @@ class TrainingStep:
         return [
             tf.cast(probes.plain_sum(tensor), tf.float32) for tensor in self.packing.unpack(masked)
         ]
-
-
-def _select_all(
-    condition: tf.Tensor, new: tuple[tf.Tensor, ...], old: tuple[tf.Tensor, ...]
-) -> Tensors:
-    return tuple(select(condition, after, before) for after, before in zip(new, old, strict=True))

@@ -22,13 +22,17 @@ from stabilitysweep.types import Compiled
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """The optional terms of a graph: present where any of its trials has them."""
+    """The optional terms of a graph: present where any of its trials has them.
+
+    The last, `schedule`, is a learning rate that changes from step to step.
+    """
 
     l1: bool = False
     l2: bool = False
     momentum: bool = False
     weight_decay: bool = False
     clipnorm: bool = False
+    schedule: bool = False
 
     def __or__(self, other: Terms) -> Terms:
         """Return the terms of either."""
@@ -38,6 +42,7 @@ class Terms:
             self.momentum or other.momentum,
             self.weight_decay or other.weight_decay,
             self.clipnorm or other.clipnorm,
+            self.schedule or other.schedule,
         )
 
 
@@ -80,6 +85,7 @@ def terms_of(trial: Trial) -> Terms:
         momentum=training.momentum > 0,
         weight_decay=bool(training.weight_decay),
         clipnorm=training.clipnorm is not None,
+        schedule=training.schedule != "constant" or training.warmup_steps > 0,
     )
 
 
@@ -119,7 +125,8 @@ def _program(trial: Trial, features: int, outputs: int, compiled: Compiled) -> P
         loss=training.loss,
         optimizer="adam" if training.optimizer == "adamw" else training.optimizer,
         nesterov=training.nesterov,
-        terms=terms_of(trial) if xla else Terms(),
+        # Under XLA a table of learning rates costs nothing: schedules share a program there too.
+        terms=replace(terms_of(trial), schedule=True) if xla else Terms(),
         compiled=compiled,
         batch_size=int(training.batch_size) if xla else 0,
     )

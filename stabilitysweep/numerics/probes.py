@@ -67,13 +67,34 @@ def largest(magnitudes: tf.Tensor) -> tf.Tensor:
     return _reduce(tf.reduce_max, magnitudes)
 
 
-def sum_of_squares(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+def sum_of_squares(tensors: Sequence[tf.Tensor], *, fused: bool = False) -> tf.Tensor:
     """Return the sum of squares of each trial over all tensors: float32 [P], or float64.
 
     Half-precision entries are widened first. The sum is infinite above 3.4e38, that is
     for norms above 1.8e19; NaN and Inf in any entry make it non-finite.
+
+    Args:
+        tensors: [P, ...] each.
+        fused: take the square of TensorFlow's norm, which reads a tensor once and writes no
+            squares to memory. XLA does not know the operation, and fuses by itself.
     """
-    return tf.add_n([plain_sum(tf.square(widen(tensor))) for tensor in tensors])
+    return tf.add_n([_squares(widen(tensor), 1, fused) for tensor in tensors])
+
+
+def squares_of_rows(tensor: tf.Tensor, *, fused: bool = False) -> tf.Tensor:
+    """Return the sums of squares along the last axis, [P, M] of [P, M, N].
+
+    Float32, or float64; see `sum_of_squares`.
+    """
+    return _squares(widen(tensor), len(tensor.shape) - 1, fused)
+
+
+def _squares(tensor: tf.Tensor, first_axis: int, fused: bool) -> tf.Tensor:
+    """Add up the squares over all axes from the first one on."""
+    axes = list(range(first_axis, len(tensor.shape)))
+    if fused and axes:
+        return tf.square(tf.raw_ops.EuclideanNorm(input=tensor, axis=axes))
+    return tf.reduce_sum(tf.square(tensor), axis=axes) if axes else tf.square(tensor)
 
 
 def plain_sum(tensor: tf.Tensor) -> tf.Tensor:
@@ -82,16 +103,8 @@ def plain_sum(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _reduce(operation: Callable[..., tf.Tensor], tensor: tf.Tensor) -> tf.Tensor:
-    """Reduce all axes but the first; the middle ones before the last.
-
-    TensorFlow reduces over leading axes with vector instructions, over the last without:
-    two stages take half the time of one. Half precision is reduced in one stage, since a
-    sum in two would be rounded, and could overflow, in between.
-    """
+    """Reduce all axes but the first, in one stage: half precision is rounded but once."""
     rank = len(tensor.shape)
-    if rank > 2 and (tensor.dtype == tf.bool or tensor.dtype.size >= 4):
-        tensor = operation(tensor, axis=list(range(1, rank - 1)))
-        rank = 2
     return operation(tensor, axis=list(range(1, rank))) if rank > 1 else tensor
 
 

@@ -6,9 +6,9 @@ learning rate from harmless to absurd, and trains each of them
 - on the fit engine at its learning rate, and at that rate over and times 1.05: a trial is
   *clear* when the three have one outcome, that is when it does not sit on a boundary;
 - on the stacked engine at its learning rate;
-- on the fit engine once more, twice, with every initial weight moved to the next number up
-  and down, if it is a stable float32 trial or if the engines disagree on it: so much do
-  verdict and final loss depend on rounding alone.
+- on the fit engine again, if it is a stable float32 trial or if the engines disagree on it,
+  with every initial weight moved to the next number up, then down, then with oneDNN off,
+  whose kernels add in another order: so much do verdict and final loss depend on rounding.
 
 Writes a page with every disagreement by name; exits with 1 unless the bars are met.
 
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -123,6 +124,12 @@ def start_down(name: str) -> Engine:
     return _start_nudged(name, -np.inf)
 
 
+def start_without_onednn(name: str) -> Engine:
+    """Start an engine on TensorFlow's own kernels; only before TensorFlow is imported."""
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+    return start_engine(name)
+
+
 def _start_nudged(name: str, towards: float) -> Engine:
     engine = start_engine(name)
     from stabilitysweep.engines import fit
@@ -179,8 +186,9 @@ def compare(triples: list[Triple], data: PreparedData, options: argparse.Namespa
     ]
     up = train(again, data, "fit", options, start_up)
     down = train(again, data, "fit", options, start_down)
+    other = train(again, data, "fit", options, start_without_onednn)
     for one in found:
-        one.up, one.down = up.get(one.trial.trial_id), down.get(one.trial.trial_id)
+        one.up, one.down, one.other = (r.get(one.trial.trial_id) for r in (up, down, other))
     return found
 
 
@@ -192,6 +200,7 @@ def show(trial: Trial, data: PreparedData, options: argparse.Namespace) -> None:
         "fit": train([trial], data, "fit", options),
         "fit, next weights up": train([trial], data, "fit", options, start_up),
         "fit, next weights down": train([trial], data, "fit", options, start_down),
+        "fit, oneDNN off": train([trial], data, "fit", options, start_without_onednn),
     }
     for name, results in runs.items():
         print(f"\n{name}\n{trajectory(results[trial.trial_id])}")

@@ -27,6 +27,7 @@ class Comparison:
         stacked: by the stacked engine.
         up: by the fit engine, every initial weight moved to the next number up.
         down: the same downwards.
+        other: by the fit engine with oneDNN off.
     """
 
     trial: Trial
@@ -36,6 +37,7 @@ class Comparison:
     stacked: TrialResult
     up: TrialResult | None = None
     down: TrialResult | None = None
+    other: TrialResult | None = None
 
     @property
     def clear(self) -> bool:

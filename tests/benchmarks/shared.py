@@ -110,13 +110,17 @@ def described() -> str:
 
 
 def _commit() -> str:
-    """Name the commit that was measured, and whether tracked files differ from it."""
-    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty"]
+    """Name the commit that was measured, and whether the package differs from it."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(REPOSITORY), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        changed = git("status", "--porcelain", "--", "stabilitysweep")
+        return git("rev-parse", "--short", "HEAD") + (" and changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "not under version control"
-    return done.stdout.strip()
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]], text: int = 1) -> str:

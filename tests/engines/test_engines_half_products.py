@@ -175,3 +175,26 @@ def test_other_dtypes_and_structure_are_left_alone() -> None:
         found = call(a, b)
         np.testing.assert_array_equal(found["p"], tf.matmul(a, b))
         np.testing.assert_array_equal(found["more"][1], b)
+
+
+def test_erfc_of_every_half_is_tensorflows_to_the_bit() -> None:
+    spec = tf.TensorSpec([None], HALF)
+    concrete = tf.function(tf.math.erfc, autograph=False).get_concrete_function(spec)
+    widened = widen_half_products(concrete)
+    every = tf.bitcast(tf.constant(np.arange(2**16, dtype=np.uint16)), HALF)
+    own, ours = flat_call(concrete)(every).numpy(), widened(every).numpy()
+    finite = ~np.isnan(every.numpy())
+    assert own[finite].tobytes() == ours[finite].tobytes()
+    assert np.isnan(ours[~finite]).all()
+    kinds = {
+        node.op: node.attr["T"].type for node in widened_nodes(widened, spec) if node.op == "Erfc"
+    }
+    assert kinds == {"Erfc": tf.float32.as_datatype_enum}
+
+
+def widened_nodes(function: Callable[..., Any], spec: tf.TensorSpec) -> list[Any]:
+    """The operations that a call of `function` runs."""
+    graph = tf.function(function, autograph=False).get_concrete_function(spec).graph
+    library = {f.signature.name: f for f in graph.as_graph_def().library.function}
+    called = [name for name in library if name.startswith("__inference_pruned")]
+    return [node for name in called for node in library[name].node_def]

@@ -147,3 +147,19 @@ def test_large_finite_values_are_finite() -> None:
 def test_infinities_of_both_signs_are_nan() -> None:
     sums = probes.nonfinite_sum(tf.constant([[math.inf, -math.inf]]))
     assert probes.KINDS[probes.kind_code(sums).numpy()[0]] is Kind.NAN
+
+
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32, tf.float64])
+def test_the_fused_sum_of_squares_is_the_plain_one(dtype: tf.DType) -> None:
+    random = np.random.default_rng(0)
+    tensors = [tf.constant(random.normal(size=shape), dtype) for shape in ((3, 40), (3, 2, 5))]
+    plain, fused = (probes.sum_of_squares(tensors, fused=fused) for fused in (False, True))
+    assert fused.dtype == plain.dtype
+    np.testing.assert_allclose(fused, plain, rtol=1e-6)
+    rows = probes.squares_of_rows(tensors[1], fused=True)
+    np.testing.assert_allclose(tf.reduce_sum(rows, 1), probes.sum_of_squares(tensors[1:]), 1e-6)
+    for bad in (np.nan, np.inf, -np.inf, dtype.max if dtype.size > 2 else np.inf):
+        tensor = tf.constant([[1.0, 2.0], [bad, 1.0]], dtype)
+        for fused in (False, True):
+            squares = probes.sum_of_squares([tensor], fused=fused)
+            assert np.isfinite(squares).tolist() == [True, False]
