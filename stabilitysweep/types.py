@@ -93,6 +93,9 @@ class TrialResult:
 
     Losses are those with penalties over the whole training split, before step 1 and
     after the last; `best_loss` is the lowest batch loss. Values may be NaN or infinite.
+    `headroom_bits` is the base-2 logarithm of the largest finite number over the largest
+    magnitude met; `zero_gradients` in [0, 1] the share of gradient entries that were zero;
+    `critical_learning_rate` where theory gives one (see `engines.curvature`).
     A crashed trial has a `message`, and None where nothing was measured.
     """
 
@@ -113,6 +116,9 @@ class TrialResult:
     max_abs_activation: float | None = None
     max_grad_norm: float | None = None
     max_weight_norm: float | None = None
+    headroom_bits: float | None = None
+    zero_gradients: float | None = None
+    critical_learning_rate: float | None = None
     steps_run: int = 0
     trace: Trace | None = None
     message: str | None = None

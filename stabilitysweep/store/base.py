@@ -151,8 +151,8 @@ class Store(ABC):
         Columns: `trial_id`, the axes, `seed`, `outcome`, `onset_step`, `onset_stage`,
         `onset_tensor`, `onset_kind`, `nan_step`, `cause`, `initial_loss`, `final_loss`,
         `best_loss`, `val_loss`, a `val_METRIC` each, `skipped_steps`, `final_loss_scale`,
-        `max_abs_activation`, `max_grad_norm`, `max_weight_norm`, `steps_run`, `engine`,
-        `compiled`.
+        `max_abs_activation`, `max_grad_norm`, `max_weight_norm`, `headroom_bits`,
+        `zero_gradients`, `critical_learning_rate`, `steps_run`, `engine`, `compiled`.
 
         Counts are nullable integers (Int64). Numbers are float64: Inf stays Inf; a value that
         was not measured and one that is NaN are both NaN, and `result` tells them apart. Text

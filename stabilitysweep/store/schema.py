@@ -13,7 +13,7 @@ from urllib.parse import quote
 from stabilitysweep.errors import ResultError
 from stabilitysweep.store.rows import MEASURED
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 # "SSWP": tells our file from any other SQLite file, before a byte of it is changed.
 APPLICATION_ID = 0x53535750
 _MAGIC = b"SQLite format 3\x00"
@@ -177,6 +177,27 @@ def _recognise(connection: sqlite3.Connection, path: Path, read_only: bool) -> N
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise sqlite3.DatabaseError(verdict)
+    if version < SCHEMA_VERSION:
+        _upgrade(connection, read_only)
+
+
+def _upgrade(connection: sqlite3.Connection, read_only: bool) -> None:
+    """Give a record of an older version the measured columns that it lacks, empty.
+
+    A reader must not change the file: it lays a view over it, of its own connection alone.
+    """
+    stored = {row[1] for row in connection.execute("PRAGMA table_info(trials)")}
+    lacking = [name for name in MEASURED if name not in stored]
+    if read_only:
+        empty = "".join(f", NULL AS {name}" for name in lacking)
+        connection.execute(f"CREATE TEMP VIEW trials AS SELECT *{empty} FROM main.trials")
+        return
+    with transaction(connection):
+        for name in lacking:
+            connection.execute(f"ALTER TABLE trials ADD COLUMN {name} {_TYPES[MEASURED[name]]}")
+        connection.execute(
+            "UPDATE meta SET value = ? WHERE key = 'schema_version'", (json.dumps(SCHEMA_VERSION),)
+        )
 
 
 def _create(connection: sqlite3.Connection) -> None:

@@ -9,6 +9,10 @@ that start-up does not count against them, from a sample of the grid with learni
 which nothing fails. Each measurement of a peer is a process of its own, with TensorFlow's
 default threads.
 
+The peers train in two ways. `epochs` is the way of their own guides: arrays, a batch size,
+epochs, validation data; 320 training rows make it 20 epochs of 10 steps. `one epoch` is as
+lean as Keras gets: a prefetched data set and a single epoch of 200 steps.
+
     python tests/benchmarks/peers.py --trials 2400
 """
 
@@ -40,6 +44,8 @@ from shared import (
 DEPTHS = [2, 4]
 L2 = [0.0, 1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
 WIDTH, STEPS, BATCH = 64, 200, 32
+EPOCHS = 20
+VALIDATION_FRACTION = 0.276  # of 442 rows: leaves 320, ten whole batches
 SAFE_RATES = (1e-4, 3e-2)
 """Where no trial of a peer fails: a trial that stops early would flatter it or abort it."""
 
@@ -49,7 +55,7 @@ def config_of(trials: int) -> dict[str, Any]:
     rates = max(2, math.ceil(trials / (len(DEPTHS) * len(L2))))
     return {
         "name": "peers",
-        "dataset": {"name": "diabetes"},
+        "dataset": {"name": "diabetes", "validation_fraction": VALIDATION_FRACTION},
         "model": {"name": "mlp", "width": WIDTH, "activation": "relu"},
         "training": {"optimizer": "sgd", "loss": "mse", "steps": STEPS, "batch_size": BATCH},
         "grid": {
@@ -70,15 +76,20 @@ def sample(trials: int) -> dict[str, list[float]]:
     return {"depth": DEPTHS, "l2": [0.0, 1e-4], "learning_rate": rates}
 
 
-def prepared() -> tuple[Any, Any]:
-    """Return the batches to train on, endless, and the validation rows; both as ours."""
+def fit_arguments(way: str) -> dict[str, Any]:
+    """Return what `fit` trains on, with the same rows as ours; `way` as the module says."""
     import tensorflow as tf
 
-    data = diabetes()
+    data = diabetes(VALIDATION_FRACTION)
     x, y = data.x_train.astype("float32"), data.y_train.astype("float32")
-    batches = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).repeat().batch(BATCH)
+    if len(x) * EPOCHS != STEPS * BATCH:
+        raise SystemExit(f"expected {STEPS * BATCH // EPOCHS} training rows, got {len(x)}")
     validation = data.x_validation.astype("float32"), data.y_validation.astype("float32")
-    return batches.prefetch(tf.data.AUTOTUNE), validation
+    common = {"validation_data": validation, "verbose": 0}
+    if way == "epochs":
+        return {"x": x, "y": y, "batch_size": BATCH, "epochs": EPOCHS, **common}
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).repeat().batch(BATCH)
+    return {"x": batches.prefetch(tf.data.AUTOTUNE), "steps_per_epoch": STEPS, **common}
 
 
 def build(depth: int, l2: float, learning_rate: float) -> Any:
@@ -102,11 +113,11 @@ def check_steps(model: Any) -> None:
         raise SystemExit(f"expected {STEPS} optimizer steps, got {trained}")
 
 
-def fit_loop(trials: int) -> float:
+def fit_loop(trials: int, way: str) -> float:
     """Train one network after another with `model.fit`; return the seconds."""
     import keras
 
-    batches, validation = prepared()
+    arguments = fit_arguments(way)
     grid = sample(trials)
     started = time.perf_counter()
     for depth in grid["depth"]:
@@ -114,16 +125,16 @@ def fit_loop(trials: int) -> float:
             for rate in grid["learning_rate"]:
                 keras.backend.clear_session()
                 model = build(int(depth), l2, rate)
-                model.fit(batches, steps_per_epoch=STEPS, validation_data=validation, verbose=0)
+                model.fit(**arguments)
                 check_steps(model)
     return time.perf_counter() - started
 
 
-def grid_search(trials: int) -> float:
+def grid_search(trials: int, way: str) -> float:
     """Train the same with KerasTuner's GridSearch; return the seconds of `search`."""
     import keras_tuner
 
-    batches, validation = prepared()
+    arguments = fit_arguments(way)
     grid = sample(trials)
 
     class Networks(keras_tuner.HyperModel):
@@ -145,7 +156,7 @@ def grid_search(trials: int) -> float:
             directory=folder,
         )
         started = time.perf_counter()
-        tuner.search(batches, steps_per_epoch=STEPS, validation_data=validation, verbose=0)
+        tuner.search(**arguments)
         seconds = time.perf_counter() - started
         completed = [t for t in tuner.oracle.trials.values() if t.status == "COMPLETED"]
     if len(completed) != trials:
@@ -153,16 +164,17 @@ def grid_search(trials: int) -> float:
     return seconds
 
 
-PEERS: dict[str, tuple[str, Callable[[int], float]]] = {
+PEERS: dict[str, tuple[str, Callable[[int, str], float]]] = {
     "kerastuner": ("KerasTuner GridSearch", grid_search),
     "fit": ("`model.fit` in a loop", fit_loop),
 }
+WAYS = ("epochs", "one epoch")
 
 
-def measure_peer(name: str, few: int, many: int) -> float:
+def measure_peer(name: str, way: str, few: int, many: int) -> float:
     """Return a peer's seconds a trial: the slope between two numbers of trials."""
     less, more = (
-        run_child(__file__, "--child", name, str(trials))["seconds"] for trials in (few, many)
+        run_child(__file__, "--child", name, way, str(trials))["seconds"] for trials in (few, many)
     )
     return float(more - less) / (many - few)
 
@@ -190,26 +202,26 @@ def main() -> None:
         help="the two numbers of trials of the peers, multiples of 4 (4 12)",
     )
     parser.add_argument("--repeat", type=positive, default=3, help="repetitions (3)")
-    parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        name, trials = options.child
-        print(json.dumps({"seconds": PEERS[name][1](int(trials))}))
+        name, way, trials = options.child
+        print(json.dumps({"seconds": PEERS[name][1](int(trials), way)}))
         return
     few, many = options.peer_trials
     if few % 4 or many % 4 or few >= many:
         parser.error(f"--peer-trials: expected multiples of 4, FEW < MANY, got {few} {many}")
 
-    peers: dict[str, list[float]] = {name: [] for name in PEERS}
+    peers: dict[tuple[str, str], list[float]] = {(n, way): [] for way in WAYS for n in PEERS}
     whole: list[float] = []
     for _ in range(options.repeat):
-        for name, slopes in peers.items():
-            slopes.append(measure_peer(name, few, many))
+        for (name, way), slopes in peers.items():
+            slopes.append(measure_peer(name, way, few, many))
         seconds, count, counts = measure_ours(options.trials)
         whole.append(seconds)
 
     ours = [seconds / count for seconds in whole]
-    rows = [[PEERS[name][0], slopes] for name, slopes in peers.items()]
+    rows = [[f"{PEERS[name][0]}, {way}", slopes] for (name, way), slopes in peers.items()]
     rows.append([f"stabilitysweep, {count:,} trials in one call", ours])
     print(described())
     print(f"- ours: {median(whole):.1f} s in all; {counts}")

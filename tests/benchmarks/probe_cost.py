@@ -63,7 +63,7 @@ def loss_only_step() -> type:
         def __call__(self, state: Any, *arguments: Any) -> Any:
             zeros = tf.zeros_like(state.loss_scale.scale)
             with (
-                patch.object(probes, "sum_of_squares", lambda tensors: zeros),
+                patch.object(probes, "sum_of_squares", lambda tensors, **_: zeros),
                 patch.object(probes, "largest", lambda magnitudes: zeros),
                 patch.object(probes, "proven_finite", lambda magnitudes: zeros == 0),
             ):

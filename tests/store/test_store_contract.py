@@ -312,7 +312,8 @@ MEASURED = [
 ]
 AFTER_METRICS = [
     *("skipped_steps", "final_loss_scale", "max_abs_activation", "max_grad_norm"),
-    *("max_weight_norm", "steps_run", "engine", "compiled"),
+    *("max_weight_norm", "headroom_bits", "zero_gradients", "critical_learning_rate"),
+    *("steps_run", "engine", "compiled"),
 ]
 COUNTS = ["onset_step", "nan_step", "skipped_steps", "steps_run"]
 FLOATS = [*MEASURED[7:], *AFTER_METRICS[1:5]]

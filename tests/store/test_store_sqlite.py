@@ -9,13 +9,16 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from stabilitysweep.errors import ResultError
-from stabilitysweep.store import SQLiteStore
+from stabilitysweep.store import Entry, SQLiteStore
 from stabilitysweep.store import schema as schema_module
+from stabilitysweep.store.schema import SCHEMA_VERSION
+from stabilitysweep.types import Outcome, TrialResult
 
 from .strategies import trial
 
@@ -81,8 +84,8 @@ def test_a_foreign_file_is_refused_and_left_alone(tmp_path: Path, read_only: boo
 @pytest.mark.parametrize("read_only", [False, True])
 def test_a_newer_version_asks_for_an_update(tmp_path: Path, read_only: bool) -> None:
     path = filled(tmp_path / "sweep.db")
-    change(path, "UPDATE meta SET value = '2' WHERE key = 'schema_version'")
-    with pytest.raises(ResultError, match=r"newer stabilitysweep \(schema 2, .*Update"):
+    change(path, "UPDATE meta SET value = '3' WHERE key = 'schema_version'")
+    with pytest.raises(ResultError, match=r"newer stabilitysweep \(schema 3, .*Update"):
         SQLiteStore(path, read_only=read_only)
 
 
@@ -294,3 +297,41 @@ def test_a_folder_that_cannot_be_written_to_is_read(tmp_path: Path) -> None:
         assert printed == "3\n"
     finally:
         shutil.rmtree(folder)
+
+
+NEW_IN_2 = ("headroom_bits", "zero_gradients", "critical_learning_rate")
+
+
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A record as version 1 wrote it, with one trial."""
+    path = tmp_path / "older.db"
+    with SQLiteStore(path) as store:
+        store.record_config({"grid": {}}, {})
+        store.add([Entry({"lr": 0.1}, 3, TrialResult("ab", Outcome.STABLE, "stacked"))])
+    with closing(sqlite3.connect(path)) as connection:
+        for name in NEW_IN_2:
+            connection.execute(f"ALTER TABLE trials DROP COLUMN {name}")
+        connection.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+        connection.commit()
+    return path
+
+
+def test_a_reader_sees_an_older_record_whole_and_leaves_it_as_it_was(older: Path) -> None:
+    before = older.read_bytes()
+    with SQLiteStore(older, read_only=True) as store:
+        assert store.result("ab").result.headroom_bits is None
+        assert store.table(["lr"])[list(NEW_IN_2)].isna().all(axis=None)
+        assert store.find("a") == "ab"
+    assert older.read_bytes() == before
+
+
+def test_a_writer_brings_an_older_record_up_to_date(older: Path) -> None:
+    newer = TrialResult("cd", Outcome.STABLE, "stacked", headroom_bits=2.5)
+    with SQLiteStore(older) as store:
+        assert store.meta()["schema_version"] == SCHEMA_VERSION
+        store.add([Entry({"lr": 0.2}, 3, newer)])
+    for read_only in (True, False):
+        with SQLiteStore(older, read_only=read_only) as store:
+            assert store.result("cd").result == newer
+            assert store.table(["lr"])["headroom_bits"].isna().tolist() == [True, False]
