@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData, batch_order
 from stabilitysweep.engines.base import Stack, first_precision, input_onset
+from stabilitysweep.engines.curvature import Curvatures
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
 from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.engines.recorder import recording
@@ -36,6 +37,10 @@ class FitEngine:
 
     name = "fit"
 
+    def __init__(self) -> None:
+        """Start with no curvature known."""
+        self._curvatures = Curvatures()
+
     def run(self, stack: Stack, data: PreparedData) -> list[TrialResult]:
         """Train every trial of the stack; see `Engine.run`."""
         onset = input_onset(data, first_precision(stack.program))
@@ -47,7 +52,7 @@ class FitEngine:
             alone = Stack(stack.program, (trial,), 1)
             with precision_scope(stack.program.precision):
                 record = train(alone, data)
-            found += results(alone, record, self.name, data)
+            found += results(alone, record, self.name, data, self._curvatures)
         return found
 
 
@@ -74,6 +79,7 @@ def train(stack: Stack, data: PreparedData) -> StackRecord:
     program = stack.program
     spec = ModelSpec(trial.model, program.features, program.outputs, program.precision)
     model = build_model(spec, trial.seed)
+    initial = [variable.numpy() for variable in model.trainable_variables]
     floatx = keras.config.floatx()
     loss = build_loss(program.loss)
     model.compile(
@@ -115,6 +121,7 @@ def train(stack: Stack, data: PreparedData) -> StackRecord:
     x_validation, y_validation = _cast(data.x_validation, data.y_validation, floatx)
     scale = getattr(model.optimizer, "dynamic_scale", None)
     return StackRecord(
+        initial=[initial],
         readings=history.readings(),
         probe_table=probe.table(),
         before=before,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Stack
+from stabilitysweep.engines.curvature import Curvatures
 from stabilitysweep.engines.evaluation import Evaluation, metrics
 from stabilitysweep.engines.stack_state import Reading
 from stabilitysweep.grid import Trial
@@ -23,6 +25,7 @@ class StackRecord:
     """What P trials left behind after at most T steps.
 
     Attributes:
+        initial: trainable weights before step 1, a list a trial, in the model's order.
         readings: every field an array [T, P].
         probe_table: stage and tensor behind each probe index.
         before: evaluation on the training split before step 1.
@@ -32,6 +35,7 @@ class StackRecord:
         output: name of the model's output layer.
     """
 
+    initial: Sequence[Sequence[NDArray[Any]]]
     readings: Reading
     probe_table: Sequence[tuple[Stage, str]]
     before: Evaluation
@@ -42,12 +46,13 @@ class StackRecord:
 
 
 def results(
-    stack: Stack, record: StackRecord, engine: str, data: PreparedData
+    stack: Stack, record: StackRecord, engine: str, data: PreparedData, curvatures: Curvatures
 ) -> list[TrialResult]:
     """Judge every trial of the stack; places that only filled it up are dropped."""
+    limits = curvatures.critical_learning_rates(stack, record.initial, data)
     return [
-        _result(place, trial, stack.program.compiled, record, engine, data)
-        for place, trial in enumerate(stack.trials)
+        _result(place, trial, stack.program.compiled, record, engine, data, limit)
+        for place, (trial, limit) in enumerate(zip(stack.trials, limits, strict=True))
     ]
 
 
@@ -89,6 +94,7 @@ def _result(
     record: StackRecord,
     engine: str,
     data: PreparedData,
+    limit: float | None,
 ) -> TrialResult:
     history = history_of(record.readings, place)
     initial, final = float(record.before.loss[place]), float(record.after.loss[place])
@@ -115,6 +121,7 @@ def _result(
         max_abs_activation=outcomes.peak(history.max_activation),
         max_grad_norm=outcomes.peak(history.grad_norm),
         max_weight_norm=outcomes.peak(history.weight_norm),
+        critical_learning_rate=limit,
         steps_run=len(history),
         trace=outcomes.thin(history, onset),
     )

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData, batch_order
 from stabilitysweep.engines.base import VECTOR_LANES, Stack, first_precision, input_onset
+from stabilitysweep.engines.curvature import Curvatures
 from stabilitysweep.engines.evaluation import Evaluator
 from stabilitysweep.engines.half_products import flat_call, widen_half_products
 from stabilitysweep.engines.losses import build_loss
@@ -31,6 +32,7 @@ from stabilitysweep.engines.step import TrainingStep
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.programs import Program
+from stabilitysweep.numerics import outcomes
 from stabilitysweep.types import Compiled, TrialResult
 
 SEGMENT_STEPS = 500
@@ -47,6 +49,7 @@ class StackedEngine:
         """Start with nothing compiled."""
         self._programs: OrderedDict[Program, _Compiled] = OrderedDict()
         self._weights: OrderedDict[tuple[ModelSpec, int], _Initial] = OrderedDict()
+        self._curvatures = Curvatures()
         self.traces = 0
 
     def run(self, stack: Stack, data: PreparedData) -> list[TrialResult]:
@@ -59,7 +62,7 @@ class StackedEngine:
             trials = _padded(stack)
             initial = [self._initial(trial, stack.program) for trial in trials]
             record = compiled.train(trials, stack.steps, stack.batch_size, initial, data)
-        return results(stack, record, self.name, data)
+        return results(stack, record, self.name, data, self._curvatures)
 
     def _compiled(self, program: Program) -> _Compiled:
         if program not in self._programs:
@@ -138,6 +141,7 @@ class _Compiled:
         parts: list[NDArray[np.floating]] = []
         for start in range(0, steps, SEGMENT_STEPS):
             order, length = _segment_order(orders, start, steps, self._program.compiled)
+            sampled = np.resize(outcomes.sampled_steps(steps)[start:], order.shape[1])
             state, readings = self._run(
                 state,
                 settings,
@@ -145,6 +149,7 @@ class _Compiled:
                 targets,
                 tf.constant(order),
                 seed_index,
+                tf.constant(sampled),
                 tf.constant(length, tf.int32),
             )
             parts.append(readings.numpy()[:length])
@@ -160,6 +165,7 @@ class _Compiled:
             else None
         )
         return StackRecord(
+            initial=[w for w, _ in initial],
             readings=Reading(*np.moveaxis(np.concatenate(parts), 1, 0)),
             probe_table=self._step.probe_table(),
             before=before,
@@ -189,6 +195,7 @@ class _Compiled:
         y: tf.Tensor,
         order: tf.Tensor,
         seed_index: tf.Tensor,
+        sampled: tf.Tensor,
         steps: tf.Tensor,
     ) -> tuple[State, tf.Tensor]:
         """Train for `steps` of the L steps in `order` [S, L, B], while any trial is active.
@@ -213,7 +220,7 @@ class _Compiled:
             rows = order[:, step]
             batch = tf.gather(tf.gather(x, rows), seed_index)
             targets = tf.gather(tf.gather(y, rows), seed_index)
-            state, reading = self._step(state, settings, constants, batch, targets)
+            state, reading = self._step(state, settings, constants, batch, targets, sampled[step])
             return step + 1, state, readings.write(step, tf.cast(tf.stack(reading), x.dtype))
 
         _, state, readings = tf.while_loop(
@@ -280,6 +287,7 @@ def _open_specs(
     y: tf.Tensor,
     order: tf.Tensor,
     seed_index: tf.Tensor,
+    sampled: tf.Tensor,
     steps: tf.Tensor,
 ) -> tuple[Any, ...]:
     """Describe the arguments of a segment with every dimension open that may differ.
@@ -299,5 +307,6 @@ def _open_specs(
         leading(y),
         tf.TensorSpec([None, None, None], order.dtype),
         leading(seed_index),
+        leading(sampled),
         tf.TensorSpec([], steps.dtype),
     )
