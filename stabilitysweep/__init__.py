@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         StabilitySweepError,
         UserError,
     )
+    from stabilitysweep.numerics.outcomes import Thresholds
     from stabilitysweep.result import Result, open_result
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ _HOME = {
     "ResultError": "errors",
     "StabilitySweepError": "errors",
     "SweepConfig": "config",
+    "Thresholds": "numerics.outcomes",
     "UserError": "errors",
     "load_config": "config",
     "open_result": "result",
@@ -38,6 +40,7 @@ __all__ = [
     "ResultError",
     "StabilitySweepError",
     "SweepConfig",
+    "Thresholds",
     "UserError",
     "__version__",
     "load_config",

@@ -5,18 +5,28 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from stabilitysweep.analysis import StabilityMap, Summary, stability_map, summary, value_label
+from stabilitysweep.analysis import (
+    CellValue,
+    StabilityMap,
+    Summary,
+    excess_over_twin,
+    recomputed_outcomes,
+    stability_map,
+    summary,
+    value_label,
+)
 from stabilitysweep.config import SweepConfig, parse_config
 from stabilitysweep.errors import ResultError
 from stabilitysweep.folder import DATABASE, FIGURES, make_folder
 from stabilitysweep.grid import Grid
+from stabilitysweep.numerics.outcomes import Thresholds, rejudge
 from stabilitysweep.store import (
     ConfigRecord,
     Entry,
@@ -27,8 +37,14 @@ from stabilitysweep.store import (
 )
 from stabilitysweep.types import Outcome
 
-KINDS = ("stability", "onset")
+KINDS = ("stability", "onset", "headroom", "underflow")
 """The maps that can be drawn."""
+
+_ALWAYS_DRAWN = KINDS[:2]
+_VALUES = {
+    "headroom": CellValue("headroom_bits", "lowest"),
+    "underflow": CellValue("excess_zero_gradients", "median"),
+}
 
 
 class Result:
@@ -38,9 +54,10 @@ class Result:
         folder: the result folder.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, thresholds: Thresholds | None = None) -> None:
         """Open a result folder; use `open_result`."""
         self.folder = folder
+        self._thresholds = thresholds
 
     def __repr__(self) -> str:
         """Name the folder and count the trials by outcome."""
@@ -72,6 +89,8 @@ class Result:
         """Versions, processor, flags, data hashes and thresholds of the last run."""
         with self._open() as store:
             meta = store.meta()
+        if self._thresholds is not None:
+            meta["thresholds"] = asdict(self._thresholds)
         return {**self._records[-1].provenance, **meta, "started": self._records[-1].created}
 
     @cached_property
@@ -88,9 +107,16 @@ class Result:
             table = store.table(
                 names, defaults=_setting_of_the_time, metrics=self.config.training.metrics
             )
+        if self._thresholds is not None:
+            table["outcome"] = recomputed_outcomes(table, self._thresholds)
         alike = [name for name in names if name not in named and table[name].nunique() <= 1]
         table = table.drop(columns=alike)
         names = [name for name in names if name not in alike]
+        table.insert(
+            list(table.columns).index("zero_gradients") + 1,
+            "excess_zero_gradients",
+            excess_over_twin(table, names, "zero_gradients", "precision", "float32"),
+        )
         order = [_sort_key(table[name], self.config.values(name)) for name in names]
         keys = pd.DataFrame(dict(enumerate([*order, table["seed"]])), index=table.index)
         return table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
@@ -125,7 +151,11 @@ class Result:
             ResultError: no trial, or more than one, begins so; close ids are listed.
         """
         with self._open() as store:
-            return store.result(store.find(prefix))
+            entry = store.result(store.find(prefix))
+        if self._thresholds is None:
+            return entry
+        own = rejudge(entry.result, self._thresholds)
+        return entry._replace(result=replace(entry.result, outcome=own))
 
     def settings(self, trial_id: str) -> dict[str, Any]:
         """Return a trial's value on each axis, and its seed.
@@ -165,6 +195,7 @@ class Result:
         columns: str | None = None,
         where: Mapping[str, Any] | None = None,
         pool: str | Sequence[str] = (),
+        value: CellValue | None = None,
     ) -> StabilityMap:
         """Return the map over two axes, with small multiples over up to two more.
 
@@ -175,6 +206,7 @@ class Result:
             columns: axis of the columns of panels.
             where: axes to hold at one value.
             pool: axes to average over although they could be panels.
+            value: a number of the trials to take along, cell by cell.
 
         Raises:
             ResultError: an axis or value that the sweep does not have.
@@ -188,6 +220,7 @@ class Result:
             columns=columns,
             where=where,
             pool=[pool] if isinstance(pool, str) else pool,
+            value=value,
         )
 
     def plot(
@@ -198,7 +231,9 @@ class Result:
         A map of chosen axes has them in its file name, and so leaves the usual one alone.
 
         Args:
-            kind: `stability` or `onset`.
+            kind: `stability`; `onset`, the step; `headroom`, the least bits left below the
+                largest finite number; or `underflow`, the share of gradient entries that are
+                zero where float32's are not.
             folder: where to; `figures/` in the result folder if None.
             choice: see `stability_map`.
 
@@ -212,10 +247,16 @@ class Result:
         from stabilitysweep import figures
 
         if kind not in KINDS:
-            raise ResultError(f"kind: expected {' or '.join(KINDS)}, got {kind!r}.")
-        chosen = self.stability_map(**choice)
+            known = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
+            raise ResultError(f"kind: expected {known}, got {kind!r}.")
+        chosen = self.stability_map(**choice, value=self._value(kind))
         title = f"{self._subject()}: {_TITLES[kind]}"
-        draw = figures.draw_onset if kind == "onset" else figures.draw_stability
+        draw = {
+            "stability": figures.draw_stability,
+            "onset": figures.draw_onset,
+            "headroom": figures.draw_headroom,
+            "underflow": figures.draw_underflow,
+        }[kind]
         target = self.folder / FIGURES if folder is None else Path(folder)
         make_folder(target)
         try:
@@ -236,8 +277,19 @@ class Result:
         write_csv(self.trials, csv)
         target = self.folder / "summary.json"
         write_json(self.to_json(), target)
-        drawn = [path for kind in KINDS for path in self.plot(kind)]
+        drawn = [path for kind in _ALWAYS_DRAWN for path in self.plot(kind)]
         return [parquet, csv, target, *drawn]
+
+    def _value(self, kind: str) -> CellValue | None:
+        """Return the number that a kind of map shows.
+
+        Raises:
+            ResultError: no trial has one.
+        """
+        value = _VALUES.get(kind)
+        if value is not None and self.trials[value.column].isna().all():
+            raise ResultError(f"{self.folder}: there is nothing to draw: {_LACKING[kind]}.")
+        return value
 
     def _subject(self) -> str:
         """Say what was swept: `regression (diabetes, 100 steps)`, as far as it is one thing."""
@@ -259,11 +311,27 @@ class Result:
         return SQLiteStore(self.folder / DATABASE, read_only=True)
 
 
-_TITLES = {"stability": "where training is stable", "onset": "when training became non-finite"}
+_TITLES = {
+    "stability": "where training is stable",
+    "onset": "when training became non-finite",
+    "headroom": "how near numbers came to overflow",
+    "underflow": "gradients lost to half precision",
+}
+_LACKING = {
+    "headroom": "no trial has a headroom, since the result is of an earlier version or no trial"
+    " got past its first step",
+    "underflow": "excess zero gradients are those of a trial beside its float32 twin, so"
+    " expected 'precision' as an axis with float32 and another value",
+}
 
 
-def open_result(path: str | Path) -> Result:
+def open_result(path: str | Path, thresholds: Thresholds | None = None) -> Result:
     """Open a result folder, complete or not, for reading.
+
+    Args:
+        path: the folder.
+        thresholds: judge every trial anew by these, from what is stored of it; nothing is
+            trained, and the record stays as it is. None keeps the outcomes stored.
 
     Raises:
         ResultError: there is no result at `path`, or it is damaged.
@@ -274,7 +342,7 @@ def open_result(path: str | Path) -> Result:
             f"{folder}: expected a result folder (results/NAME, written by 'stabilitysweep "
             f"run'), got {_other_than_a_result(folder)}."
         )
-    result = Result(folder)
+    result = Result(folder, thresholds)
     _ = result.config  # reads the record, so that a damaged one is refused here
     return result
 

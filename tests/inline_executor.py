@@ -74,6 +74,8 @@ def made_up(trial: Trial, outcome: Outcome | None = None) -> TrialResult:
         max_abs_activation=1.5,
         max_grad_norm=2.5,
         max_weight_norm=3.5,
+        headroom_bits=4.5,
+        zero_gradients=0.5 if trial.training.precision == "float16" else 0.25 * trial.seed,
         steps_run=len(steps),
         trace=Trace(steps, loss.astype(np.float32), flat, flat, flat, flat),
     )

@@ -165,6 +165,7 @@ def test_the_public_names_are_these() -> None:
         "ResultError",
         "StabilitySweepError",
         "SweepConfig",
+        "Thresholds",
         "UserError",
         "__version__",
         "load_config",

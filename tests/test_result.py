@@ -13,7 +13,7 @@ import pytest
 from inline_executor import CRASHING, FAILING, InlineExecutor, run_inline
 from matplotlib.figure import Figure
 
-from stabilitysweep import Result, ResultError, figures, open_result
+from stabilitysweep import Result, ResultError, Thresholds, UserError, figures, open_result
 from stabilitysweep.store import SQLiteStore
 from stabilitysweep.types import Outcome
 
@@ -205,7 +205,7 @@ def test_a_map_of_chosen_axes_leaves_the_usual_one_alone(result: Result, tmp_pat
 @pytest.mark.parametrize(
     ("kind", "choice", "message"),
     [
-        ("heat", {}, "kind: expected stability or onset, got 'heat'"),
+        ("heat", {}, "kind: expected stability, onset, headroom or underflow, got 'heat'"),
         ("onset", {"x": "width"}, "x: expected an axis of the sweep"),
         ("onset", {"where": {"depth": 3}}, "expected one of the values of depth"),
     ],
@@ -321,3 +321,49 @@ def test_what_is_no_result_is_refused(tmp_path: Path, kind: str) -> None:
     }[kind]
     with pytest.raises(ResultError, match=expected):
         open_result(path)
+
+
+def test_outcomes_are_recomputed_from_what_is_stored(result: Result, folder: Path) -> None:
+    before = (folder / "sweep.db").read_bytes()
+    stored = result.trials
+    ratio = stored["final_loss"] / stored["initial_loss"]
+    finite = stored["outcome"].isin(["stable", "stalled", "diverged"])
+    assert finite.any()
+    for below, above in ((0.99, 1.01), (1e-9, 1e9), (1e-9, 1e-8), (1e8, 1e9)):
+        again = open_result(folder, Thresholds(below, above))
+        expected = np.where(ratio < below, "stable", np.where(ratio > above, "diverged", "stalled"))
+        expected = np.where(finite, expected, stored["outcome"])
+        assert again.trials["outcome"].tolist() == expected.tolist()
+        assert again.provenance["thresholds"] == {"stable_below": below, "diverged_above": above}
+        counted = pd.Series(expected).value_counts()
+        assert all(again.summary.outcomes[Outcome(name)] == n for name, n in counted.items())
+        first = str(stored.loc[finite, "trial_id"].iloc[0])
+        shown = again.trial(first).result.outcome
+        assert shown == again.trials.set_index("trial_id")["outcome"][first]
+    assert (folder / "sweep.db").read_bytes() == before
+    with pytest.raises(UserError, match="expected 0 < stable_below <= diverged_above"):
+        Thresholds(1.1, 1.0)
+
+
+def test_zero_gradients_are_set_against_the_float32_twin(tmp_path: Path) -> None:
+    config = with_grid(without(CONFIG, "activation", "depth"), precision=["float16", "float32"])
+    run_inline(tmp_path / "twins", config)
+    table = open_result(tmp_path / "twins").trials
+    half = table[table["precision"] == "float16"].set_index(["learning_rate", "seed"])
+    single = table[table["precision"] == "float32"].set_index(["learning_rate", "seed"])
+    expected = half["zero_gradients"] - single["zero_gradients"].reindex(half.index)
+    pd.testing.assert_series_equal(half["excess_zero_gradients"], expected, check_names=False)
+    assert (single["excess_zero_gradients"].dropna() == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["headroom", "underflow"])
+def test_maps_of_a_number_are_drawn(tmp_path: Path, kind: str) -> None:
+    config = with_grid(without(CONFIG, "activation"), precision=["float16", "float32"])
+    run_inline(tmp_path / "drawn", config)
+    drawn = open_result(tmp_path / "drawn").plot(kind, x="learning_rate", y="precision")
+    assert [path.stat().st_size > 10_000 for path in drawn] == [True, True]
+
+
+def test_a_map_of_a_number_that_no_trial_has_is_refused(result: Result) -> None:
+    with pytest.raises(ResultError, match=r"expected 'precision' as an axis with float32"):
+        result.plot("underflow")

@@ -6,9 +6,11 @@ Nothing here draws, trains, or touches a file.
 from stabilitysweep.analysis.axes import Axis, value_label
 from stabilitysweep.analysis.boundary import STATUSES, Boundary, BoundaryStatus
 from stabilitysweep.analysis.caption import caption
-from stabilitysweep.analysis.maps import StabilityMap, stability_map
+from stabilitysweep.analysis.maps import CellValue, StabilityMap, stability_map
+from stabilitysweep.analysis.rejudged import recomputed_outcomes
 from stabilitysweep.analysis.summary import EarliestOnset, RateLimit, Summary, summary
 from stabilitysweep.analysis.table import OUTCOMES
+from stabilitysweep.analysis.twins import excess_over_twin
 
 __all__ = [
     "OUTCOMES",
@@ -16,11 +18,14 @@ __all__ = [
     "Axis",
     "Boundary",
     "BoundaryStatus",
+    "CellValue",
     "EarliestOnset",
     "RateLimit",
     "StabilityMap",
     "Summary",
     "caption",
+    "excess_over_twin",
+    "recomputed_outcomes",
     "stability_map",
     "summary",
     "value_label",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,19 @@ from stabilitysweep.analysis.table import (
     outcome_codes,
     require_columns,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class CellValue:
+    """A number of the trials that a map shows for each cell.
+
+    Attributes:
+        column: its column in the trials table.
+        statistic: of a cell's trials that have one.
+    """
+
+    column: str
+    statistic: Literal["lowest", "median"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +69,8 @@ class StabilityMap:
         onset_earliest: float64 [R, C, Y, X], the lowest onset step among the trials
             that have one; NaN without.
         onset_median: float64 [R, C, Y, X], their median.
+        value: float64 [R, C, Y, X], the number asked for by `value`; NaN where no trial of
+            the cell has it. None if none was asked for.
         boundary_index: int64 [R, C, Y], position on x of the largest value with no
             failure at or below it; -1 for none. None if x is categorical, or y the learning rate.
         boundary_status: int8 [R, C, Y] into `STATUSES`. None if x is categorical.
@@ -76,6 +91,7 @@ class StabilityMap:
     dominant: NDArray[np.int8]
     onset_earliest: NDArray[np.float64]
     onset_median: NDArray[np.float64]
+    value: NDArray[np.float64] | None
     boundary_index: NDArray[np.int64] | None
     boundary_status: NDArray[np.int8] | None
     missing: int
@@ -138,6 +154,7 @@ def stability_map(
     columns: str | None = None,
     where: Mapping[str, object] | None = None,
     pool: Collection[str] = (),
+    value: CellValue | None = None,
 ) -> StabilityMap:
     """Counts the trials cell by cell and finds the boundary in every row of cells.
 
@@ -154,6 +171,7 @@ def stability_map(
         columns: see `x`.
         where: axes to hold at one value, as name to value or its text.
         pool: names of axes to pool over rather than show.
+        value: a number of the trials to take along, cell by cell.
 
     Raises:
         ResultError: a name is no axis or has two places, a value is not on its axis,
@@ -168,6 +186,7 @@ def stability_map(
     places = (layout.rows, layout.columns, layout.y, layout.x)
     fixed |= {name: 0 for name in made if name not in {*places, *layout.pooled, *fixed}}
     require_columns(trials, [*made, "seed", "outcome", "onset_step"])
+    require_columns(trials, [value.column] if value else [])
 
     codes = {name: encode(trials[name], axis) for name, axis in made.items()}
     on_grid = np.logical_and.reduce([code >= 0 for code in codes.values()])
@@ -181,7 +200,11 @@ def stability_map(
 
     counts = _count(cell, outcome_codes(trials)[kept], math.prod(shown))
     onset = numbers(trials["onset_step"])[kept]
-    earliest, median = _earliest_and_median(cell, onset, math.prod(shown))
+    earliest, median = _lowest_and_median(cell, onset, math.prod(shown))
+    of_cells = None
+    if value is not None:
+        own = _lowest_and_median(cell, numbers(trials[value.column])[kept], math.prod(shown))
+        of_cells = own[0 if value.statistic == "lowest" else 1].reshape(shown)
     seeds = int(trials["seed"][kept].nunique())
     per_cell = seeds * math.prod(len(made[name]) for name in layout.pooled)
     return _assemble(
@@ -193,6 +216,7 @@ def stability_map(
         counts=counts.reshape(*shown, len(OUTCOMES)),
         earliest=earliest.reshape(shown),
         median=median.reshape(shown),
+        value=of_cells,
         off_grid=len(trials) - int(on_grid.sum()),
     )
 
@@ -207,6 +231,7 @@ def _assemble(
     counts: NDArray[np.int64],
     earliest: NDArray[np.float64],
     median: NDArray[np.float64],
+    value: NDArray[np.float64] | None,
     off_grid: int,
 ) -> StabilityMap:
     """The record, with all that follows from the counts."""
@@ -233,6 +258,7 @@ def _assemble(
         dominant=_dominant(counts, measured, failures),
         onset_earliest=earliest,
         onset_median=median,
+        value=value,
         boundary_index=index,
         boundary_status=status,
         missing=int(np.maximum(per_cell - total, 0).sum()),
@@ -247,21 +273,21 @@ def _count(cell: NDArray[np.int64], outcome: NDArray[np.int64], cells: int) -> N
     return flat.reshape(cells, kinds).astype(np.int64)
 
 
-def _earliest_and_median(
-    cell: NDArray[np.int64], onset: NDArray[np.float64], cells: int
+def _lowest_and_median(
+    cell: NDArray[np.int64], number: NDArray[np.float64], cells: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The lowest and the median onset of each cell, float64 [cells]; NaN without one."""
-    earliest, median = np.full(cells, np.nan), np.full(cells, np.nan)
-    known = ~np.isnan(onset)
-    cell, onset = cell[known], onset[known]
-    order = np.lexsort((onset, cell))
-    onset = onset[order]
+    """The lowest and the median number of each cell, float64 [cells]; NaN without one."""
+    lowest, median = np.full(cells, np.nan), np.full(cells, np.nan)
+    known = ~np.isnan(number)
+    cell, number = cell[known], number[known]
+    order = np.lexsort((number, cell))
+    number = number[order]
     present, start, length = np.unique(cell[order], return_index=True, return_counts=True)
     if len(present):
-        earliest[present] = onset[start]
-        low, high = onset[start + (length - 1) // 2], onset[start + length // 2]
+        lowest[present] = number[start]
+        low, high = number[start + (length - 1) // 2], number[start + length // 2]
         median[present] = (low + high) / 2
-    return earliest, median
+    return lowest, median
 
 
 def _dominant(

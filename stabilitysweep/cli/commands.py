@@ -34,6 +34,22 @@ Config = Annotated[str, _CONFIG]
 Folder = Annotated[str, _RESULT]
 Out = Annotated[str | None, _OUT_FOLDER]
 
+_OTHER_THRESHOLDS = "Judge anew, training nothing: "
+StableBelow = Annotated[
+    float | None,
+    typer.Option(
+        metavar="RATIO",
+        help=_OTHER_THRESHOLDS + "stable under this ratio of final to initial loss.",
+        show_default=False,
+    ),
+]
+DivergedAbove = Annotated[
+    float | None,
+    typer.Option(
+        metavar="RATIO", help=_OTHER_THRESHOLDS + "diverged over this ratio.", show_default=False
+    ),
+]
+
 
 def _axis(place: str) -> Any:
     return typer.Option(metavar="AXIS", help=place, show_default=False)
@@ -133,11 +149,11 @@ def show(
         typer.Argument(metavar="TRIAL", help="A trial's id, or its beginning.", show_default=False),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
+    stable_below: StableBelow = None,
+    diverged_above: DivergedAbove = None,
 ) -> None:
     """Print the summary of a result, or one trial with its loss curve."""
-    from stabilitysweep.result import open_result
-
-    opened = open_result(result)
+    opened = _opened(result, stable_below, diverged_above)
     if json:
         from stabilitysweep.cli.exporting import print_json
 
@@ -166,8 +182,11 @@ def plot(
         typer.Option(metavar="AXIS", help="Average over an axis. Repeatable."),
     ] = None,
     kind: Annotated[
-        Literal["stability", "onset"],
-        typer.Option(help="Share of trials without failure, or the step of the first one."),
+        Literal["stability", "onset", "headroom", "underflow"],
+        typer.Option(
+            help="Share of trials without failure; the step of the first one; the bits left below "
+            "overflow; the share of gradients lost to half precision."
+        ),
     ] = "stability",
     out: Annotated[
         str | None,
@@ -177,6 +196,8 @@ def plot(
             show_default=False,
         ),
     ] = None,
+    stable_below: StableBelow = None,
+    diverged_above: DivergedAbove = None,
 ) -> None:
     """Draw a map over two axes, small multiples over two more, as PNG and SVG.
 
@@ -184,9 +205,7 @@ def plot(
     """
     from pathlib import Path
 
-    from stabilitysweep.result import open_result
-
-    opened = open_result(result)
+    opened = _opened(result, stable_below, diverged_above)
     choice: dict[str, Any] = {"x": x, "y": y, "rows": rows, "columns": columns}
     paths = opened.plot(
         kind,
@@ -210,12 +229,23 @@ def export(
         str | None,
         typer.Option(metavar="FILE", help="[default: standard output]", show_default=False),
     ] = None,
+    stable_below: StableBelow = None,
+    diverged_above: DivergedAbove = None,
 ) -> None:
     """Write the trials table, one row a trial, to a file or to standard output."""
     from stabilitysweep.cli.exporting import export_table
+
+    export_table(_opened(result, stable_below, diverged_above), format, out)
+
+
+def _opened(folder: str, stable_below: float | None, diverged_above: float | None) -> Result:
+    """Open a result; if other thresholds are asked for, with its trials judged by them."""
+    from stabilitysweep.numerics.outcomes import Thresholds
     from stabilitysweep.result import open_result
 
-    export_table(open_result(result), format, out)
+    given = {"stable_below": stable_below, "diverged_above": diverged_above}
+    other = {name: value for name, value in given.items() if value is not None}
+    return open_result(folder, Thresholds(**other) if other else None)
 
 
 def _show_trial(result: Result, prefix: str) -> None:

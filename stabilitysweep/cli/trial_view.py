@@ -81,6 +81,10 @@ def _facts(result: TrialResult, chosen: Mapping[str, Any]) -> Iterator[tuple[str
         "weight norm": result.max_weight_norm,
     }
     yield "largest", _numbers(largest)
+    if result.headroom_bits is not None:
+        zeros = f", {result.zero_gradients:.1%} of gradient entries zero"
+        lost = zeros if result.zero_gradients is not None else ""
+        yield "headroom", f"at least {result.headroom_bits:.1f} bits below overflow{lost}"
     if result.final_loss_scale is not None:
         skipped = f"{result.skipped_steps or 0:,} steps skipped"
         yield "loss scale", f"{number(result.final_loss_scale)} at the end, {skipped}"

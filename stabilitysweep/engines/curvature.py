@@ -240,12 +240,13 @@ class _Graph:
     def product(self, weights: Sequence[Floats], data: PreparedData) -> Product:
         """Return the function from a vector [n] to its product with H at `weights`, [n]."""
         at = [tf.constant(weight) for weight in weights]
+        kind = self._multiply.input_signature[-1].dtype.as_numpy_dtype
         size = data.train_rows if self._whole else _ROWS
         chunks = [
             (
                 len(data.x_train[start : start + size]) / data.train_rows,
-                tf.constant(data.x_train[start : start + size]),
-                tf.constant(data.y_train[start : start + size]),
+                tf.constant(data.x_train[start : start + size], tf.float64),
+                tf.constant(data.y_train[start : start + size].astype(kind)),
             )
             for start in range(0, data.train_rows, size)
         ]

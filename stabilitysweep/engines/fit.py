@@ -20,7 +20,7 @@ from stabilitysweep.engines.base import Stack, first_precision, input_onset
 from stabilitysweep.engines.curvature import Curvatures
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
 from stabilitysweep.engines.losses import build_loss
-from stabilitysweep.engines.recorder import recording
+from stabilitysweep.engines.recorder import compute_dtypes, recording
 from stabilitysweep.engines.results import StackRecord, input_failures, results
 from stabilitysweep.engines.schedules import learning_rates
 from stabilitysweep.engines.stack_state import Reading
@@ -162,6 +162,7 @@ class _ProbedStep:
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
+        self._computed_in = compute_dtypes(model)
         self._layers: list[str] = []
         self._slots: list[str] = []
 
@@ -203,8 +204,8 @@ class _ProbedStep:
             *((Stage.WEIGHT, path) for path in paths),
         ]
 
-    @staticmethod
     def _readings(
+        self,
         activations: list[tf.Tensor],
         loss: tf.Tensor,
         gradients: list[tf.Tensor],
@@ -227,15 +228,22 @@ class _ProbedStep:
         first = tf.argmax(bad, output_type=tf.int32)
         found = tf.reduce_any(bad)
         kind = probes.kind_code(tf.gather(sums, first))
-        peaks = [tf.cast(probes.largest(tf.abs(a)), dtype) for a in _stack_of_one(activations)]
+        activation_peaks = _peaks(_stack_of_one(activations), dtype)
+        peaks = [activation_peaks, _peaks(gradients, dtype), _peaks(weights, dtype)]
+        held_in = [*(a.dtype for a in activations), *self._computed_in, *(w.dtype for w in weights)]
+        limits = [probes.limit_bits(tf.as_dtype(kind).name) for kind in held_in]
+        nonzero = [probes.count_nonzero(gradient)[0] for gradient in gradients]
+        entries = sum(gradient.shape.num_elements() for gradient in gradients)
         values = Reading(
             active=tf.cast(~tf.reduce_any(bad[-len(weights) :]), dtype),
             loss=loss,
             grad_norm=tf.sqrt(probes.sum_of_squares(gradients))[0],
             weight_norm=tf.sqrt(probes.sum_of_squares(weights))[0],
-            max_activation=tf.reduce_max(tf.stack(peaks)),
+            max_activation=tf.reduce_max(activation_peaks),
             loss_scale=scale,
             skipped=tf.cast(skipped, dtype),
+            headroom=probes.headroom(tf.concat(peaks, axis=0)[None], limits)[0],
+            zero_gradients=1.0 - tf.add_n(nonzero) / entries,
             probe=tf.where(found, first, -1),
             kind=tf.where(found, kind, 0),
         )
@@ -280,6 +288,11 @@ _SLOTS = {
     "AdamW": ("momentum", "velocity"),
     "RMSprop": ("velocity", "momentum"),
 }
+
+
+def _peaks(tensors: list[tf.Tensor], dtype: tf.DType) -> tf.Tensor:
+    """Return the largest magnitude of each tensor: [K]."""
+    return tf.stack([tf.cast(probes.largest(tf.abs(tensor))[0], dtype) for tensor in tensors])
 
 
 def _stack_of_one(tensors: list[tf.Tensor]) -> list[tf.Tensor]:

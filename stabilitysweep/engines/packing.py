@@ -1,6 +1,7 @@
 """All weights of a trial in one tensor, so that a step needs one operation and not one a weight.
 
-Notation: P trials; N entries of all weights of one dtype together, padded with zeros.
+Notation: P trials; M rows of 64 entries, in which the weights of one dtype stand one after the
+other. Each begins a row; what is left of its last one is zero.
 
 Every element-wise part of a step (optimizer, decay, selection, norms, finite flags) treats all
 weights alike. On the packed tensor [P, M, 64] it is one operation instead of one for each
@@ -27,18 +28,13 @@ class _Group:
     """The weights of one dtype: their places in the model's order, in packed order."""
 
     dtype: tf.DType
-    front: tuple[int, ...]
-    back: tuple[int, ...]
-    front_sizes: tuple[int, ...]
-    back_sizes: tuple[int, ...]
+    members: tuple[int, ...]
+    sizes: tuple[int, ...]
+    front: int
 
     @property
-    def front_rows(self) -> int:
-        return -(-sum(self.front_sizes) // WIDTH)
-
-    @property
-    def back_rows(self) -> int:
-        return -(-sum(self.back_sizes) // WIDTH)
+    def rows(self) -> list[int]:
+        return [-(-size // WIDTH) for size in self.sizes]
 
 
 class Packing:
@@ -61,23 +57,41 @@ class Packing:
         sizes = [int(tf.TensorShape(shape).num_elements()) for shape in self._shapes]
         self._groups = []
         for dtype in dict.fromkeys(dtypes):
-            members = [place for place, name in enumerate(dtypes) if name == dtype]
-            ahead = tuple(place for place in members if front[place])
-            behind = tuple(place for place in members if not front[place])
+            own = [place for place, name in enumerate(dtypes) if name == dtype]
+            members = sorted(own, key=lambda place: not front[place])
             self._groups.append(
                 _Group(
                     tf.as_dtype(dtype),
-                    ahead,
-                    behind,
-                    tuple(sizes[place] for place in ahead),
-                    tuple(sizes[place] for place in behind),
+                    tuple(members),
+                    tuple(sizes[place] for place in members),
+                    sum(front[place] for place in own),
                 )
             )
 
     @property
+    def entries(self) -> int:
+        """Number of entries of all weights together."""
+        return sum(sum(group.sizes) for group in self._groups)
+
+    @property
     def front_rows(self) -> list[int]:
         """Rows of each packed tensor that hold the weights in front."""
-        return [group.front_rows for group in self._groups]
+        return [sum(group.rows[: group.front]) for group in self._groups]
+
+    def of_rows(self, values: Sequence[float]) -> list[list[float]]:
+        """Repeat a value of each weight, in the model's order, for each of its rows.
+
+        Returns:
+            The values of the M rows of each packed tensor.
+        """
+        return [
+            [
+                values[place]
+                for place, rows in zip(group.members, group.rows, strict=True)
+                for _ in range(rows)
+            ]
+            for group in self._groups
+        ]
 
     def pack(self, tensors: Sequence[tf.Tensor]) -> Packed:
         """Pack one tensor a weight, [P, ...] each, in the model's order."""
@@ -85,35 +99,28 @@ class Packing:
         packed = []
         for group in self._groups:
             pieces = []
-            for places, sizes, rows in (
-                (group.front, group.front_sizes, group.front_rows),
-                (group.back, group.back_sizes, group.back_rows),
-            ):
-                pieces += [
-                    tf.reshape(tensors[place], [-1, size])
-                    for place, size in zip(places, sizes, strict=True)
-                ]
-                rest = rows * WIDTH - sum(sizes)
+            padding: dict[int, tf.Tensor] = {}
+            for place, size in zip(group.members, group.sizes, strict=True):
+                pieces.append(tf.reshape(tensors[place], [-1, size]))
+                rest = -size % WIDTH
+                if rest and rest not in padding:
+                    padding[rest] = tf.zeros([trials, rest], group.dtype)
                 if rest:
-                    pieces.append(tf.zeros([trials, rest], group.dtype))
+                    pieces.append(padding[rest])
             whole = tf.concat(pieces, axis=1)
-            packed.append(tf.reshape(whole, [-1, group.front_rows + group.back_rows, WIDTH]))
+            packed.append(tf.reshape(whole, [-1, sum(group.rows), WIDTH]))
         return tuple(packed)
 
     def unpack(self, packed: Packed) -> tuple[tf.Tensor, ...]:
         """Return one tensor a weight, [P, ...] each, in the model's order."""
         found: dict[int, tf.Tensor] = {}
         for group, whole in zip(self._groups, packed, strict=True):
-            sizes = [
-                *group.front_sizes,
-                group.front_rows * WIDTH - sum(group.front_sizes),
-                *group.back_sizes,
-                group.back_rows * WIDTH - sum(group.back_sizes),
-            ]
+            sizes = [length for size in group.sizes for length in (size, -size % WIDTH)]
             flat = tf.reshape(whole, [-1, sum(sizes)])
-            pieces = tf.split(flat, sizes, axis=1)
-            ahead = pieces[: len(group.front)]
-            behind = pieces[len(group.front) + 1 : -1]
-            for place, piece in zip((*group.front, *group.back), (*ahead, *behind), strict=True):
-                found[place] = tf.reshape(piece, [-1, *self._shapes[place]])
+            kept = [length for length in sizes if length]
+            pieces = iter(tf.split(flat, kept, axis=1))
+            for place, size in zip(group.members, group.sizes, strict=True):
+                found[place] = tf.reshape(next(pieces), [-1, *self._shapes[place]])
+                if size % WIDTH:
+                    next(pieces)
         return tuple(found[place] for place in range(len(self._shapes)))

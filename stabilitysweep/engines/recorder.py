@@ -51,6 +51,20 @@ def recording(model: keras.Model) -> Iterator[Recording]:
             del layer.call
 
 
+def compute_dtypes(model: keras.Model) -> list[str]:
+    """Return for each trainable variable the dtype its layer computes in, in order.
+
+    That is the dtype its gradient is computed in: under a mixed policy the variable, and
+    the gradient handed to the optimizer, are float32 all the same.
+    """
+    own = {
+        id(variable): layer.compute_dtype
+        for layer in _innermost(model)
+        for variable in layer.trainable_variables
+    }
+    return [own.get(id(v), model.compute_dtype) for v in model.trainable_variables]
+
+
 def _listening(name: str, call: Callable[..., Any], record: Recording) -> Callable[..., Any]:
     def listen(*args: Any, **kwargs: Any) -> Any:
         result = call(*args, **kwargs)

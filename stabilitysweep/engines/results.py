@@ -82,6 +82,8 @@ def history_of(readings: Reading, place: int) -> outcomes.History:
         max_activation=own.max_activation,
         loss_scale=own.loss_scale,
         skipped=own.skipped > 0,
+        headroom=own.headroom,
+        zero_gradients=own.zero_gradients,
         probe=own.probe.astype(np.int64),
         kind=[KINDS[int(code)] for code in own.kind],
     )
@@ -121,6 +123,8 @@ def _result(
         max_abs_activation=outcomes.peak(history.max_activation),
         max_grad_norm=outcomes.peak(history.grad_norm),
         max_weight_norm=outcomes.peak(history.weight_norm),
+        headroom_bits=outcomes.headroom_bits(history, onset),
+        zero_gradients=outcomes.zero_gradients(history, onset, int(trial.training.steps or 0)),
         critical_learning_rate=limit,
         steps_run=len(history),
         trace=outcomes.thin(history, onset),

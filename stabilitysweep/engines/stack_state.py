@@ -70,6 +70,10 @@ class Reading(NamedTuple):
         max_activation: largest absolute output of any layer.
         loss_scale: used in this step.
         skipped: 1 where loss scaling skipped the update.
+        headroom: bits between the largest magnitude of activations, unscaled gradients and
+            weights and the largest finite number of its dtype, see `probes.headroom`.
+        zero_gradients: share of the entries of the gradient that are zero; may be NaN in
+            steps that `outcomes.sampled_steps` leaves out.
         probe: index of the first non-finite probe in the order of computation; -1 if
             every one is finite, or if the trial's onset was named in an earlier step.
         kind: index into `probes.KINDS` of what that probe met.
@@ -82,5 +86,7 @@ class Reading(NamedTuple):
     max_activation: tf.Tensor
     loss_scale: tf.Tensor
     skipped: tf.Tensor
+    headroom: tf.Tensor
+    zero_gradients: tf.Tensor
     probe: tf.Tensor
     kind: tf.Tensor

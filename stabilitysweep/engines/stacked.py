@@ -32,6 +32,7 @@ from stabilitysweep.engines.step import TrainingStep
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.programs import Program
+from stabilitysweep.numerics import outcomes
 from stabilitysweep.types import Compiled, TrialResult
 
 SEGMENT_STEPS = 500
@@ -140,6 +141,7 @@ class _Compiled:
         parts: list[NDArray[np.floating]] = []
         for start in range(0, steps, SEGMENT_STEPS):
             order, length = _segment_order(orders, start, steps, self._program.compiled)
+            sampled = np.resize(outcomes.sampled_steps(steps)[start:], order.shape[1])
             state, readings = self._run(
                 state,
                 settings,
@@ -147,6 +149,7 @@ class _Compiled:
                 targets,
                 tf.constant(order),
                 seed_index,
+                tf.constant(sampled),
                 tf.constant(length, tf.int32),
             )
             parts.append(readings.numpy()[:length])
@@ -192,6 +195,7 @@ class _Compiled:
         y: tf.Tensor,
         order: tf.Tensor,
         seed_index: tf.Tensor,
+        sampled: tf.Tensor,
         steps: tf.Tensor,
     ) -> tuple[State, tf.Tensor]:
         """Train for `steps` of the L steps in `order` [S, L, B], while any trial is active.
@@ -216,7 +220,7 @@ class _Compiled:
             rows = order[:, step]
             batch = tf.gather(tf.gather(x, rows), seed_index)
             targets = tf.gather(tf.gather(y, rows), seed_index)
-            state, reading = self._step(state, settings, constants, batch, targets)
+            state, reading = self._step(state, settings, constants, batch, targets, sampled[step])
             return step + 1, state, readings.write(step, tf.cast(tf.stack(reading), x.dtype))
 
         _, state, readings = tf.while_loop(
@@ -283,6 +287,7 @@ def _open_specs(
     y: tf.Tensor,
     order: tf.Tensor,
     seed_index: tf.Tensor,
+    sampled: tf.Tensor,
     steps: tf.Tensor,
 ) -> tuple[Any, ...]:
     """Describe the arguments of a segment with every dimension open that may differ.
@@ -302,5 +307,6 @@ def _open_specs(
         leading(y),
         tf.TensorSpec([None, None, None], order.dtype),
         leading(seed_index),
+        leading(sampled),
         tf.TensorSpec([], steps.dtype),
     )

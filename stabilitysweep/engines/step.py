@@ -13,12 +13,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from stabilitysweep.engines import loss_scaling, optimizers, penalties
 from stabilitysweep.engines.loss_scaling import LossScale
 from stabilitysweep.engines.packing import Packed, Packing
-from stabilitysweep.engines.recorder import recording
+from stabilitysweep.engines.recorder import compute_dtypes, recording
 from stabilitysweep.engines.stack_state import Reading, Settings, State
 from stabilitysweep.engines.trial_axis import expand, select_all, vectorize
 from stabilitysweep.models.programs import Program
@@ -90,6 +91,8 @@ class TrainingStep:
             [variable.dtype for variable in variables],
             self._penalized,
         )
+        self._gradient_limits = [probes.limit_bits(dtype) for dtype in compute_dtypes(model)]
+        self._weight_limits = [probes.limit_bits(variable.dtype) for variable in variables]
         self.layers: list[str] = []
 
     @property
@@ -156,6 +159,7 @@ class TrainingStep:
         constants: Constants,
         x: tf.Tensor,
         y: tf.Tensor,
+        sampled: tf.Tensor,
     ) -> tuple[State, Reading]:
         """Train every active trial on its batch.
 
@@ -165,6 +169,7 @@ class TrainingStep:
             constants: what `constants` made of them.
             x: [P, B, D] inputs.
             y: [P, B, 1] targets, or [P, B] labels.
+            sampled: bool scalar, whether to count the zeros of the gradient.
 
         Returns:
             The state after the step (a frozen trial's is what it was) and the readings.
@@ -218,6 +223,8 @@ class TrainingStep:
             max_activation=tf.reduce_max(tf.stack(peaks), axis=0),
             loss_scale=state.loss_scale.scale,
             skipped=skipped,
+            headroom=self._headroom(peaks, run.activations, gradients, weights),
+            zero_gradients=self._zero_share(gradients, sampled),
             probe=probe,
             kind=kind,
         )
@@ -291,6 +298,31 @@ class TrainingStep:
         front = [probes.plain_sum(s[:, :n]) for s, n in zip(squares, rows, strict=True)]
         back = [probes.plain_sum(s[:, n:]) for s, n in zip(squares, rows, strict=True)]
         return tf.add_n(front), tf.add_n(back)
+
+    def _headroom(
+        self, peaks: list[tf.Tensor], activations: Tensors, gradients: Packed, weights: Packed
+    ) -> tf.Tensor:
+        """Return the bits left below the largest finite number of each tensor's dtype: [P]."""
+        record = peaks[0].dtype
+        own = [probes.limit_bits(activation.dtype.name) for activation in activations]
+        found = [probes.headroom(tf.stack(peaks, axis=1), own)]
+        for packed, limits in ((gradients, self._gradient_limits), (weights, self._weight_limits)):
+            for pack, of_rows in zip(packed, self.packing.of_rows(limits), strict=True):
+                alike = len(set(of_rows)) == 1
+                own = probes.peak(pack)[:, None] if alike else probes.row_peaks(pack)
+                kept = of_rows[:1] if alike else of_rows
+                found.append(probes.headroom(tf.cast(own, record), kept))
+        return tf.reduce_min(tf.stack(found), axis=0)
+
+    def _zero_share(self, gradients: Packed, sampled: tf.Tensor) -> tf.Tensor:
+        """Return the share of zero entries of each trial, NaN in steps not sampled: [P]."""
+
+        def count() -> tf.Tensor:
+            total = tf.add_n([probes.count_nonzero(pack) for pack in gradients])
+            return 1.0 - total / self.packing.entries
+
+        nothing = tf.fill(tf.shape(gradients[0])[:1], np.float32(np.nan))
+        return tf.cond(sampled, count, lambda: nothing)
 
     def _unscale(self, gradients: Packed, scale: tf.Tensor) -> Packed:
         if not self._scaled:

@@ -1,4 +1,4 @@
-"""The two maps: how much of each cell is stable, and when it broke.
+"""The maps: how much of each cell is stable, when it broke, and how near it came to that.
 
 Nothing is computed here that is not in the `StabilityMap`. Figures are built without
 pyplot, so they hold no global state: they work in threads and without a display, and are
@@ -7,11 +7,12 @@ freed when they are dropped.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LogNorm, Normalize, to_rgba
+from matplotlib.colors import Colormap, LogNorm, Normalize, to_rgba
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -32,12 +33,16 @@ from stabilitysweep.types import Outcome
 
 _CRASHED = OUTCOMES.index(Outcome.CRASHED)
 _DIVERGED = OUTCOMES.index(Outcome.DIVERGED)
+_NONFINITE = OUTCOMES.index(Outcome.NONFINITE)
+_HALF_BITS = 16.0  # the base-2 logarithm of float16's largest number, rounded
 
 # In the onset map a glyph stands for what the colour cannot say.
 _ONSET_GLYPHS = (
     Glyph(Outcome.DIVERGED, "^", 1.0, False, "only diverged (no onset)"),
     *(glyph for glyph in GLYPHS if glyph.outcome is Outcome.CRASHED),
 )
+
+_FAILURE_GLYPHS = tuple(glyph for glyph in GLYPHS if glyph.outcome is not Outcome.STALLED)
 
 
 def draw_stability(data: StabilityMap, title: str) -> Figure:
@@ -108,6 +113,73 @@ def draw_onset(
     legend.add_legend(figure, plan, entries)
     ticks = _step_ticks(float(norm.vmax or 10.0))
     label = f"{statistic} onset among failed trials (step)"
+    legend.add_colorbar(figure, plan, colormap, norm, label, ticks)
+    return figure
+
+
+def draw_headroom(data: StabilityMap, title: str) -> Figure:
+    """Draws the bits left below the largest finite number, cell by cell.
+
+    Beside half precision with its 16 bits, the 128 of float32 are no news: the colours end
+    at 16 bits where a cell has less.
+
+    Args:
+        data: the map, with `headroom_bits` as its value.
+        title: the figure's title; long ones are wrapped.
+    """
+    bits = _values(data)
+    half = bool((bits < _HALF_BITS).any())
+    last = _HALF_BITS if half else max(1.0, float(np.nanmax(bits, initial=1.0)))
+    label = "least bits below the largest finite number" + (" (16 or more: light)" if half else "")
+    return _draw_value(
+        data, title, style.stability_colormap(), last, label, np.linspace(0, last, 5).tolist()
+    )
+
+
+def draw_underflow(data: StabilityMap, title: str) -> Figure:
+    """Draws the share of gradient entries that are zero in half precision alone.
+
+    Args:
+        data: the map, with `excess_zero_gradients` as its value.
+        title: the figure's title; long ones are wrapped.
+    """
+    colormap = style.stability_colormap().reversed()
+    label = "zero gradient entries, in excess of float32's (median share)"
+    return _draw_value(data, title, colormap, 1.0, label, [0, 0.25, 0.5, 0.75, 1])
+
+
+def _values(data: StabilityMap) -> NDArray[np.float64]:
+    if data.value is None:
+        raise ValueError("expected a map with a value; name its column in stability_map")
+    return data.value
+
+
+def _draw_value(
+    data: StabilityMap,
+    title: str,
+    colormap: Colormap,
+    last: float,
+    label: str,
+    ticks: Sequence[float],
+) -> Figure:
+    """Draws the number of each cell in colours from 0 to `last`; failed cells are dark grey."""
+    known = ~np.isnan(_values(data))
+    entries: list[Entry] = [("no value", legend.patch(style.NEUTRAL))]
+    entries += [
+        legend.glyph_entry(glyph, _ground(glyph, style.SOFT_INK, style.NEUTRAL))
+        for glyph in _FAILURE_GLYPHS
+    ]
+    entries += [legend.unmeasured_entry(), *_boundary_entries(data)]
+    plan = _plan(data, title, entries)
+    norm = Normalize(0, last, clip=True)
+    flat = np.asarray(norm(np.where(known, _values(data), 0.0).ravel()))
+    colours = colormap(flat.reshape(known.shape))
+    colours[~known] = to_rgba(style.NEUTRAL)
+    _blank(colours, data)
+    failed = (data.dominant == _NONFINITE) | (data.dominant == _DIVERGED)
+    colours[failed] = to_rgba(style.SOFT_INK)
+    figure = _draw(data, plan, colours, data.dominant, _FAILURE_GLYPHS)
+    legend.add_legend(figure, plan, entries)
     legend.add_colorbar(figure, plan, colormap, norm, label, ticks)
     return figure
 

@@ -12,10 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stabilitysweep.types import Kind, Onset, Outcome, Stage, Trace
+from stabilitysweep.errors import UserError
+from stabilitysweep.types import Kind, Onset, Outcome, Stage, Trace, TrialResult
 
 TRACE_POINTS = 40
 """Log-spaced steps that a trace keeps; those around the onset come on top."""
+
+ZERO_SAMPLES = 16
+"""Steps, at most, in which the zeros of the gradient are counted."""
 
 _AROUND_ONSET = range(-4, 3)
 
@@ -32,6 +36,18 @@ class Thresholds:
     stable_below: float = 0.99
     diverged_above: float = 1.01
 
+    def __post_init__(self) -> None:
+        """Check the order.
+
+        Raises:
+            UserError: not 0 < stable_below <= diverged_above < Inf.
+        """
+        if not 0 < self.stable_below <= self.diverged_above < math.inf:
+            raise UserError(
+                "thresholds: expected 0 < stable_below <= diverged_above, got stable_below "
+                f"{self.stable_below:g} and diverged_above {self.diverged_above:g}."
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class History:
@@ -44,6 +60,9 @@ class History:
         max_activation: largest absolute output of any layer.
         loss_scale: scale used in the step; 1 without loss scaling.
         skipped: whether loss scaling skipped the update.
+        headroom: bits left below the largest finite number, see `probes.headroom`.
+        zero_gradients: share of gradient entries that were zero, in [0, 1]; only those of
+            `sampled_steps` are looked at.
         probe: index into the probe table of the first non-finite probe, -1 for none;
             later steps of one failure may hold -1 or repeat it.
         kind: which non-finite value it met; None where `probe` is -1.
@@ -55,6 +74,8 @@ class History:
     max_activation: NDArray[np.floating]
     loss_scale: NDArray[np.floating]
     skipped: NDArray[np.bool_]
+    headroom: NDArray[np.floating]
+    zero_gradients: NDArray[np.floating]
     probe: NDArray[np.integer]
     kind: Sequence[Kind | None]
 
@@ -146,6 +167,19 @@ def judge(
     return Outcome.STALLED
 
 
+def rejudge(result: TrialResult, thresholds: Thresholds) -> Outcome:
+    """Return the outcome of a stored trial under other thresholds, without training it again.
+
+    A crash stays a crash, and what became non-finite stays so: thresholds part finite losses.
+    """
+    if result.outcome is Outcome.CRASHED:
+        return Outcome.CRASHED
+    initial, final = result.initial_loss, result.final_loss
+    if result.onset is not None or initial is None or final is None:
+        return Outcome.NONFINITE
+    return judge(None, initial, final, thresholds)
+
+
 def best_loss(history: History) -> float:
     """Return the lowest finite batch loss; NaN if no step had one."""
     finite = _finite(history.loss)
@@ -156,6 +190,47 @@ def peak(values: NDArray[np.floating]) -> float:
     """Return the largest finite value; NaN if there is none."""
     finite = _finite(values)
     return float(finite.max()) if finite.size else math.nan
+
+
+def headroom_bits(history: History, onset: Onset | None) -> float | None:
+    """Return the least headroom of any step before the onset, None if there is none.
+
+    Skipped steps do not count: their gradient is not known.
+    """
+    kept = _finite(history.headroom[_sound(history, onset)])
+    return float(kept.min()) if kept.size else None
+
+
+def zero_gradients(history: History, onset: Onset | None, steps: int) -> float | None:
+    """Return the mean share of zero gradient entries, of those of the same steps sampled.
+
+    Args:
+        history: the trial's steps.
+        onset: where it became non-finite, if it did.
+        steps: its budget, of which `history` may hold but the beginning.
+    """
+    sampled = sampled_steps(steps)[: len(history)]
+    kept = history.zero_gradients[_sound(history, onset) & sampled]
+    return float(kept.mean()) if kept.size else None
+
+
+def sampled_steps(steps: int) -> NDArray[np.bool_]:
+    """Mark the log-spaced steps in which zeros are counted: bool [steps].
+
+    To count them in every step would cost a twentieth of the training.
+    """
+    chosen = np.geomspace(1, max(steps, 1), ZERO_SAMPLES).round().astype(int) - 1
+    marked = np.zeros(max(steps, 1), np.bool_)
+    marked[chosen] = True
+    return marked
+
+
+def _sound(history: History, onset: Onset | None) -> NDArray[np.bool_]:
+    """Mark the steps that were applied, before the onset."""
+    applied: NDArray[np.bool_] = ~history.skipped
+    if onset is not None:
+        applied = applied & (np.arange(1, len(history) + 1) < onset.step)
+    return applied
 
 
 def _finite(values: NDArray[np.floating]) -> NDArray[np.floating]:

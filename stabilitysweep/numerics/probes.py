@@ -10,6 +10,7 @@ sound in the other direction: a sum of squares that is finite proves that every 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
@@ -65,6 +66,45 @@ def largest(magnitudes: tf.Tensor) -> tf.Tensor:
     Only meaningful where all of them are finite.
     """
     return _reduce(tf.reduce_max, magnitudes)
+
+
+def row_peaks(tensor: tf.Tensor) -> tf.Tensor:
+    """Return the largest magnitude along the last axis, widened: [P, M] of [P, M, N]."""
+    return tf.reduce_max(tf.abs(widen(tensor)), axis=-1)
+
+
+def peak(tensor: tf.Tensor) -> tf.Tensor:
+    """Return the largest magnitude of each trial, widened: [P].
+
+    From the largest and the smallest entry: magnitudes are never written to memory.
+    """
+    tensor = widen(tensor)
+    return tf.maximum(_reduce(tf.reduce_max, tensor), -_reduce(tf.reduce_min, tensor))
+
+
+def headroom(peaks: tf.Tensor, limits: Sequence[float]) -> tf.Tensor:
+    """Return by how many bits the tightest of K magnitudes stays below its limit: [P].
+
+    min over k of (limits[k] - log2(peaks[:, k])): +Inf where all are zero; only meaningful
+    where all of them are finite.
+
+    Args:
+        peaks: [P, K], >= 0.
+        limits: base-2 logarithms of the largest finite numbers, see `limit_bits`.
+    """
+    bits = tf.constant(limits, peaks.dtype) - tf.math.log(peaks) / tf.cast(math.log(2), peaks.dtype)
+    return tf.reduce_min(bits, axis=1)
+
+
+def limit_bits(dtype: str) -> float:
+    """Return the base-2 logarithm of the largest finite number of a dtype."""
+    largest_finite = float(tf.as_dtype(dtype).max)
+    return math.log2(largest_finite)
+
+
+def count_nonzero(tensor: tf.Tensor) -> tf.Tensor:
+    """Count the entries of each trial that are not zero, NaN among them: float32 [P]."""
+    return plain_sum(tf.cast(tensor != 0, tf.float32))
 
 
 def sum_of_squares(tensors: Sequence[tf.Tensor], *, fused: bool = False) -> tf.Tensor:

@@ -51,14 +51,20 @@ DEPTHS = (0, 1, 2, 4, 8)
 ACTIVATIONS = ("relu", "tanh", "gelu", "relu", "silu", "elu")
 BATCHES, L2 = (16, 32, 128), (0.0, 1e-4, 1e-2)
 OPTIMIZERS: tuple[dict[str, Any], ...] = (
-    *[{"optimizer": "sgd"}] * 8,
-    *[{"optimizer": "sgd", "momentum": 0.9}] * 2,
-    *[{"optimizer": "adam"}] * 2,
-    *[{"optimizer": "rmsprop"}] * 2,
+    *[{"optimizer": "sgd"}] * 3,
+    {"optimizer": "sgd", "momentum": 0.9},
+    {"optimizer": "adam"},
+    {"optimizer": "rmsprop"},
+    {"optimizer": "sgd", "momentum": 0.9, "nesterov": True},
+    {"optimizer": "adamw", "weight_decay": 0.01},
+    {"optimizer": "sgd", "weight_decay": 0.01},
+    {"optimizer": "rmsprop", "momentum": 0.5},
+    {"optimizer": "sgd", "clipnorm": 1.0},
 )
 EXPONENTS = {  # of ten, where one range of learning rates ends and the next begins
     "sgd": (-4.0, -2.0, -0.7, 0.5, 2.0, 7.0),
     "adam": (-4.0, -2.0, 0.0, 3.0, 10.0, 30.0),
+    "adamw": (-4.0, -2.0, 0.0, 3.0, 10.0, 30.0),
     "rmsprop": (-4.0, -2.0, 0.0, 3.0, 10.0, 30.0),
 }
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from comparison import PRECISIONS, Comparison, bars_met, settings_of, verdict
+from comparison import PRECISIONS, Comparison, bars_met, optimizer_of, settings_of, verdict
 from shared import described, table
 
-from stabilitysweep.types import Outcome
+from stabilitysweep.types import Outcome, Stage
 
 
 def write(found: Sequence[Comparison], options: argparse.Namespace, seconds: float) -> None:
@@ -33,15 +33,16 @@ def page(found: Sequence[Comparison], options: argparse.Namespace, seconds: floa
     near = sum(one.steps_apart <= 1 for one in onsets)
     share = f" ({near / len(onsets):.1%})" if onsets else ""
     target = f" --output {options.output}" if options.output else ""
-    return f"""# Agreement of the stacked engine with `model.fit`
+    way = "under XLA" if options.compile == "xla" else "in the plain graph"
+    return f"""# Agreement of the stacked engine with `model.fit` {way}
 
 Written by `tests/benchmarks/agreement.py`; run it again rather than edit this page.
 
 {len(found)} networks of width 16 were trained for 50 steps on the diabetes data by both engines:
-five precisions; depths 0 to 8; relu, tanh, gelu, silu and elu; SGD with and without momentum,
-Adam and RMSprop; batches of 16, 32 and 128; L2 of 0, 1e-4 and 1e-2; learning rates from 1e-4 to
-1e7 (SGD) and 1e30 (Adam, RMSprop); seeds 0 to 2. A trial is *clear* when the fit engine has one
-outcome at its learning rate, at that rate over 1.05 and at that rate times 1.05.
+five precisions; depths 0 to 8; relu, tanh, gelu, silu and elu; the optimizers below; batches of
+16, 32 and 128; L2 of 0, 1e-4 and 1e-2; learning rates from 1e-4 to 1e7 (SGD) and 1e30 (the others);
+seeds 0 to 2. A trial is *clear* when the fit engine has one outcome at its learning rate, at that
+rate over 1.05 and at that rate times 1.05.
 
 - clear trials with the same outcome in both engines: **{same} of {len(clear)}** (bar: all)
 - clear non-finite trials whose onset is the same step or the next: **{near} of {len(onsets)}**\
@@ -53,6 +54,16 @@ outcome at its learning rate, at that rate over 1.05 and at that rate times 1.05
 {_by_precision(found, clear)}
 
 "Same place" is the same stage, tensor and kind, among onsets at the same step.
+
+## By optimizer
+
+{_by_optimizer(found, clear)}
+
+## By stage
+
+Clear non-finite trials, by the stage of the onset that the fit engine gives:
+
+{_by_stage(onsets)}
 
 ## By outcome
 
@@ -86,7 +97,37 @@ cast of the weights loses most of that), and with oneDNN off, whose kernels add 
 """
 
 
-def _by_precision(found: Iterable[Comparison], clear: Iterable[Comparison]) -> str:
+def _by_precision(found: Sequence[Comparison], clear: Sequence[Comparison]) -> str:
+    return _by("precision", PRECISIONS, lambda one: str(one.trial.training.precision), found, clear)
+
+
+def _by_optimizer(found: Sequence[Comparison], clear: Sequence[Comparison]) -> str:
+    names = sorted({optimizer_of(one.trial) for one in found})
+    return _by("optimizer", names, lambda one: optimizer_of(one.trial), found, clear)
+
+
+def _by_stage(onsets: Sequence[Comparison]) -> str:
+    def row(stage: str) -> list[Any]:
+        own = [one for one in onsets if one.fit.onset and one.fit.onset.stage == stage]
+        near = sum(one.steps_apart <= 1 for one in own)
+        alike = [
+            sum(getattr(one.stacked.onset, part) == getattr(one.fit.onset, part) for one in own)
+            for part in ("step", "stage", "tensor", "kind")
+        ]
+        return [stage, len(own), near, *alike]
+
+    met = {one.fit.onset.stage for one in onsets if one.fit.onset}
+    header = ["stage", "trials", "within a step", "same step", "same stage", "same tensor"]
+    return table([*header, "same kind"], [row(stage) for stage in Stage if stage in met])
+
+
+def _by(
+    name: str,
+    values: Sequence[str],
+    value_of: Callable[[Comparison], str],
+    found: Sequence[Comparison],
+    clear: Sequence[Comparison],
+) -> str:
     def row(label: str, chosen: Callable[[Comparison], bool]) -> list[Any]:
         own, sure = list(filter(chosen, found)), list(filter(chosen, clear))
         onsets = [one for one in sure if one.both_nonfinite]
@@ -104,9 +145,9 @@ def _by_precision(found: Iterable[Comparison], clear: Iterable[Comparison]) -> s
             f"{placed} of {len(exact)}",
         ]
 
-    header = ["precision", "trials", "same outcome", "clear", "same outcome", "clear non-finite"]
+    header = [name, "trials", "same outcome", "clear", "same outcome", "clear non-finite"]
     header += ["same step", "off by one", "further off", "same place"]
-    rows = [row(name, lambda one, n=name: one.trial.training.precision == n) for name in PRECISIONS]
+    rows = [row(value, lambda one, v=value: value_of(one) == v) for value in values]
     return table(header, [*rows, row("all", lambda one: True)])
 
 

@@ -98,13 +98,25 @@ def bars_met(found: Sequence[Comparison]) -> bool:
     return trained and same and near >= ONSET_BAR * len(onsets)
 
 
+def optimizer_of(trial: Trial) -> str:
+    """Name a trial's optimizer with what goes with it."""
+    training = trial.training
+    parts = [training.optimizer]
+    if training.momentum:
+        parts.append(f"{'nesterov' if training.nesterov else 'momentum'} {training.momentum:g}")
+    if training.weight_decay:
+        parts.append(f"decay {training.weight_decay:g}")
+    if training.clipnorm is not None:
+        parts.append(f"clipnorm {training.clipnorm:g}")
+    return " ".join(parts)
+
+
 def settings_of(trial: Trial) -> str:
     """Name a trial's settings in one line."""
     model, training = trial.model, trial.training
-    momentum = f" momentum {training.momentum:g}" if training.momentum else ""
     return (
         f"{training.precision}, depth {model.depth}, {model.activation}, "
-        f"{training.optimizer}{momentum}, batch {training.batch_size}, l2 {model.l2:g}, "
+        f"{optimizer_of(trial)}, batch {training.batch_size}, l2 {model.l2:g}, "
         f"lr {training.learning_rate:.6g}, seed {trial.seed}"
     )
 

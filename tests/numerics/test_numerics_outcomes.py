@@ -42,6 +42,8 @@ def history(
         max_activation=losses * 4,
         loss_scale=np.ones(total),
         skipped=np.array([*skipped] + [False] * (total - len(skipped)), bool),
+        headroom=np.arange(total, 0, -1.0),
+        zero_gradients=np.linspace(0, 1, total),
         probe=probes,
         kind=[kind if index >= 0 else None for index in probes],
     )
@@ -231,3 +233,35 @@ def test_thin_keeps_the_ends_the_onset_and_the_first_nan(total: int, data: st.Da
 def test_thin_of_a_float64_loss_beyond_float32_is_infinite_without_a_warning() -> None:
     trace = outcomes.thin(history(loss=[1.0, 1e300, math.nan]), None)
     np.testing.assert_array_equal(trace.loss, np.float32([1.0, np.inf, np.nan]))
+
+
+@LAW
+@given(STEPS, st.integers(1, 30) | st.none())
+def test_headroom_and_zeros_are_of_applied_steps_before_the_onset(
+    steps: list[str], onset_step: int | None
+) -> None:
+    own = of_steps(steps)
+    onset = Onset(onset_step, Stage.LOSS, "loss", Kind.NAN) if onset_step else None
+    kept = [
+        place
+        for place, step in enumerate(steps)
+        if step != "skip" and (onset_step is None or place + 1 < onset_step)
+    ]
+    if not kept:
+        assert outcomes.headroom_bits(own, onset) is None
+    else:
+        assert outcomes.headroom_bits(own, onset) == own.headroom[kept].min()
+    marked = outcomes.sampled_steps(60)
+    counted = [place for place in kept if marked[place]]
+    found = outcomes.zero_gradients(own, onset, 60)
+    if not counted:
+        assert found is None
+    else:
+        assert found == pytest.approx(own.zero_gradients[counted].mean())
+
+
+@pytest.mark.parametrize("steps", [1, 2, 16, 100, 5_000])
+def test_zeros_are_counted_in_the_first_and_last_step_and_few_between(steps: int) -> None:
+    marked = outcomes.sampled_steps(steps)
+    assert len(marked) == steps and marked[0] and marked[-1]
+    assert marked.sum() <= min(steps, 16)

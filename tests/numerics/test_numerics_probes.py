@@ -163,3 +163,35 @@ def test_the_fused_sum_of_squares_is_the_plain_one(dtype: tf.DType) -> None:
         for fused in (False, True):
             squares = probes.sum_of_squares([tensor], fused=fused)
             assert np.isfinite(squares).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest", "bits"),
+    [
+        ("float16", 65_504.0, 15.9993),
+        ("bfloat16", 3.3895e38, 127.9944),
+        ("float32", 3.4028e38, 128.0),
+        ("float64", 1.797693e308, 1024.0),
+    ],
+)
+def test_a_dtype_ends_at_its_largest_finite_number(dtype: str, largest: float, bits: float) -> None:
+    assert probes.limit_bits(dtype) == pytest.approx(bits, abs=1e-4)
+    # Of half the number, since 2^1024 itself is beyond float64.
+    assert 2 ** (probes.limit_bits(dtype) - 1) == pytest.approx(largest / 2, rel=1e-3)
+
+
+def test_headroom_is_that_of_the_tightest_magnitude() -> None:
+    limits = [probes.limit_bits("float16"), probes.limit_bits("float32")]
+    peaks = tf.constant([[65_504.0, 1.0], [1.0, 2.0**127], [0.0, 0.0], [2.0**15, 2.0**100]])
+    found = probes.headroom(peaks, limits).numpy()
+    np.testing.assert_allclose(found[[0, 1, 3]], [0.0, 1.0, 0.9993], atol=2e-4)
+    assert found[2] == np.inf
+
+
+def test_entries_that_are_not_zero_are_counted_trial_by_trial() -> None:
+    rows = [[0.0, -0.0, 0.0], [1.0, 0.0, -2.0], [np.nan, np.inf, 0.0]]
+    for dtype in (tf.float16, tf.float32):
+        count = probes.count_nonzero(tf.constant(rows, dtype)[:, None])
+        assert count.numpy().tolist() == [0.0, 2.0, 2.0]
+    peaks = probes.row_peaks(tf.constant([[[1.0, -3.0], [0.0, 2.0]]], tf.float16))
+    assert peaks.dtype == tf.float32 and peaks.numpy().tolist() == [[3.0, 2.0]]
