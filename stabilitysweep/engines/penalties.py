@@ -67,14 +67,15 @@ def value(
         weights: the penalized ones. Each one's sum is in its own dtype, as Keras takes
             it, and so overflows where Keras' does.
         strengths: of each trial.
-        squares: the sum of squares of all of them together, [P], where it is known.
+        squares: the sum of squares of all of them together, [P], where it is known. Where
+            that overflows, each one's sum decides: Keras multiplies them by l2 and then adds.
 
     Returns:
         None if no term is in the graph.
     """
     terms = []
     if strengths.l2 is not None and squares is not None:
-        terms.append(_term(strengths.l2, squares))
+        terms.append(_squared_term(weights, strengths.l2, squares))
     for weight in weights:
         own = []
         if strengths.l1 is not None:
@@ -87,9 +88,24 @@ def value(
     return tf.add_n([tf.cast(term, floatx) for term in terms]) if terms else None
 
 
+def _squared_term(
+    weights: Sequence[tf.Tensor], strength: tf.Tensor, squares: tf.Tensor
+) -> tf.Tensor:
+    """Return `strength` times the sum of squares, taken apart where `squares` overflowed."""
+    together = _term(strength, squares)
+    finite = tf.math.is_finite(squares)
+
+    def apart() -> tf.Tensor:
+        terms = [_term(strength, probes.plain_sum(tf.square(weight))) for weight in weights]
+        return tf.where(finite, together, tf.add_n(terms))
+
+    return tf.cond(tf.reduce_all(finite), lambda: together, apart)
+
+
 def _term(strength: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
-    factor = tf.cast(strength, total.dtype)
-    return tf.where(factor > 0, factor * total, tf.zeros_like(total))
+    # A strength that `total`'s dtype rounds to 0 is on: 0 times an infinite sum is Keras' NaN.
+    product = tf.cast(strength, total.dtype) * total
+    return tf.where(strength > 0, product, tf.zeros_like(total))
 
 
 class Slopes(NamedTuple):
