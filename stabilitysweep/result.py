@@ -196,6 +196,7 @@ class Result:
         where: Mapping[str, Any] | None = None,
         pool: str | Sequence[str] = (),
         value: CellValue | None = None,
+        theory: bool = False,
     ) -> StabilityMap:
         """Return the map over two axes, with small multiples over up to two more.
 
@@ -207,9 +208,10 @@ class Result:
             where: axes to hold at one value.
             pool: axes to average over although they could be panels.
             value: a number of the trials to take along, cell by cell.
+            theory: whether to take along the theoretical limit of the learning rate.
 
         Raises:
-            ResultError: an axis or value that the sweep does not have.
+            ResultError: an axis or value that the sweep does not have, or a limit.
         """
         return stability_map(
             self.trials,
@@ -221,6 +223,7 @@ class Result:
             where=where,
             pool=[pool] if isinstance(pool, str) else pool,
             value=value,
+            theory=theory,
         )
 
     def plot(
@@ -235,7 +238,7 @@ class Result:
                 largest finite number; or `underflow`, the share of gradient entries that are
                 zero where float32's are not.
             folder: where to; `figures/` in the result folder if None.
-            choice: see `stability_map`.
+            choice: see `stability_map`; `theory=True` draws the limit over the map.
 
         Returns:
             The paths of the two files.
@@ -358,8 +361,10 @@ def _stem(kind: str, choice: Mapping[str, Any]) -> str:
     parts = [kind]
     for role, value in choice.items():
         match value:
-            case None | () | []:
+            case None | () | [] | False:
                 continue
+            case True:
+                parts.append(role)
             case Mapping():
                 parts += [f"{name}={value_label(held)}" for name, held in value.items()]
             case str():

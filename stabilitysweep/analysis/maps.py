@@ -30,6 +30,10 @@ from stabilitysweep.analysis.table import (
     outcome_codes,
     require_columns,
 )
+from stabilitysweep.errors import ResultError
+
+LIMIT = "critical_learning_rate"
+"""The column of the theoretical limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,8 @@ class StabilityMap:
         onset_median: float64 [R, C, Y, X], their median.
         value: float64 [R, C, Y, X], the number asked for by `value`; NaN where no trial of
             the cell has it. None if none was asked for.
+        theory: float64 [R, C, Y], the median `critical_learning_rate` of a whole row of cells;
+            NaN where none of its trials has one. None if it was not asked for.
         boundary_index: int64 [R, C, Y], position on x of the largest value with no
             failure at or below it; -1 for none. None if x is categorical, or y the learning rate.
         boundary_status: int8 [R, C, Y] into `STATUSES`. None if x is categorical.
@@ -92,6 +98,7 @@ class StabilityMap:
     onset_earliest: NDArray[np.float64]
     onset_median: NDArray[np.float64]
     value: NDArray[np.float64] | None
+    theory: NDArray[np.float64] | None
     boundary_index: NDArray[np.int64] | None
     boundary_status: NDArray[np.int8] | None
     missing: int
@@ -155,6 +162,7 @@ def stability_map(
     where: Mapping[str, object] | None = None,
     pool: Collection[str] = (),
     value: CellValue | None = None,
+    theory: bool = False,
 ) -> StabilityMap:
     """Counts the trials cell by cell and finds the boundary in every row of cells.
 
@@ -172,10 +180,12 @@ def stability_map(
         where: axes to hold at one value, as name to value or its text.
         pool: names of axes to pool over rather than show.
         value: a number of the trials to take along, cell by cell.
+        theory: whether to take along the theoretical limit of the learning rate.
 
     Raises:
         ResultError: a name is no axis or has two places, a value is not on its axis,
-            the table lacks a column or holds an unknown outcome.
+            the table lacks a column or holds an unknown outcome; the theory is asked for
+            and x is not the learning rate, or no trial on the map has a limit.
     """
     made = make_axes(axes)
     fixed = {
@@ -205,6 +215,13 @@ def stability_map(
     if value is not None:
         own = _lowest_and_median(cell, numbers(trials[value.column])[kept], math.prod(shown))
         of_cells = own[0 if value.statistic == "lowest" else 1].reshape(shown)
+    limits = None
+    if theory:
+        _require_learning_rate(layout.x)
+        limit = numbers(trials[LIMIT])[kept] if LIMIT in trials else np.full(len(cell), np.nan)
+        of_rows = _lowest_and_median(cell // shown[-1], limit, math.prod(shown[:-1]))[1]
+        limits = of_rows.reshape(shown[:-1])
+        _require_a_limit(limits)
     seeds = int(trials["seed"][kept].nunique())
     per_cell = seeds * math.prod(len(made[name]) for name in layout.pooled)
     return _assemble(
@@ -217,6 +234,7 @@ def stability_map(
         earliest=earliest.reshape(shown),
         median=median.reshape(shown),
         value=of_cells,
+        theory=limits,
         off_grid=len(trials) - int(on_grid.sum()),
     )
 
@@ -232,6 +250,7 @@ def _assemble(
     earliest: NDArray[np.float64],
     median: NDArray[np.float64],
     value: NDArray[np.float64] | None,
+    theory: NDArray[np.float64] | None,
     off_grid: int,
 ) -> StabilityMap:
     """The record, with all that follows from the counts."""
@@ -259,11 +278,28 @@ def _assemble(
         onset_earliest=earliest,
         onset_median=median,
         value=value,
+        theory=theory,
         boundary_index=index,
         boundary_status=status,
         missing=int(np.maximum(per_cell - total, 0).sum()),
         off_grid=off_grid,
     )
+
+
+def _require_learning_rate(x: str) -> None:
+    if x != "learning_rate":
+        raise ResultError(
+            f"theory: expected the learning rate along x, since its limit is a learning rate; "
+            f"got {x!r}. Choose learning_rate as x."
+        )
+
+
+def _require_a_limit(limits: NDArray[np.float64]) -> None:
+    if np.isnan(limits).all():
+        raise ResultError(
+            f"theory: expected trials with a {LIMIT}; none on this map has one. It is known of "
+            "sgd without clipnorm and without dropout, in results of this version."
+        )
 
 
 def _count(cell: NDArray[np.int64], outcome: NDArray[np.int64], cells: int) -> NDArray[np.int64]:

@@ -188,6 +188,10 @@ def plot(
             "overflow; the share of gradients lost to half precision."
         ),
     ] = "stability",
+    theory: Annotated[
+        bool,
+        typer.Option("--theory", help="Draw the theoretical limit of the learning rate over it."),
+    ] = False,
     out: Annotated[
         str | None,
         typer.Option(
@@ -213,6 +217,7 @@ def plot(
         **choice,
         where=_held(where or []),
         pool=tuple(pool or ()),
+        theory=theory,
     )
     for path in paths:
         print(path)

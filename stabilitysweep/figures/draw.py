@@ -26,8 +26,10 @@ from stabilitysweep.figures.panels import (
     draw_boundary,
     draw_cells,
     draw_glyphs,
+    draw_theory,
     glyph_steps,
 )
+from stabilitysweep.figures.scale import make_scale, place
 from stabilitysweep.figures.style import GLYPHS, Glyph
 from stabilitysweep.types import Outcome
 
@@ -60,7 +62,7 @@ def draw_stability(data: StabilityMap, title: str) -> Figure:
         legend.glyph_entry(glyph, _ground(glyph, colormap(0.12), colormap(0.92)))
         for glyph in GLYPHS
     ]
-    entries += [legend.unmeasured_entry(), *_boundary_entries(data)]
+    entries += [legend.unmeasured_entry(), *_line_entries(data)]
     plan = _plan(data, title, entries)
     colours = colormap(np.nan_to_num(data.stability))
     _blank(colours, data)
@@ -100,7 +102,7 @@ def draw_onset(
     entries += [
         legend.glyph_entry(glyph, _ground(glyph, "", style.NEUTRAL)) for glyph in _ONSET_GLYPHS
     ]
-    entries += [legend.unmeasured_entry(), *_boundary_entries(data)]
+    entries += [legend.unmeasured_entry(), *_line_entries(data)]
     plan = _plan(data, title, entries)
 
     colours = colormap(np.asarray(norm(steps.ravel())).reshape(steps.shape))
@@ -169,7 +171,7 @@ def _draw_value(
         legend.glyph_entry(glyph, _ground(glyph, style.SOFT_INK, style.NEUTRAL))
         for glyph in _FAILURE_GLYPHS
     ]
-    entries += [legend.unmeasured_entry(), *_boundary_entries(data)]
+    entries += [legend.unmeasured_entry(), *_line_entries(data)]
     plan = _plan(data, title, entries)
     norm = Normalize(0, last, clip=True)
     flat = np.asarray(norm(np.where(known, _values(data), 0.0).ravel()))
@@ -200,6 +202,7 @@ def _draw(
             draw_cells(axes, plan, colours[row, column], cells)
             draw_glyphs(axes, plan, marks[row, column], glyphs)
             draw_boundary(axes, plan, data, row, column)
+            draw_theory(axes, plan, data, row, column)
     add_titles(figure, plan)
     return figure
 
@@ -226,6 +229,14 @@ def _ground(glyph: Glyph, dark: object, light: object) -> object:
     if glyph.outcome is Outcome.CRASHED:
         return style.CRASHED
     return dark if glyph.on_dark else light
+
+
+def _line_entries(data: StabilityMap) -> list[Entry]:
+    entries = _boundary_entries(data)
+    if data.theory is not None:
+        places = place(make_scale(data.x), data.x, data.theory)
+        entries.append(legend.theory_entry(inside=not bool(np.isnan(places).all())))
+    return entries
 
 
 def _boundary_entries(data: StabilityMap) -> list[Entry]:

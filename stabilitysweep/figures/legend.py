@@ -23,6 +23,8 @@ Entry = tuple[str, Any]
 UNMEASURED_LABEL = "not measured"
 BOUNDARY_LABEL = "boundary: no failure left of it"
 OPEN_BOUNDARY_LABEL = "no failure found up to here"
+THEORY_LABEL = "theory's limit"
+THEORY_BEYOND_LABEL = "theory's limit: outside this range"
 
 
 def glyph_entry(glyph: Glyph, ground: Any) -> Entry:
@@ -67,6 +69,13 @@ def boundary_entries(*, closed: bool, still_open: bool) -> list[Entry]:
                 line.set_linestyle((0, style.DASHES))
             entries.append((label, line))
     return entries
+
+
+def theory_entry(*, inside: bool) -> Entry:
+    """The line of the theoretical limit; its label says so where it is on no panel."""
+    line = Line2D([], [], color=style.THEORY, linewidth=style.THEORY_WIDTH)
+    line.set_linestyle((0, style.THEORY_DASHES))
+    return THEORY_LABEL if inside else THEORY_BEYOND_LABEL, line
 
 
 def add_legend(figure: Figure, plan: Plan, entries: Sequence[Entry]) -> None:

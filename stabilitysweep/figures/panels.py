@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from stabilitysweep.analysis import OUTCOMES, STATUSES, BoundaryStatus, StabilityMap
 from stabilitysweep.figures import style, text
 from stabilitysweep.figures.geometry import PT, Plan
-from stabilitysweep.figures.scale import Scale, Ticks
+from stabilitysweep.figures.scale import Scale, Ticks, place
 from stabilitysweep.figures.style import Glyph
 
 # Cells of all panels together: above this, an SVG holds the cells as a picture.
@@ -211,6 +211,42 @@ def draw_boundary(axes: Axes, plan: Plan, data: StabilityMap, row: int, column: 
                 clip_on=False,
             )
             axes.add_collection(core, autolim=False)
+
+
+def draw_theory(axes: Axes, plan: Plan, data: StabilityMap, row: int, column: int) -> None:
+    """Draws the theoretical limit of every y row as a dashed line across it."""
+    lines = theory_lines(plan, data, row, column)
+    if not lines:
+        return
+    for colour, width, dashes in (
+        ("white", style.THEORY_WIDTH * style.CASING, "solid"),
+        (style.THEORY, style.THEORY_WIDTH, (0, style.THEORY_DASHES)),
+    ):
+        part = LineCollection(
+            lines,
+            colors=colour,
+            linewidths=width,
+            linestyles=[dashes],
+            capstyle="butt",
+            zorder=6,
+            alpha=0.75 if colour == "white" else None,
+        )
+        axes.add_collection(part, autolim=False)
+
+
+def theory_lines(
+    plan: Plan, data: StabilityMap, row: int, column: int
+) -> list[NDArray[np.float64]]:
+    """The limit's parts in data coordinates: float64 [2, 2] for each y row that has one."""
+    if data.theory is None:
+        return []
+    places = place(plan.x, data.x, data.theory[row, column])
+    edges = plan.y.edges
+    return [
+        np.array([[at, edges[y]], [at, edges[y + 1]]])
+        for y, at in enumerate(places)
+        if not np.isnan(at)
+    ]
 
 
 def boundary_width(plan: Plan) -> float:

@@ -102,6 +102,30 @@ def make_scale(axis: Axis | None) -> Scale:
     return Scale(kind, np.power(10.0, edges) if kind == "log" else edges, axis.labels, axis.numbers)
 
 
+def place(scale: Scale, axis: Axis, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Data coordinates of numbers between an axis' values; NaN where outside the panel.
+
+    On cells of equal size a number lies between its neighbours' centres by its logarithm, and
+    the outer cells go on as their neighbours do.
+
+    Args:
+        scale: the axis' scale.
+        axis: a numeric axis of positive values.
+        values: positive numbers, any shape; NaN stays NaN.
+    """
+    places = np.array(values, dtype=np.float64)
+    if scale.kind == "category":
+        known = np.log(axis.numbers)
+        if len(known) == 1:
+            return np.full(places.shape, np.nan)
+        ends = [1.5 * known[0] - 0.5 * known[1], 1.5 * known[-1] - 0.5 * known[-2]]
+        drawn = np.concatenate([ends[:1], known, ends[1:]])
+        at = np.concatenate([scale.edges[:1], scale.values, scale.edges[-1:]])
+        places = np.interp(np.log(places), drawn, at, left=np.nan, right=np.nan)
+    inside = (places >= scale.edges[0]) & (places <= scale.edges[-1])
+    return np.where(inside, places, np.nan)
+
+
 def _kind(axis: Axis) -> Kind:
     if not axis.numeric or len(axis) < 2:
         return "category"

@@ -42,6 +42,9 @@ HATCH_WIDTH = 0.6
 BOUNDARY_WIDTH = 1.9
 CASING = 2.2  # width of the white casing, in widths of the line within it
 DASHES = (2.2, 1.3)
+THEORY = "#d81b60"  # neither blue nor yellow, as the cells are
+THEORY_WIDTH = 1.6
+THEORY_DASHES = (4.2, 1.4)
 
 
 @dataclass(frozen=True, slots=True)
