@@ -91,10 +91,8 @@ WAYS = (
 def write_csv(path: Path, x: Array, y: Array) -> None:
     """Write inputs and target so that they are read back to the bit."""
     names = [f"x{column}" for column in range(x.shape[1])]
-    lines = [",".join([*names, "y"])]
-    lines += [
-        ",".join(map(repr, [*map(float, row), float(t)])) for row, t in zip(x, y, strict=True)
-    ]
+    rows = np.column_stack([x, y]).tolist()
+    lines = [",".join([*names, "y"]), *(",".join(map(repr, row)) for row in rows)]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -223,20 +221,16 @@ def overflow_rows(
         onset = result.onset
         step = onset.step if onset and onset.stage is Stage.LOSS else math.nan
         met = abs(step - expected) <= max(1.0, STEP_BAR * expected)
-        # Weights outlive the loss, and NaN comes last.
-        met &= result.steps_run > step and (result.nan_step or math.inf) > step
+        # Weights outlive the loss, and NaN comes last: with it the next step would begin.
+        nan = result.nan_step or (math.isnan(result.final_loss or 0.0) and result.steps_run + 1)
+        met &= step < result.steps_run < LONG and nan > step
         all_met &= met
+        off = f"{step / expected - 1:+.2%}"
         rows.append(
             [
-                *(
-                    name,
-                    f"{factor:g}",
-                    f"{expected:.1f}",
-                    f"{step:g}",
-                    f"{step / expected - 1:+.2%}",
-                ),
-                *(str(onset.kind) if onset else "", f"{result.steps_run:,}"),
-                *(f"{result.nan_step:,}" if result.nan_step else "none", "yes" if met else "NO"),
+                *(name, f"{factor:g}", f"{expected:.1f}", f"{step:g}", off),
+                *(str(onset.kind) if onset else "", f"{result.steps_run:,}", f"{nan:,}"),
+                "yes" if met else "NO",
             ]
         )
     return rows, all_met
@@ -259,6 +253,7 @@ def page(folder: Path) -> tuple[str, bool]:
         all_met &= met
     reached = sum(row[-1] == "yes" for row in boundaries)
     in_time = sum(row[-1] == "yes" for row in overflows)
+    rates = len(np.union1d(COARSE, FINE))
     where = table(
         ["data", "way", "precision", "limit", "boundary", "off", "reported", "wrong by", "met"],
         boundaries,
@@ -267,7 +262,7 @@ def page(folder: Path) -> tuple[str, bool]:
     when = table(
         [
             *("data", "rate / limit", "formula", "Inf at step", "off", "kind"),
-            *("weights finite until", "NaN at step", "met"),
+            *("weights break at step", "loss NaN at step", "met"),
         ],
         overflows,
     )
@@ -287,10 +282,10 @@ L2 of H + 2 c P, since the penalty is on the kernel and not on the bias.
 - plain 2 / lambda, also with L2; weight decay w: 2 / (lambda + w)
 - heavy ball b: 2 (1 + b) / lambda; Nesterov: 2 (1 + b) / ((1 + 2 b) lambda)
 
-The **boundary** is the largest learning rate with no failure at or below it, out of
-{len(np.union1d(COARSE, FINE))} from {COARSE[0]:g} to {COARSE[-1]:g} times the limit, 0.25 % apart within 5 %
-of it; bar: within 1 %. **Reported** is the table's `critical_learning_rate`, and *wrong by* the
-largest relative error among the sweep's trials; bar: 0.1 %.
+The **boundary** is the largest learning rate with no failure at or below it, out of {rates} from
+{COARSE[0]:g} to {COARSE[-1]:g} times the limit, 0.25 % apart within 5 % of it; bar: within 1 %.
+**Reported** is the table's `critical_learning_rate`, and *wrong by* the largest relative error
+among the sweep's trials; bar: 0.1 %.
 
 {where}
 
@@ -299,9 +294,11 @@ largest relative error among the sweep's trials; bar: 0.1 %.
 Plain descent in float32 above its limit. With rho = |1 - rate lambda| the loss overflows at step
 1 + ln(3.4e38 / (N L)) / (2 ln rho), L the part of the initial loss along the top eigenvector: the
 loss of a step is that of the weights before it, and Keras sums over the rows before it divides by
-N. Bar: within 1 % or one step, with weights that are still finite and no NaN yet. The weights
-follow after about as many steps again; NaN appears when sums of infinities of both signs do,
-and a trial whose weights are not finite is not trained further (budget: {LONG:,} steps).
+N. Bar: within 1 % or one step, and weights that are still finite then, and no NaN yet.
+
+The weights break about as many steps later, when the gradient overflows. The trial ends with that
+step (budget: {LONG:,} steps), so its `nan_step` stays empty; the loss over the split after it,
+with which the next step would have begun, is NaN: that step is the last column.
 
 {when}
 """,
