@@ -1,8 +1,30 @@
-"""Data sets: loading, preparing for training, and the order of the batches."""
+"""Data sets: loaded, split and preprocessed; and the order of their batches.
+
+What loads and preprocesses needs scikit-learn, and is imported when it is first asked for: a
+worker is given prepared data, and starts sooner without.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 from stabilitysweep.data.batches import batch_order
-from stabilitysweep.data.prepare import PreparedData, prepare
+from stabilitysweep.data.prepared import PreparedData
 from stabilitysweep.data.raw import RawData
-from stabilitysweep.data.sources import load
+
+if TYPE_CHECKING:
+    from stabilitysweep.data.preprocess import prepare
+    from stabilitysweep.data.sources import load
 
 __all__ = ["PreparedData", "RawData", "batch_order", "load", "prepare"]
+
+_HOME = {"load": "sources", "prepare": "preprocess"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a function of this package when it is first used."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
