@@ -53,7 +53,7 @@ class Evaluator:
         self._model = model
         self._loss = loss
         self._penalized = penalties.penalized(model)
-        self._chunk: Callable[..., tuple[tf.Tensor, ...]] | None = None
+        self._chunk: Callable[..., Any] | None = None
 
     def __call__(
         self,
@@ -77,30 +77,33 @@ class Evaluator:
         rows = len(x)
         if self._chunk is None:
             self._chunk = self._open_graph(weights, others, l1, l2, tf.constant(x), tf.constant(y))
-        parts = []
+        parts, penalty = [], np.zeros(0)
         for start in range(0, rows, _ROWS):
             chunk = slice(start, start + _ROWS)
-            found = self._chunk(
+            found, added = self._chunk(
                 weights, others, l1, l2, tf.constant(x[chunk]), tf.constant(y[chunk])
             )
-            parts.append((len(x[chunk]) / rows, Evaluation(*(value.numpy() for value in found))))
-        if len(parts) == 1:
-            return parts[0][1]
-        with np.errstate(invalid="ignore"):  # +Inf in one chunk and -Inf in another make NaN
-            return Evaluation(
-                loss=_weighted([(share, part.loss) for share, part in parts]),
-                nonfinite=np.sum([part.nonfinite for _, part in parts], axis=0),
-                absolute=_weighted([(share, part.absolute) for share, part in parts]),
-                square=_weighted([(share, part.square) for share, part in parts]),
-                hits=_weighted([(share, part.hits) for share, part in parts]),
-            )
+            penalty = added.numpy()
+            parts.append((len(x[chunk]), Evaluation(*(value.numpy() for value in found))))
+        # Sums overflow; and +Inf in one chunk and -Inf in another make NaN.
+        with np.errstate(over="ignore", invalid="ignore"):
+            whole = parts[0][1]
+            if len(parts) > 1:
+                whole = Evaluation(
+                    loss=_mean_of([(count, part.loss) for count, part in parts]),
+                    nonfinite=np.sum([part.nonfinite for _, part in parts], axis=0),
+                    absolute=_mean_of([(count, part.absolute) for count, part in parts]),
+                    square=_mean_of([(count, part.square) for count, part in parts]),
+                    hits=_mean_of([(count, part.hits) for count, part in parts]),
+                )
+            return whole._replace(loss=whole.loss + penalty)
 
-    def _open_graph(self, *arguments: Any) -> Callable[..., tuple[tf.Tensor, ...]]:
+    def _open_graph(self, *arguments: Any) -> Callable[..., Any]:
         """Trace once, with the leading dimension (trials, or rows) of each argument open."""
         signature = tf.nest.map_structure(
             lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), arguments
         )
-        graph: Callable[..., tuple[tf.Tensor, ...]] = tf.function(
+        graph: Callable[..., Any] = tf.function(
             self._trace, input_signature=signature, autograph=False
         )
         return graph
@@ -113,7 +116,8 @@ class Evaluator:
         l2: tf.Tensor,
         x: tf.Tensor,
         y: tf.Tensor,
-    ) -> Evaluation:
+    ) -> tuple[Evaluation, tf.Tensor]:
+        """Return what a chunk says, its loss without penalties, and the penalties [P]."""
         terms = self._program.terms
 
         def one_trial(
@@ -131,7 +135,11 @@ class Evaluator:
             [w for w, kept in zip(weights, self._penalized, strict=True) if kept],
             penalties.Strengths(l1 if terms.l1 else None, l2 if terms.l2 else None),
         )
-        loss = loss if penalty is None else loss + penalty
+        nothing = tf.zeros_like(loss)
+        penalty = nothing if penalty is None else penalty
+        return self._scores(loss, predictions, y), penalty
+
+    def _scores(self, loss: tf.Tensor, predictions: tf.Tensor, y: tf.Tensor) -> Evaluation:
         nothing = tf.zeros_like(loss)
         nonfinite = probes.nonfinite_sum(predictions)
         if self._program.loss == "sparse_categorical_crossentropy":
@@ -146,10 +154,15 @@ class Evaluator:
         )
 
 
-def _weighted(parts: Sequence[tuple[float, Floats]]) -> Floats:
-    """Average a quantity [P] over chunks, each weighted by its share of the rows."""
-    mean: Floats = np.sum([share * values for share, values in parts], axis=0)
-    return mean
+def _mean_of(parts: Sequence[tuple[int, Floats]]) -> Floats:
+    """Average a quantity [P] over chunks of so many rows each.
+
+    It overflows where the sum over all rows does, as the mean of one batch in Keras.
+    """
+    rows = sum(count for count, _ in parts)
+    total = np.sum([count * values for count, values in parts], axis=0)
+    mean: Floats = np.sum([count / rows * values for count, values in parts], axis=0)
+    return np.where(np.isfinite(total), mean, total)
 
 
 def _mean(values: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

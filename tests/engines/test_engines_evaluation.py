@@ -5,6 +5,7 @@ Notation: P trials, N rows; a chunk has at most 1,024 rows.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -155,3 +156,24 @@ def test_a_broken_trial_leaves_its_neighbours_alone(lab: Any) -> None:
     for place in (0, 2):
         for name in Evaluation._fields:
             assert getattr(dirty, name)[place] == getattr(clean, name)[place]
+
+
+@pytest.mark.parametrize("rows", [1_000, 2_100])
+def test_the_mean_overflows_where_that_of_one_batch_does(lab: Any, rows: int) -> None:
+    # A row's loss is about 2e35: the sum over 1,000 rows is finite, that over 2,100 is not.
+    made = lab.data(rows=rows)
+    data = dataclasses.replace(made, y_train=np.full((rows, 1), 4.5e17))
+    found, (model, _) = evaluated(lab, lab.trials(data, seeds=2), data)
+    x, y = cast(data, "float32")
+    whole = float(build_loss("mse")(y, model(x, training=False)))
+    assert whole == (np.inf if rows > 2_000 else pytest.approx(2.025e35, rel=1e-5))
+    np.testing.assert_allclose(found.loss, [whole] * 2, rtol=1e-6)
+    np.testing.assert_allclose(found.square, [whole] * 2, rtol=1e-6)
+    np.testing.assert_allclose(found.absolute, [4.5e17] * 2, rtol=1e-6)
+
+
+def test_a_penalty_is_not_summed_over_the_rows(lab: Any) -> None:
+    data = lab.data(rows=2_100)
+    found, (model,) = evaluated(lab, lab.trials(data, l2=[1e36]), data)
+    assert 2_100 * float(sum(model.losses)) > float(np.finfo(np.float32).max)
+    np.testing.assert_allclose(found.loss, [float(sum(model.losses))], rtol=1e-6)
