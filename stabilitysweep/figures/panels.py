@@ -218,9 +218,10 @@ def draw_theory(axes: Axes, plan: Plan, data: StabilityMap, row: int, column: in
     lines = theory_lines(plan, data, row, column)
     if not lines:
         return
-    for colour, width, dashes in (
-        ("white", style.THEORY_WIDTH * style.CASING, "solid"),
-        (style.THEORY, style.THEORY_WIDTH, (0, style.THEORY_DASHES)),
+    # The casing below the boundary and the dashes above it: both show where they meet.
+    for colour, width, dashes, order in (
+        ("white", style.THEORY_WIDTH * style.CASING, "solid", 3.5),
+        (style.THEORY, style.THEORY_WIDTH, (0, style.THEORY_DASHES), 6.0),
     ):
         part = LineCollection(
             lines,
@@ -228,8 +229,7 @@ def draw_theory(axes: Axes, plan: Plan, data: StabilityMap, row: int, column: in
             linewidths=width,
             linestyles=[dashes],
             capstyle="butt",
-            zorder=6,
-            alpha=0.75 if colour == "white" else None,
+            zorder=order,
         )
         axes.add_collection(part, autolim=False)
 

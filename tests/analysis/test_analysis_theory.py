@@ -72,12 +72,12 @@ def test_it_is_not_there_unless_asked_for(trials: pd.DataFrame) -> None:
 
 
 def test_a_limit_has_no_place_beside_another_axis(trials: pd.DataFrame) -> None:
-    with pytest.raises(ResultError, match="expected the learning rate along x.* got 'depth'"):
+    with pytest.raises(ResultError, match=r"expected the learning rate along x.* got 'depth'"):
         stability_map(trials, GRID, x="depth", theory=True)
 
 
 def test_a_map_without_any_limit_says_who_has_one(trials: pd.DataFrame) -> None:
     nothing = trials.assign(critical_learning_rate=np.nan)
     for table in (nothing, trials.drop(columns="critical_learning_rate")):
-        with pytest.raises(ResultError, match="none on this map has one. It is known of sgd"):
+        with pytest.raises(ResultError, match=r"none on this map has one\. It is known of sgd"):
             stability_map(table, GRID, theory=True)
