@@ -194,6 +194,19 @@ def boundary_row(
     return [*cells, f"{reported[0]:.6g}", f"{wrong:.1e}", "yes" if met else "NO"], met
 
 
+def first_nan(a: Array, y: Array, start: Array, rate: float) -> int:
+    """Descend in float32 with NumPy alone; return the first step whose loss is NaN."""
+    a, y, weights = (part.astype(np.float32) for part in (a, y, start[:, None]))
+    share = np.float32(2 / len(a))  # divided before the sum, as the gradient of a mean is
+    with np.errstate(all="ignore"):
+        for step in range(1, 2 * LONG):
+            error = a @ weights - y
+            if np.isnan(np.sum(error**2)):
+                return step
+            weights = weights - np.float32(rate) * (a.T @ (share * error))
+    raise SystemExit("expected the loss to become NaN")
+
+
 def overflow_rows(
     engine: Engine, name: str, source: dict[str, Any], folder: Path
 ) -> tuple[list[list[str]], bool]:
@@ -221,9 +234,9 @@ def overflow_rows(
         onset = result.onset
         step = onset.step if onset and onset.stage is Stage.LOSS else math.nan
         met = abs(step - expected) <= max(1.0, STEP_BAR * expected)
-        # Weights outlive the loss, and NaN comes last: with it the next step would begin.
-        nan = result.nan_step or (math.isnan(result.final_loss or 0.0) and result.steps_run + 1)
-        met &= step < result.steps_run < LONG and nan > step
+        met &= step < result.steps_run < LONG and result.nan_step in (None, result.steps_run)
+        nan = first_nan(a, data.y_train, np.concatenate(start), trial.training.learning_rate)
+        met &= nan > step
         all_met &= met
         off = f"{step / expected - 1:+.2%}"
         rows.append(
@@ -296,9 +309,9 @@ Plain descent in float32 above its limit. With rho = |1 - rate lambda| the loss 
 loss of a step is that of the weights before it, and Keras sums over the rows before it divides by
 N. Bar: within 1 % or one step, and weights that are still finite then, and no NaN yet.
 
-The weights break about as many steps later, when the gradient overflows. The trial ends with that
-step (budget: {LONG:,} steps), so its `nan_step` stays empty; the loss over the split after it,
-with which the next step would have begun, is NaN: that step is the last column.
+The weights break about as many steps later, when the gradient overflows. A trial ends with that
+step (budget: {LONG:,} steps) and its `nan_step` stays empty. NaN comes a step or two after it, where
+infinities of both signs meet: *loss NaN* is where, when NumPy descends in float32 by itself.
 
 {when}
 """,
