@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,8 @@ def execute(plan: Plan, observe: Callable[[Progress], None] | None = None) -> Re
     options = plan.options
     if options.fresh:
         folders.set_aside(plan.folder)
+    # Drawing is slow to import, and this process has nothing to do while workers train.
+    threading.Thread(target=import_module, args=("stabilitysweep.figures",), daemon=True).start()
     runner.train(
         plan.sweep,
         plan.folder,

@@ -8,6 +8,7 @@ weight. Initial weights, batches and their order are those of the stacked engine
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -251,17 +252,20 @@ class _ProbedStep:
 
 
 class _History(keras.callbacks.Callback):
-    """Keeps the logs of every batch; stops once the weights are no longer finite."""
+    """Keeps the logs of every batch; stops where the stacked engine does, see `State.active`."""
 
     def __init__(self) -> None:
         super().__init__()
         self._rows: list[list[float]] = []
+        self._broken = False
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         row = logs or {}
         self._rows.append([float(row[name]) for name in Reading._fields])
-        if not row["active"]:
+        broken = not row["active"]
+        if broken and (self._broken or math.isnan(row["loss"])):
             self.model.stop_training = True
+        self._broken = broken
 
     def readings(self) -> Reading:
         """Return the fields, [T, 1] each."""

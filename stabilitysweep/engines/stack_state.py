@@ -43,7 +43,9 @@ class State(NamedTuple):
         slots: each slot of the optimizer, packed as the weights are.
         iterations: steps applied so far, int64 [P].
         loss_scale: the dynamic loss scale.
-        active: bool [P], false from the step after weights became non-finite.
+        active: bool [P], false once weights are not finite and the loss has become NaN, and
+            at the latest one step after those weights: so that the NaN is on record.
+        broken: bool [P], the weights are not finite.
         settled: bool [P], an onset was met outside of a skipped step.
         skipping: bool [P], the last step was skipped.
     """
@@ -55,6 +57,7 @@ class State(NamedTuple):
     iterations: tf.Tensor
     loss_scale: LossScale
     active: tf.Tensor
+    broken: tf.Tensor
     settled: tf.Tensor
     skipping: tf.Tensor
 

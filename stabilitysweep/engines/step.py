@@ -13,18 +13,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from stabilitysweep.engines import loss_scaling, optimizers, penalties
 from stabilitysweep.engines.loss_scaling import LossScale
 from stabilitysweep.engines.packing import Packed, Packing
-from stabilitysweep.engines.recorder import compute_dtypes, recording
+from stabilitysweep.engines.recorder import recording
 from stabilitysweep.engines.stack_state import Reading, Settings, State
+from stabilitysweep.engines.step_probes import StepProbes
 from stabilitysweep.engines.trial_axis import expand, select_all, vectorize
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import probes
-from stabilitysweep.types import Compiled, Stage
+from stabilitysweep.types import Stage
 
 Tensors = tuple[tf.Tensor, ...]
 
@@ -65,6 +65,7 @@ class TrainingStep:
 
     Attributes:
         packing: how the weights are packed.
+        probes: what is read of a step.
         layers: names of the probed layer outputs; known once the step has been traced.
     """
 
@@ -83,7 +84,6 @@ class TrainingStep:
             program.optimizer, momentum=program.terms.momentum, nesterov=program.nesterov
         )
         self._scaled = program.precision == "mixed_float16"
-        self._fused = program.compiled is Compiled.GRAPH
         self._penalized = penalties.penalized(model)
         variables = model.trainable_variables
         self.packing = Packing(
@@ -91,8 +91,7 @@ class TrainingStep:
             [variable.dtype for variable in variables],
             self._penalized,
         )
-        self._gradient_limits = [probes.limit_bits(dtype) for dtype in compute_dtypes(model)]
-        self._weight_limits = [probes.limit_bits(variable.dtype) for variable in variables]
+        self.probes = StepProbes(program, model, self.packing, self.slot_names)
         self.layers: list[str] = []
 
     @property
@@ -102,14 +101,7 @@ class TrainingStep:
 
     def probe_table(self) -> list[tuple[Stage, str]]:
         """Return stage and tensor behind each probe index, in the order of computation."""
-        weights = [variable.path for variable in self._model.trainable_variables]
-        return [
-            *((Stage.ACTIVATION, layer) for layer in self.layers),
-            (Stage.LOSS, "loss"),
-            *((Stage.GRADIENT, path) for path in weights),
-            *((Stage.OPTIMIZER, f"{path}/{slot}") for path in weights for slot in self.slot_names),
-            *((Stage.WEIGHT, path) for path in weights),
-        ]
+        return self.probes.table(self.layers)
 
     def initial_state(self, weights: Tensors, others: Tensors) -> State:
         """Return the state before step 1, slots at zero as Keras starts them.
@@ -123,12 +115,13 @@ class TrainingStep:
         no = tf.zeros([trials], tf.bool)
         return State(
             weights=packed,
-            squares=self._squares(packed)[0],
+            squares=self.probes.weight_squares(packed)[0],
             others=others,
             slots=tuple(tuple(tf.zeros_like(pack) for pack in packed) for _ in self.slot_names),
             iterations=tf.zeros([trials], tf.int64),
             loss_scale=loss_scaling.initial(trials, enabled=self._scaled),
             active=~no,
+            broken=no,
             settled=no,
             skipping=no,
         )
@@ -184,14 +177,14 @@ class TrainingStep:
                 strict=True,
             )
         )
-        grad_squares = probes.sum_of_squares(gradients, fused=self._fused)
+        grad_squares = self.probes.gradient_squares(gradients)
         finite = self._finite_steps(run.gradients, grad_squares)
         applied = state.active & finite
         skipped = state.active & ~finite
 
         weights, slots = self._update(state, settings, constants, gradients)
         weights, slots = select_all(applied, (weights, slots), (state.weights, state.slots))
-        front_squares, back_squares = self._squares(weights)
+        front_squares, back_squares = self.probes.weight_squares(weights)
         weight_squares = front_squares + back_squares
         magnitudes = [tf.abs(probes.widen(activation)) for activation in run.activations]
         flags = [
@@ -203,8 +196,9 @@ class TrainingStep:
         ]
         sound = tf.reduce_all(tf.stack(flags), axis=0)
         named = state.settled | (state.skipping & skipped)
-        probe, kind, weights_finite = self._locate(
-            run,
+        probe, kind, weights_finite = self.probes.locate(
+            run.activations,
+            run.loss,
             gradients,
             slots,
             weights,
@@ -223,8 +217,8 @@ class TrainingStep:
             max_activation=tf.reduce_max(tf.stack(peaks), axis=0),
             loss_scale=state.loss_scale.scale,
             skipped=skipped,
-            headroom=self._headroom(peaks, run.activations, gradients, weights),
-            zero_gradients=self._zero_share(gradients, sampled),
+            headroom=self.probes.headroom(peaks, run.activations, gradients, weights),
+            zero_gradients=self.probes.zero_share(gradients, sampled),
             probe=probe,
             kind=kind,
         )
@@ -239,7 +233,8 @@ class TrainingStep:
             slots=slots,
             iterations=state.iterations + tf.cast(applied, tf.int64),
             loss_scale=scale,
-            active=state.active & weights_finite,
+            active=state.active & ~state.broken & (weights_finite | ~tf.math.is_nan(run.loss)),
+            broken=state.active & ~weights_finite,
             settled=state.settled | ((probe >= 0) & ~skipped),
             skipping=skipped,
         )
@@ -290,39 +285,6 @@ class TrainingStep:
         if penalty is not None:
             loss += penalty
         return _Pass(loss, self.packing.pack(gradients), others, activations)
-
-    def _squares(self, weights: Packed) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the sum of squares of the weights in front, and of the others: [P] each."""
-        squares = [probes.squares_of_rows(pack, fused=self._fused) for pack in weights]
-        rows = self.packing.front_rows
-        front = [probes.plain_sum(s[:, :n]) for s, n in zip(squares, rows, strict=True)]
-        back = [probes.plain_sum(s[:, n:]) for s, n in zip(squares, rows, strict=True)]
-        return tf.add_n(front), tf.add_n(back)
-
-    def _headroom(
-        self, peaks: list[tf.Tensor], activations: Tensors, gradients: Packed, weights: Packed
-    ) -> tf.Tensor:
-        """Return the bits left below the largest finite number of each tensor's dtype: [P]."""
-        record = peaks[0].dtype
-        own = [probes.limit_bits(activation.dtype.name) for activation in activations]
-        found = [probes.headroom(tf.stack(peaks, axis=1), own)]
-        for packed, limits in ((gradients, self._gradient_limits), (weights, self._weight_limits)):
-            for pack, of_rows in zip(packed, self.packing.of_rows(limits), strict=True):
-                alike = len(set(of_rows)) == 1
-                own = probes.peak(pack)[:, None] if alike else probes.row_peaks(pack)
-                kept = of_rows[:1] if alike else of_rows
-                found.append(probes.headroom(tf.cast(own, record), kept))
-        return tf.reduce_min(tf.stack(found), axis=0)
-
-    def _zero_share(self, gradients: Packed, sampled: tf.Tensor) -> tf.Tensor:
-        """Return the share of zero entries of each trial, NaN in steps not sampled: [P]."""
-
-        def count() -> tf.Tensor:
-            total = tf.add_n([probes.count_nonzero(pack) for pack in gradients])
-            return 1.0 - total / self.packing.entries
-
-        nothing = tf.fill(tf.shape(gradients[0])[:1], np.float32(np.nan))
-        return tf.cond(sampled, count, lambda: nothing)
 
     def _unscale(self, gradients: Packed, scale: tf.Tensor) -> Packed:
         if not self._scaled:
@@ -378,60 +340,3 @@ class TrainingStep:
             weights.append(weight)
             slots.append(slot)
         return tuple(weights), tuple(zip(*slots, strict=True))
-
-    def _locate(
-        self,
-        run: _Pass,
-        gradients: Packed,
-        slots: tuple[Packed, ...],
-        weights: Packed,
-        settings: Settings,
-        *,
-        wanted: tf.Tensor,
-        doubtful: tf.Tensor,
-    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Name the first non-finite probe of `wanted` trials, and check `doubtful` weights.
-
-        The exact look at every tensor is taken only in steps where some trial needs it.
-
-        Returns:
-            Probe index (-1 where not wanted or finite), kind code, whether the weights
-            are finite: int32, int32 and bool [P].
-        """
-        none = tf.fill(tf.shape(wanted), -1)
-
-        def look() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            by_slot = [self._nonfinite_sums(slot) for slot in slots]
-            if self._program.optimizer in ("sgd", "rmsprop") and self._program.terms.momentum:
-                # A trial without momentum, alone, would have no such slot.
-                place = self.slot_names.index("momentum")
-                own = settings.momentum > 0
-                by_slot[place] = [tf.where(own, sums, 0.0) for sums in by_slot[place]]
-            of_weights = self._nonfinite_sums(weights)
-            sums = [
-                *(probes.nonfinite_sum(activation) for activation in run.activations),
-                probes.nonfinite_sum(run.loss),
-                *self._nonfinite_sums(gradients),
-                *(sums for weight in zip(*by_slot, strict=True) for sums in weight),
-                *of_weights,
-            ]
-            table = tf.stack(sums, axis=1)
-            bad = table != 0
-            first = tf.argmax(bad, axis=1, output_type=tf.int32)
-            found = wanted & tf.reduce_any(bad, axis=1)
-            kind = probes.kind_code(tf.gather(table, first, axis=1, batch_dims=1))
-            weights_finite = ~tf.reduce_any(bad[:, -len(of_weights) :], axis=1)
-            return tf.where(found, first, -1), tf.where(found, kind, 0), weights_finite
-
-        def skip() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            return none, tf.zeros_like(none), tf.ones_like(wanted)
-
-        probe, kind, finite = tf.cond(tf.reduce_any(wanted | doubtful), look, skip)
-        return probe, kind, finite
-
-    def _nonfinite_sums(self, packed: Packed) -> list[tf.Tensor]:
-        """Return `probes.nonfinite_sum` of each weight, in the model's order."""
-        masked = tuple(probes.only_nonfinite(pack) for pack in packed)
-        return [
-            tf.cast(probes.plain_sum(tensor), tf.float32) for tensor in self.packing.unpack(masked)
-        ]

@@ -126,7 +126,9 @@ class _Run:
                 worker.stop()
                 worker.end()
                 worker = self._workers[place] = WorkerProcess(worker.settings)
-            while len(worker.held) < _AHEAD:
+            # What is held cannot go to another: towards the end none takes more than it needs.
+            ahead = _AHEAD if len(self._schedule) > len(self._workers) else 1
+            while len(worker.held) < ahead:
                 task = self._schedule.take(place, idle=not worker.held)
                 if task is None:
                     break

@@ -54,35 +54,51 @@ def loss_only_step() -> type:
     """Return a `TrainingStep` that looks at the loss and at nothing else."""
     import tensorflow as tf
 
-    from stabilitysweep.engines import step
+    from stabilitysweep.engines import step, step_probes
     from stabilitysweep.numerics import probes
 
-    sum_of_squares = probes.sum_of_squares
+    def zeros_of(pack: Any) -> Any:
+        return tf.zeros(tf.shape(pack)[:1])
+
+    class LossProbe(step_probes.StepProbes):  # type: ignore[misc]
+        def __init__(self, program: Any, *arguments: Any) -> None:
+            super().__init__(program, *arguments)
+            self._scaled = program.precision == "mixed_float16"
+
+        def gradient_squares(self, gradients: Any) -> Any:
+            # Loss scaling needs them, whatever is probed.
+            squares = super().gradient_squares(gradients)
+            return squares if self._scaled else tf.zeros_like(squares)
+
+        def weight_squares(self, weights: Any) -> Any:
+            return zeros_of(weights[0]), zeros_of(weights[0])
+
+        def headroom(self, peaks: Any, *tensors: Any) -> Any:
+            return zeros_of(peaks[0])
+
+        def zero_share(self, gradients: Any, sampled: Any) -> Any:
+            return zeros_of(gradients[0])
+
+        def locate(
+            self, activations: Any, loss: Any, *tensors: Any, wanted: Any, doubtful: Any
+        ) -> Any:
+            failed = wanted & ~tf.math.is_finite(loss)
+            place = tf.where(failed, len(activations), -1)
+            kind = tf.where(failed, probes.kind_code(tf.cast(loss, tf.float32)), 0)
+            return place, kind, tf.ones_like(wanted)
 
     class LossOnly(step.TrainingStep):  # type: ignore[misc]
+        def __init__(self, program: Any, model: Any, loss: Any) -> None:
+            super().__init__(program, model, loss)
+            self.probes = LossProbe(program, model, self.packing, self.slot_names)
+
         def __call__(self, state: Any, *arguments: Any) -> Any:
             zeros = tf.zeros_like(state.loss_scale.scale)
             with (
-                patch.object(probes, "sum_of_squares", lambda tensors, **_: zeros),
                 patch.object(probes, "largest", lambda magnitudes: zeros),
                 patch.object(probes, "proven_finite", lambda magnitudes: zeros == 0),
             ):
                 return super().__call__(state, *arguments)
-
-        def _squares(self, weights: Any) -> Any:
-            zeros = tf.zeros(tf.shape(weights[0])[:1])
-            return zeros, zeros
-
-        def _finite_steps(self, scaled_gradients: Any, grad_squares: Any) -> Any:
-            if self._scaled:  # loss scaling needs it, whatever is probed
-                grad_squares = sum_of_squares(scaled_gradients)
-            return super()._finite_steps(scaled_gradients, grad_squares)
-
-        def _locate(self, run: Any, *tensors: Any, wanted: Any, doubtful: Any) -> Any:
-            failed = wanted & ~tf.math.is_finite(run.loss)
-            place = tf.where(failed, len(run.activations), -1)
-            kind = tf.where(failed, probes.kind_code(tf.cast(run.loss, tf.float32)), 0)
-            return place, kind, tf.ones_like(wanted)
 
     return LossOnly
 

@@ -1,0 +1,158 @@
+"""What is read of a step: where something is not finite, and how far from that it is.
+
+Notation: P trials in the stack. Packed tensors are described in `packing`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from stabilitysweep.engines.packing import Packed, Packing
+from stabilitysweep.engines.recorder import compute_dtypes
+from stabilitysweep.engines.stack_state import Settings
+from stabilitysweep.models.programs import Program
+from stabilitysweep.numerics import probes
+from stabilitysweep.types import Compiled, Stage
+
+Tensors = Sequence[tf.Tensor]
+
+
+class StepProbes:
+    """The probes of one program's step."""
+
+    def __init__(
+        self, program: Program, model: keras.Model, packing: Packing, slot_names: Sequence[str]
+    ) -> None:
+        """Keep what the probes are made from.
+
+        Args:
+            program: decides which optional terms the graph has.
+            model: built.
+            packing: of its weights.
+            slot_names: of the optimizer's slots of each weight.
+        """
+        variables = model.trainable_variables
+        self._program = program
+        self._packing = packing
+        self._slot_names = tuple(slot_names)
+        self._paths = [variable.path for variable in variables]
+        self._gradient_limits = [probes.limit_bits(dtype) for dtype in compute_dtypes(model)]
+        self._weight_limits = [probes.limit_bits(variable.dtype) for variable in variables]
+        self._fused = program.compiled is Compiled.GRAPH
+
+    def table(self, layers: Sequence[str]) -> list[tuple[Stage, str]]:
+        """Return stage and tensor behind each probe index, in the order of computation."""
+        slots = [f"{path}/{slot}" for path in self._paths for slot in self._slot_names]
+        return [
+            *((Stage.ACTIVATION, layer) for layer in layers),
+            (Stage.LOSS, "loss"),
+            *((Stage.GRADIENT, path) for path in self._paths),
+            *((Stage.OPTIMIZER, slot) for slot in slots),
+            *((Stage.WEIGHT, path) for path in self._paths),
+        ]
+
+    def gradient_squares(self, gradients: Packed) -> tf.Tensor:
+        """Return the sum of squares of all gradients: [P]."""
+        return probes.sum_of_squares(gradients, fused=self._fused)
+
+    def weight_squares(self, weights: Packed) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the sum of squares of the weights in front, and of the others: [P] each."""
+        squares = [probes.squares_of_rows(pack, fused=self._fused) for pack in weights]
+        rows = self._packing.front_rows
+        front = [probes.plain_sum(s[:, :n]) for s, n in zip(squares, rows, strict=True)]
+        back = [probes.plain_sum(s[:, n:]) for s, n in zip(squares, rows, strict=True)]
+        return tf.add_n(front), tf.add_n(back)
+
+    def headroom(
+        self, peaks: list[tf.Tensor], activations: Tensors, gradients: Packed, weights: Packed
+    ) -> tf.Tensor:
+        """Return the bits left below the largest finite number of each tensor's dtype: [P].
+
+        Args:
+            peaks: the largest magnitude of each activation, [P] each.
+            activations: output of every layer.
+            gradients: unscaled.
+            weights: after the step.
+        """
+        record = peaks[0].dtype
+        own = [probes.limit_bits(activation.dtype.name) for activation in activations]
+        found = [probes.headroom(tf.stack(peaks, axis=1), own)]
+        for packed, limits in ((gradients, self._gradient_limits), (weights, self._weight_limits)):
+            for pack, of_rows in zip(packed, self._packing.of_rows(limits), strict=True):
+                alike = len(set(of_rows)) == 1
+                highest = probes.peak(pack)[:, None] if alike else probes.row_peaks(pack)
+                kept = of_rows[:1] if alike else of_rows
+                found.append(probes.headroom(tf.cast(highest, record), kept))
+        return tf.reduce_min(tf.stack(found), axis=0)
+
+    def zero_share(self, gradients: Packed, sampled: tf.Tensor) -> tf.Tensor:
+        """Return the share of zero entries of each trial, NaN in steps not sampled: [P]."""
+
+        def count() -> tf.Tensor:
+            total = tf.add_n([probes.count_nonzero(pack) for pack in gradients])
+            return 1.0 - total / self._packing.entries
+
+        nothing = tf.fill(tf.shape(gradients[0])[:1], np.float32(np.nan))
+        return tf.cond(sampled, count, lambda: nothing)
+
+    def locate(
+        self,
+        activations: Tensors,
+        loss: tf.Tensor,
+        gradients: Packed,
+        slots: tuple[Packed, ...],
+        weights: Packed,
+        settings: Settings,
+        *,
+        wanted: tf.Tensor,
+        doubtful: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Name the first non-finite probe of `wanted` trials, and check `doubtful` weights.
+
+        The exact look at every tensor is taken only in steps where some trial needs it.
+
+        Returns:
+            Probe index (-1 where not wanted or finite), kind code, whether the weights
+            are finite: int32, int32 and bool [P].
+        """
+        none = tf.fill(tf.shape(wanted), -1)
+
+        def look() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            by_slot = [self._nonfinite_sums(slot) for slot in slots]
+            if self._program.optimizer in ("sgd", "rmsprop") and self._program.terms.momentum:
+                # A trial without momentum, alone, would have no such slot.
+                place = self._slot_names.index("momentum")
+                own = settings.momentum > 0
+                by_slot[place] = [tf.where(own, sums, 0.0) for sums in by_slot[place]]
+            of_weights = self._nonfinite_sums(weights)
+            sums = [
+                *(probes.nonfinite_sum(activation) for activation in activations),
+                probes.nonfinite_sum(loss),
+                *self._nonfinite_sums(gradients),
+                *(sums for weight in zip(*by_slot, strict=True) for sums in weight),
+                *of_weights,
+            ]
+            table = tf.stack(sums, axis=1)
+            bad = table != 0
+            first = tf.argmax(bad, axis=1, output_type=tf.int32)
+            found = wanted & tf.reduce_any(bad, axis=1)
+            kind = probes.kind_code(tf.gather(table, first, axis=1, batch_dims=1))
+            weights_finite = ~tf.reduce_any(bad[:, -len(of_weights) :], axis=1)
+            return tf.where(found, first, -1), tf.where(found, kind, 0), weights_finite
+
+        def skip() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            return none, tf.zeros_like(none), tf.ones_like(wanted)
+
+        probe, kind, finite = tf.cond(tf.reduce_any(wanted | doubtful), look, skip)
+        return probe, kind, finite
+
+    def _nonfinite_sums(self, packed: Packed) -> list[tf.Tensor]:
+        """Return `probes.nonfinite_sum` of each weight, in the model's order."""
+        masked = tuple(probes.only_nonfinite(pack) for pack in packed)
+        return [
+            tf.cast(probes.plain_sum(tensor), tf.float32) for tensor in self._packing.unpack(masked)
+        ]
