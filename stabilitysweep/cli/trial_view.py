@@ -85,6 +85,8 @@ def _facts(result: TrialResult, chosen: Mapping[str, Any]) -> Iterator[tuple[str
         zeros = f", {result.zero_gradients:.1%} of gradient entries zero"
         lost = zeros if result.zero_gradients is not None else ""
         yield "headroom", f"at least {result.headroom_bits:.1f} bits below overflow{lost}"
+    if result.critical_learning_rate is not None:
+        yield "theory", f"learning rate below {number(result.critical_learning_rate)}"
     if result.final_loss_scale is not None:
         skipped = f"{result.skipped_steps or 0:,} steps skipped"
         yield "loss scale", f"{number(result.final_loss_scale)} at the end, {skipped}"

@@ -28,6 +28,16 @@ def test_every_trial_of_the_sweep_has_a_limit(result: Path) -> None:
     assert (groups.nunique() == 1).all() and groups.first().nunique() == len(groups)
 
 
+def test_show_tells_a_trials_limit(result: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = open_result(result).trials.iloc[0]
+    assert main(["show", str(result), first["trial_id"]]) == 0
+    said = capsys.readouterr().out
+    (line,) = [line for line in said.splitlines() if line.startswith("theory")]
+    words = line.split()
+    assert words[1:4] == ["learning", "rate", "below"]
+    assert float(words[4]) == pytest.approx(first["critical_learning_rate"], rel=1e-2)
+
+
 def test_a_limit_beside_another_axis_is_the_users_error(
     result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,6 @@ from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.engines.stacked import StackedEngine
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
-from stabilitysweep.types import Compiled
 
 RIGHT = 1e-4
 
@@ -284,13 +283,10 @@ def test_a_schedule_does_not_change_the_limit_of_its_peak(lab: Any) -> None:
     assert len(set(rates(lab, trials, data))) == 1
 
 
-@pytest.mark.parametrize("compiled", list(Compiled))
-def test_both_engines_report_it(
-    lab: Any, stacked: StackedEngine, fit: FitEngine, compiled: Compiled
-) -> None:
+def test_both_engines_report_it(lab: Any, stacked: StackedEngine, fit: FitEngine) -> None:
     data = lab.data()
     trials = lab.trials(data, l2=[0, 0.1], learning_rate=[0.01])
     expected = rates(lab, trials, data)
     for engine in (stacked, fit):
-        results = lab.run(engine, trials, data, compiled)
+        results = lab.run(engine, trials, data)
         assert [result.critical_learning_rate for result in results] == expected
