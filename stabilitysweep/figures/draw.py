@@ -132,7 +132,7 @@ def draw_headroom(data: StabilityMap, title: str) -> Figure:
     bits = _values(data)
     half = bool((bits < _HALF_BITS).any())
     last = _HALF_BITS if half else max(1.0, float(np.nanmax(bits, initial=1.0)))
-    label = "least bits below the largest finite number" + (" (16 or more: light)" if half else "")
+    label = "bits below overflow" + ("; light: 16 or more" if half else "")
     return _draw_value(
         data, title, style.stability_colormap(), last, label, np.linspace(0, last, 5).tolist()
     )
@@ -146,7 +146,7 @@ def draw_underflow(data: StabilityMap, title: str) -> Figure:
         title: the figure's title; long ones are wrapped.
     """
     colormap = style.stability_colormap().reversed()
-    label = "zero gradient entries, in excess of float32's (median share)"
+    label = "gradient zeros in excess of float32's"
     return _draw_value(data, title, colormap, 1.0, label, [0, 0.25, 0.5, 0.75, 1])
 
 
@@ -166,7 +166,9 @@ def _draw_value(
 ) -> Figure:
     """Draws the number of each cell in colours from 0 to `last`; failed cells are dark grey."""
     known = ~np.isnan(_values(data))
-    entries: list[Entry] = [("no value", legend.patch(style.NEUTRAL))]
+    failed = (data.dominant == _NONFINITE) | (data.dominant == _DIVERGED)
+    lacking = bool((~known & ~failed & (data.measured > 0)).any())
+    entries: list[Entry] = [("no value", legend.patch(style.NEUTRAL))] if lacking else []
     entries += [
         legend.glyph_entry(glyph, _ground(glyph, style.SOFT_INK, style.NEUTRAL))
         for glyph in _FAILURE_GLYPHS
@@ -178,7 +180,6 @@ def _draw_value(
     colours = colormap(flat.reshape(known.shape))
     colours[~known] = to_rgba(style.NEUTRAL)
     _blank(colours, data)
-    failed = (data.dominant == _NONFINITE) | (data.dominant == _DIVERGED)
     colours[failed] = to_rgba(style.SOFT_INK)
     figure = _draw(data, plan, colours, data.dominant, _FAILURE_GLYPHS)
     legend.add_legend(figure, plan, entries)
