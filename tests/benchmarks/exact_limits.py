@@ -350,9 +350,9 @@ loss of a step is that of the weights before it, and Keras sums over the rows be
 N. Bar: within 1 % or one step, and weights that are still finite then, and no NaN yet.
 
 The weights break about as many steps later, when the gradient overflows, and NaN comes a step or
-two after that, where infinities of both signs meet. A trial ends with its weights, or with that
-NaN: `steps_run` (budget: {LONG:,} steps). *NaN in NumPy* is the step of the first NaN in the loss
-when NumPy descends in float32 by itself.
+two after that, where infinities of both signs meet. A trial ends with that NaN, or one step after
+its weights broke, which may be a step too early for it: then `nan_step` is empty (budget: {LONG:,}
+steps). *NaN in NumPy* is the step of the first NaN when NumPy descends in float32 by itself.
 
 {when}
 
