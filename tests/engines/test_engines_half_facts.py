@@ -78,7 +78,7 @@ def test_an_activation_of_65504_is_finite_and_one_of_65520_is_infinite(
         assert (result.steps_run, result.skipped_steps) == (STEPS, STEPS)
         assert result.final_loss_scale == 2.0 ** (15 - STEPS)
     else:
-        assert (result.steps_run, result.skipped_steps) == (1, 0)
+        assert result.skipped_steps == 0
 
     result = train(lab, way, [-LARGEST, LARGEST - INFINITE], LARGEST, precision=precision)
     assert result.onset == Onset(1, Stage.ACTIVATION, "hidden_1", Kind.NEGATIVE_INFINITY)

@@ -117,12 +117,18 @@ def plants(draw: st.DrawFn, stages: tuple[Stage, ...]) -> tuple[Stage, int, Plan
 TRAINED = tuple(stage for stage in Stage if stage is not Stage.INPUT)
 
 
-def check(bed: Bed, planted: list[TrialResult], plant: Plant) -> None:
+def check_onset(bed: Bed, result: TrialResult, plant: Plant) -> None:
     onset, skipped = bed.expected(plant)
-    result, clean = planted[plant.trial], bed.clean[plant.trial]
     assert result.onset == onset, (plant, result)
-    assert result.skipped_steps == skipped, (plant, result)
+    # A step after broken weights, if there is one, is skipped under loss scaling.
+    after = 1 if bed.scaled and onset and not skipped else 0
+    assert 0 <= result.skipped_steps - skipped <= after, (plant, result)
     assert (result.outcome is Outcome.NONFINITE) == (onset is not None)
+
+
+def check(bed: Bed, planted: list[TrialResult], plant: Plant) -> None:
+    check_onset(bed, planted[plant.trial], plant)
+    result, clean = planted[plant.trial], bed.clean[plant.trial]
     before = plant.first - 1 if plant.place[0] is not Stage.PREDICTION else STEPS
     assert result.trace.steps[:before].tolist() == list(range(1, before + 1))
     for name in ("loss", "grad_norm", "weight_norm", "max_activation", "loss_scale"):
@@ -184,7 +190,7 @@ def test_model_fit_names_what_is_planted_and_the_stack_names_the_same(
     case, plant = FITTED[name]
     bed = Bed(lab, fit, *CASES[case])
     (own,), ours = bed.run(plant), stacked_bed(lab, case).run(plant)[0]
-    assert (own.onset, own.skipped_steps) == bed.expected(plant)
+    check_onset(bed, own, plant)
     for field in ("trial_id", "outcome", "onset", "skipped_steps", "final_loss_scale", "steps_run"):
         assert getattr(own, field) == getattr(ours, field), (own, ours)
 
