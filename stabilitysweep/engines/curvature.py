@@ -214,8 +214,10 @@ class _Graph:
     """
 
     def __init__(self, model: _Model) -> None:
-        # Any strength will do: it marks what an L2 penalty is on.
-        settings = model.settings.model_copy(update={"l1": 0.0, "l2": 1.0})
+        # Any strength will do: it marks what an L2 penalty is on. The model's own weights are
+        # never read, and zeros are made without tracing an initializer.
+        plain = {"l1": 0.0, "l2": 1.0, "initializer": "zeros"}
+        settings = model.settings.model_copy(update=plain)
         self._whole = settings.batch_norm
         with precision_scope("float64"):
             spec = ModelSpec(settings, model.features, model.outputs, "float64")
