@@ -25,6 +25,7 @@ from stabilitysweep.engines.recorder import compute_dtypes, recording
 from stabilitysweep.engines.results import StackRecord, input_failures, results
 from stabilitysweep.engines.schedules import learning_rates
 from stabilitysweep.engines.stack_state import Reading
+from stabilitysweep.engines.step_probes import floating, held_paths
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.numerics import probes
@@ -190,9 +191,9 @@ class _ProbedStep:
         slots = _slots(inner, weights)
         self._slots = [name for name, _ in slots]
         after = [weight.value for weight in weights]
-        return self._readings(
-            record.outputs, loss, unscaled, [slot for _, slot in slots], after, scale, skipped
-        )
+        held = floating([variable.value for variable in model.non_trainable_variables])
+        kept = [slot for _, slot in slots]
+        return self._readings(record.outputs, loss, unscaled, kept, after, held, scale, skipped)
 
     def table(self) -> list[tuple[Stage, str]]:
         """Return stage and tensor behind each probe index, in the order of computation."""
@@ -202,7 +203,7 @@ class _ProbedStep:
             (Stage.LOSS, "loss"),
             *((Stage.GRADIENT, path) for path in paths),
             *((Stage.OPTIMIZER, slot) for slot in self._slots),
-            *((Stage.WEIGHT, path) for path in paths),
+            *((Stage.WEIGHT, path) for path in (*paths, *held_paths(self._model))),
         ]
 
     def _readings(
@@ -212,6 +213,7 @@ class _ProbedStep:
         gradients: list[tf.Tensor],
         slots: list[tf.Tensor],
         weights: list[tf.Tensor],
+        held: list[tf.Tensor],
         scale: tf.Tensor,
         skipped: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
@@ -223,7 +225,9 @@ class _ProbedStep:
             *gradients,
             *_stack_of_one(slots),
             *weights,
+            *_stack_of_one(held),
         ]
+        end = len(tensors) - len(held)
         sums = tf.stack([probes.nonfinite_sum(tensor)[0] for tensor in tensors])
         bad = sums != 0
         first = tf.argmax(bad, output_type=tf.int32)
@@ -236,7 +240,7 @@ class _ProbedStep:
         nonzero = [probes.count_nonzero(gradient)[0] for gradient in gradients]
         entries = sum(gradient.shape.num_elements() for gradient in gradients)
         values = Reading(
-            active=tf.cast(~tf.reduce_any(bad[-len(weights) :]), dtype),
+            active=tf.cast(~tf.reduce_any(bad[end - len(weights) : end]), dtype),
             loss=loss,
             grad_norm=tf.sqrt(probes.sum_of_squares(gradients))[0],
             weight_norm=tf.sqrt(probes.sum_of_squares(weights))[0],

@@ -20,7 +20,7 @@ from stabilitysweep.engines.loss_scaling import LossScale
 from stabilitysweep.engines.packing import Packed, Packing
 from stabilitysweep.engines.recorder import recording
 from stabilitysweep.engines.stack_state import Reading, Settings, State
-from stabilitysweep.engines.step_probes import StepProbes
+from stabilitysweep.engines.step_probes import StepProbes, floating
 from stabilitysweep.engines.trial_axis import expand, select_all, vectorize
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import probes
@@ -193,6 +193,7 @@ class TrainingStep:
             tf.math.is_finite(weight_squares),
             *(probes.proven_finite(values) for values in magnitudes),
             *(probes.proven_finite(tf.abs(pack)) for slot in slots for pack in slot),
+            *(probes.proven_finite(tf.abs(held)) for held in floating(run.others)),
         ]
         sound = tf.reduce_all(tf.stack(flags), axis=0)
         named = state.settled | (state.skipping & skipped)
@@ -202,6 +203,7 @@ class TrainingStep:
             gradients,
             slots,
             weights,
+            run.others,
             settings,
             wanted=state.active & ~sound & ~named,
             doubtful=state.active & ~tf.math.is_finite(weight_squares),

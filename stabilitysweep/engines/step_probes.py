@@ -21,6 +21,20 @@ from stabilitysweep.types import Compiled, Stage
 Tensors = Sequence[tf.Tensor]
 
 
+def held_paths(model: keras.Model) -> list[str]:
+    """Return the paths of what a model keeps beside its weights: moving statistics.
+
+    They count as weights. Not all that breaks in them shows elsewhere: an infinite moving
+    variance turns batch normalisation into a constant, and every loss stays finite.
+    """
+    return [v.path for v in model.non_trainable_variables if tf.as_dtype(v.dtype).is_floating]
+
+
+def floating(tensors: Tensors) -> list[tf.Tensor]:
+    """Leave out what holds no numbers that could break, such as the seeds of dropout."""
+    return [tensor for tensor in tensors if tensor.dtype.is_floating]
+
+
 class StepProbes:
     """The probes of one program's step."""
 
@@ -40,6 +54,7 @@ class StepProbes:
         self._packing = packing
         self._slot_names = tuple(slot_names)
         self._paths = [variable.path for variable in variables]
+        self._held = held_paths(model)
         self._gradient_limits = [probes.limit_bits(dtype) for dtype in compute_dtypes(model)]
         self._weight_limits = [probes.limit_bits(variable.dtype) for variable in variables]
         self._fused = program.compiled is Compiled.GRAPH
@@ -52,7 +67,7 @@ class StepProbes:
             (Stage.LOSS, "loss"),
             *((Stage.GRADIENT, path) for path in self._paths),
             *((Stage.OPTIMIZER, slot) for slot in slots),
-            *((Stage.WEIGHT, path) for path in self._paths),
+            *((Stage.WEIGHT, path) for path in (*self._paths, *self._held)),
         ]
 
     def gradient_squares(self, gradients: Packed) -> tf.Tensor:
@@ -106,6 +121,7 @@ class StepProbes:
         gradients: Packed,
         slots: tuple[Packed, ...],
         weights: Packed,
+        others: Tensors,
         settings: Settings,
         *,
         wanted: tf.Tensor,
@@ -129,19 +145,22 @@ class StepProbes:
                 own = settings.momentum > 0
                 by_slot[place] = [tf.where(own, sums, 0.0) for sums in by_slot[place]]
             of_weights = self._nonfinite_sums(weights)
+            held = [probes.nonfinite_sum(statistic) for statistic in floating(others)]
             sums = [
                 *(probes.nonfinite_sum(activation) for activation in activations),
                 probes.nonfinite_sum(loss),
                 *self._nonfinite_sums(gradients),
                 *(sums for weight in zip(*by_slot, strict=True) for sums in weight),
                 *of_weights,
+                *held,
             ]
             table = tf.stack(sums, axis=1)
             bad = table != 0
             first = tf.argmax(bad, axis=1, output_type=tf.int32)
             found = wanted & tf.reduce_any(bad, axis=1)
             kind = probes.kind_code(tf.gather(table, first, axis=1, batch_dims=1))
-            weights_finite = ~tf.reduce_any(bad[:, -len(of_weights) :], axis=1)
+            end = len(sums) - len(held)
+            weights_finite = ~tf.reduce_any(bad[:, end - len(of_weights) : end], axis=1)
             return tf.where(found, first, -1), tf.where(found, kind, 0), weights_finite
 
         def skip() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

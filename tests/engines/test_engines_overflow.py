@@ -137,7 +137,6 @@ def test_engines_may_differ_only_in_the_kind_where_infinite_products_of_both_sig
             assert onset.kind in (Kind.NAN, Kind.POSITIVE_INFINITY)
 
 
-@pytest.mark.xfail(reason="moving statistics are not probed: Inf turns the layer into a constant")
 @pytest.mark.parametrize("name", ["stacked", "fit"])
 def test_a_moving_variance_that_overflows_is_an_onset(
     lab: Any, stacked: StackedEngine, fit: FitEngine, name: str
