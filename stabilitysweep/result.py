@@ -16,11 +16,11 @@ from stabilitysweep.analysis import (
     CellValue,
     StabilityMap,
     Summary,
-    excess_over_twin,
     recomputed_outcomes,
     stability_map,
     summary,
     value_label,
+    zeros_beside_twin,
 )
 from stabilitysweep.config import SweepConfig, parse_config
 from stabilitysweep.errors import ResultError
@@ -43,7 +43,7 @@ KINDS = ("stability", "onset", "headroom", "underflow")
 _ALWAYS_DRAWN = KINDS[:2]
 _VALUES = {
     "headroom": CellValue("headroom_bits", "lowest"),
-    "underflow": CellValue("excess_zero_gradients", "median"),
+    "underflow": CellValue("lost_gradients", "median"),
 }
 
 
@@ -112,11 +112,10 @@ class Result:
         alike = [name for name in names if name not in named and table[name].nunique() <= 1]
         table = table.drop(columns=alike)
         names = [name for name in names if name not in alike]
-        table.insert(
-            list(table.columns).index("zero_gradients") + 1,
-            "excess_zero_gradients",
-            excess_over_twin(table, names, "zero_gradients", "precision", "float32"),
-        )
+        place = list(table.columns).index("zero_gradients") + 1
+        excess, lost = zeros_beside_twin(table, names)
+        table.insert(place, "excess_zero_gradients", excess)
+        table.insert(place + 1, "lost_gradients", lost)
         order = [_sort_key(table[name], self.config.values(name)) for name in names]
         keys = pd.DataFrame(dict(enumerate([*order, table["seed"]])), index=table.index)
         return table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
@@ -235,8 +234,8 @@ class Result:
 
         Args:
             kind: `stability`; `onset`, the step; `headroom`, the least bits left below the
-                largest finite number; or `underflow`, the share of gradient entries that are
-                zero where float32's are not.
+                largest finite number; or `underflow`, the share of float32's nonzero
+                gradient entries that became zero.
             folder: where to; `figures/` in the result folder if None.
             choice: see `stability_map`; `theory=True` draws the limit over the map.
 
@@ -254,6 +253,8 @@ class Result:
             raise ResultError(f"kind: expected {known}, got {kind!r}.")
         chosen = self.stability_map(**choice, value=self._value(kind))
         title = f"{self._subject()}: {_TITLES[kind]}"
+        if self._thresholds is not None:
+            title += f" ({self._thresholds})"
         draw = {
             "stability": figures.draw_stability,
             "onset": figures.draw_onset,
@@ -263,7 +264,7 @@ class Result:
         target = self.folder / FIGURES if folder is None else Path(folder)
         make_folder(target)
         try:
-            return figures.save(draw(chosen, title), target, _stem(kind, choice))
+            return figures.save(draw(chosen, title), target, _stem(kind, self._judged_by(choice)))
         except OSError as error:
             raise ResultError(
                 f"{target}: the figure cannot be written: {error.strerror or error}."
@@ -274,7 +275,15 @@ class Result:
 
         Returns:
             The files written.
+
+        Raises:
+            ResultError: the trials are judged by other thresholds than those stored.
         """
+        if self._thresholds is not None:
+            raise ResultError(
+                f"{self.folder}: expected the stored outcomes to be saved, got those judged by "
+                f"{self._thresholds}. Open the result without thresholds."
+            )
         parquet, csv = self.folder / "trials.parquet", self.folder / "trials.csv"
         write_parquet(self.trials, parquet)
         write_csv(self.trials, csv)
@@ -293,6 +302,17 @@ class Result:
         if value is not None and self.trials[value.column].isna().all():
             raise ResultError(f"{self.folder}: there is nothing to draw: {_LACKING[kind]}.")
         return value
+
+    def _judged_by(self, choice: Mapping[str, Any]) -> dict[str, Any]:
+        """Add thresholds that are not the stored ones to what a figure's file is named after."""
+        if self._thresholds is None:
+            return dict(choice)
+        return {**choice, "judged": [f"{value:g}" for value in asdict(self._thresholds).values()]}
+
+    @property
+    def thresholds(self) -> Thresholds | None:
+        """The thresholds by which the trials are judged anew; None for the stored outcomes."""
+        return self._thresholds
 
     def _subject(self) -> str:
         """Say what was swept: `regression (diabetes, 100 steps)`, as far as it is one thing."""
@@ -323,8 +343,8 @@ _TITLES = {
 _LACKING = {
     "headroom": "no trial has a headroom, since the result is of an earlier version or no trial"
     " got past its first step",
-    "underflow": "excess zero gradients are those of a trial beside its float32 twin, so"
-    " expected 'precision' as an axis with float32 and another value",
+    "underflow": "gradients are lost by a trial beside its float32 twin, so expected"
+    " 'precision' as an axis with float32 and another value",
 }
 
 

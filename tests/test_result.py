@@ -351,9 +351,25 @@ def test_zero_gradients_are_set_against_the_float32_twin(tmp_path: Path) -> None
     table = open_result(tmp_path / "twins").trials
     half = table[table["precision"] == "float16"].set_index(["learning_rate", "seed"])
     single = table[table["precision"] == "float32"].set_index(["learning_rate", "seed"])
-    expected = half["zero_gradients"] - single["zero_gradients"].reindex(half.index)
-    pd.testing.assert_series_equal(half["excess_zero_gradients"], expected, check_names=False)
-    assert (single["excess_zero_gradients"].dropna() == 0).all()
+    twin = single["zero_gradients"].reindex(half.index)
+    excess = (half["zero_gradients"] - twin).where(half["onset_step"].isna())
+    assert excess.notna().any() and excess.isna().any()
+    pd.testing.assert_series_equal(half["excess_zero_gradients"], excess, check_names=False)
+    lost = excess / (1 - twin)
+    pd.testing.assert_series_equal(half["lost_gradients"], lost, check_names=False)
+    assert (single["lost_gradients"].dropna() == 0).all()
+
+
+def test_figures_of_other_thresholds_leave_the_usual_ones_alone(
+    result: Result, folder: Path, tmp_path: Path
+) -> None:
+    usual = [path.name for path in result.plot("stability", tmp_path)]
+    again = open_result(folder, Thresholds(0.5, 2.0))
+    judged = [path.name for path in again.plot("stability", tmp_path)]
+    assert not set(usual) & set(judged)
+    assert all("0.5" in name for name in judged)
+    with pytest.raises(ResultError, match="expected the stored outcomes"):
+        again.save()
 
 
 @pytest.mark.parametrize("kind", ["headroom", "underflow"])

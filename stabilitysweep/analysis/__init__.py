@@ -10,7 +10,7 @@ from stabilitysweep.analysis.maps import CellValue, StabilityMap, stability_map
 from stabilitysweep.analysis.rejudged import recomputed_outcomes
 from stabilitysweep.analysis.summary import EarliestOnset, RateLimit, Summary, summary
 from stabilitysweep.analysis.table import OUTCOMES
-from stabilitysweep.analysis.twins import excess_over_twin
+from stabilitysweep.analysis.twins import zeros_beside_twin
 
 __all__ = [
     "OUTCOMES",
@@ -24,9 +24,9 @@ __all__ = [
     "StabilityMap",
     "Summary",
     "caption",
-    "excess_over_twin",
     "recomputed_outcomes",
     "stability_map",
     "summary",
     "value_label",
+    "zeros_beside_twin",
 ]

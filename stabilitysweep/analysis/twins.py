@@ -6,7 +6,6 @@ N is the number of trials. Arrays in, arrays out; the order of the rows does not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,32 +14,37 @@ from numpy.typing import NDArray
 from stabilitysweep.analysis.table import numbers, require_columns
 
 
-def excess_over_twin(
-    trials: pd.DataFrame, axes: Sequence[str], column: str, axis: str, value: Any
-) -> NDArray[np.float64]:
-    """Return by how much a number exceeds that of the twin at `value` on `axis`.
+def zeros_beside_twin(
+    trials: pd.DataFrame, axes: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how many more gradient entries are zero than in the float32 twin, two ways.
+
+    With z the trial's `zero_gradients` and z32 its twin's: the excess z - z32, and the share
+    lost (z - z32) / (1 - z32), which is 1 where every entry that is not zero in float32 became
+    zero. Below 0 where the twin has more zeros, as one with other initial weights may.
 
     Args:
         trials: the trials table.
-        axes: every axis of it.
-        column: the number.
-        axis: the axis in which a trial and its twin differ; one of `axes`, or no axis at all.
-        value: the twin's value there.
+        axes: every axis of it; the twin is the trial at `float32` on the axis `precision`.
 
     Returns:
-        float64 [N]; 0 for the twins themselves, NaN where a trial or its twin has no number or
-        there is no twin.
+        `(excess, lost)`, float64 [N] each; 0 for the twins themselves; NaN where there is no
+        twin, or where one of the two became non-finite: it was not looked at over the same steps.
 
     Raises:
         ResultError: the table lacks a column.
     """
-    if axis not in axes:
-        return np.full(len(trials), np.nan)
-    shared = [name for name in axes if name != axis] + ["seed"]
-    require_columns(trials, [*shared, axis, column])
-    own = numbers(trials[column])
+    if "precision" not in axes:
+        return np.full(len(trials), np.nan), np.full(len(trials), np.nan)
+    shared = [name for name in axes if name != "precision"] + ["seed"]
+    require_columns(trials, [*shared, "precision", "zero_gradients", "onset_step"])
+    own = numbers(trials["zero_gradients"])
+    own = np.where(trials["onset_step"].isna().to_numpy(), own, np.nan)
     # As text, so that values of any type, None among them, can be matched.
     keys = pd.MultiIndex.from_frame(trials[shared].astype(str))
-    at = (trials[axis].astype(str) == str(value)).to_numpy()
-    twins = pd.Series(own[at], index=keys[at])
-    return own - twins.reindex(keys).to_numpy(dtype=np.float64)
+    at = (trials["precision"].astype(str) == "float32").to_numpy()
+    twin = pd.Series(own[at], index=keys[at]).reindex(keys).to_numpy(dtype=np.float64)
+    excess, left = own - twin, 1.0 - twin
+    lost = np.full(len(trials), np.nan)
+    np.divide(excess, left, out=lost, where=left > 0)
+    return excess, lost

@@ -122,6 +122,7 @@ def result_view(result: Result) -> RenderableType:
     versions, flags = provenance.get("versions", {}), provenance.get("flags", {})
     software = f"tensorflow {versions.get('tensorflow', '?')}, keras {versions.get('keras', '?')}"
     engine = f"{flags.get('engine', '?')} engine ({flags.get('compiled', '?')})"
+    again = result.thresholds is not None
     axes = " x ".join(f"{len(values)} {name}" for name, values in result.axes.items())
     return Group(
         fields(
@@ -129,6 +130,7 @@ def result_view(result: Result) -> RenderableType:
                 ("sweep", Text(result.config.name, style="bold")),
                 ("axes", axes),
                 ("last run", f"{provenance['started']}, {engine}, {software}"),
+                *([("judged", f"{result.thresholds}; the files below as stored")] if again else []),
             ]
         ),
         "",

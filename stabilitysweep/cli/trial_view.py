@@ -82,9 +82,10 @@ def _facts(result: TrialResult, chosen: Mapping[str, Any]) -> Iterator[tuple[str
     }
     yield "largest", _numbers(largest)
     if result.headroom_bits is not None:
-        zeros = f", {result.zero_gradients:.1%} of gradient entries zero"
-        lost = zeros if result.zero_gradients is not None else ""
-        yield "headroom", f"at least {result.headroom_bits:.1f} bits below overflow{lost}"
+        before = " before the onset" if result.onset is not None else ""
+        yield "headroom", f"{result.headroom_bits:.1f} bits below overflow at the least{before}"
+    if result.zero_gradients is not None:
+        yield "zeros", f"{result.zero_gradients:.1%} of the gradient's entries"
     if result.critical_learning_rate is not None:
         yield "theory", f"learning rate below {number(result.critical_learning_rate)}"
     if result.final_loss_scale is not None:

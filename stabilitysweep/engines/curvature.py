@@ -48,8 +48,9 @@ from stabilitysweep.numerics.critical_rate import critical_learning_rate
 TOLERANCE = 1e-4
 """Largest residual of the eigenvector found, relative to its eigenvalue."""
 
-MOST_WORK = 2**27
-"""Rows times weights above which a curvature is not sought: it would take longer than training."""
+MOST_WORK = 2**25
+"""Rows times weights above which a curvature is not sought: it would take too long, and the basis
+of 120 vectors too much memory (half a gigabyte at this bound)."""
 
 _ROUNDING = 1e-12
 _STEP = 1e-5

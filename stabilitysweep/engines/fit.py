@@ -171,12 +171,16 @@ class _ProbedStep:
     def __call__(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         model, optimizer = self._model, self._model.optimizer
         x, y = data
-        with tf.GradientTape() as tape, recording(model) as record:
+        with tf.GradientTape(persistent=True) as tape, recording(model) as record:
             predictions = model(x, training=True)
             loss = model.compute_loss(x=x, y=y, y_pred=predictions, training=True)
             objective = optimizer.scale_loss(loss)
+            of_data = optimizer.scale_loss(model.loss(y, predictions))
         weights = model.trainable_variables
         gradients = tape.gradient(objective, weights)
+        # What was flushed to zero would be hidden by the gradient of a penalty.
+        bare = tape.gradient(of_data, weights) if model.losses else gradients
+        nonzero = tf.add_n([probes.count_nonzero(gradient[None])[0] for gradient in bare])
         scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         if not optimizer.built:
             optimizer.build(weights)
@@ -193,7 +197,9 @@ class _ProbedStep:
         after = [weight.value for weight in weights]
         held = floating([variable.value for variable in model.non_trainable_variables])
         kept = [slot for _, slot in slots]
-        return self._readings(record.outputs, loss, unscaled, kept, after, held, scale, skipped)
+        return self._readings(
+            record.outputs, loss, unscaled, kept, after, held, scale, skipped, nonzero
+        )
 
     def table(self) -> list[tuple[Stage, str]]:
         """Return stage and tensor behind each probe index, in the order of computation."""
@@ -216,6 +222,7 @@ class _ProbedStep:
         held: list[tf.Tensor],
         scale: tf.Tensor,
         skipped: tf.Tensor,
+        nonzero: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
         dtype = loss.dtype
         gradients, weights = _stack_of_one(gradients), _stack_of_one(weights)
@@ -237,7 +244,6 @@ class _ProbedStep:
         peaks = [activation_peaks, _peaks(gradients, dtype), _peaks(weights, dtype)]
         held_in = [*(a.dtype for a in activations), *self._computed_in, *(w.dtype for w in weights)]
         limits = [probes.limit_bits(tf.as_dtype(kind).name) for kind in held_in]
-        nonzero = [probes.count_nonzero(gradient)[0] for gradient in gradients]
         entries = sum(gradient.shape.num_elements() for gradient in gradients)
         values = Reading(
             active=tf.cast(~tf.reduce_any(bad[end - len(weights) : end]), dtype),
@@ -248,7 +254,7 @@ class _ProbedStep:
             loss_scale=scale,
             skipped=tf.cast(skipped, dtype),
             headroom=probes.headroom(tf.concat(peaks, axis=0)[None], limits)[0],
-            zero_gradients=1.0 - tf.add_n(nonzero) / entries,
+            zero_gradients=1.0 - nonzero / entries,
             probe=tf.where(found, first, -1),
             kind=tf.where(found, kind, 0),
         )

@@ -75,8 +75,8 @@ class Reading(NamedTuple):
         skipped: 1 where loss scaling skipped the update.
         headroom: bits between the largest magnitude of activations, unscaled gradients and
             weights and the largest finite number of its dtype, see `probes.headroom`.
-        zero_gradients: share of the entries of the gradient that are zero; may be NaN in
-            steps that `outcomes.sampled_steps` leaves out.
+        zero_gradients: share of the entries of the gradient of the loss without penalties
+            that are zero; may be NaN in steps that `outcomes.sampled_steps` leaves out.
         probe: index of the first non-finite probe in the order of computation; -1 if
             every one is finite, or if the trial's onset was named in an earlier step.
         kind: index into `probes.KINDS` of what that probe met.

@@ -168,13 +168,11 @@ class TrainingStep:
             The state after the step (a frozen trial's is what it was) and the readings.
         """
         run = self._forward_backward(state, settings, x, y)
+        of_data = self._unscale(run.gradients, state.loss_scale.scale)
         gradients = tuple(
             penalties.add_gradient(gradient, weight, slope)
             for gradient, weight, slope in zip(
-                self._unscale(run.gradients, state.loss_scale.scale),
-                state.weights,
-                constants.slopes,
-                strict=True,
+                of_data, state.weights, constants.slopes, strict=True
             )
         )
         grad_squares = self.probes.gradient_squares(gradients)
@@ -220,7 +218,7 @@ class TrainingStep:
             loss_scale=state.loss_scale.scale,
             skipped=skipped,
             headroom=self.probes.headroom(peaks, run.activations, gradients, weights),
-            zero_gradients=self.probes.zero_share(gradients, sampled),
+            zero_gradients=self.probes.zero_share(of_data, sampled),
             probe=probe,
             kind=kind,
         )

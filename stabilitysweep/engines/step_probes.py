@@ -105,7 +105,12 @@ class StepProbes:
         return tf.reduce_min(tf.stack(found), axis=0)
 
     def zero_share(self, gradients: Packed, sampled: tf.Tensor) -> tf.Tensor:
-        """Return the share of zero entries of each trial, NaN in steps not sampled: [P]."""
+        """Return the share of zero entries of each trial, NaN in steps not sampled: [P].
+
+        Args:
+            gradients: of the loss without penalties, which would hide what was flushed to zero.
+            sampled: bool scalar, whether to count.
+        """
 
         def count() -> tf.Tensor:
             total = tf.add_n([probes.count_nonzero(pack) for pack in gradients])

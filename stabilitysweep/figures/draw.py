@@ -139,14 +139,14 @@ def draw_headroom(data: StabilityMap, title: str) -> Figure:
 
 
 def draw_underflow(data: StabilityMap, title: str) -> Figure:
-    """Draws the share of gradient entries that are zero in half precision alone.
+    """Draws the share of float32's nonzero gradient entries that became zero.
 
     Args:
         data: the map, with `excess_zero_gradients` as its value.
         title: the figure's title; long ones are wrapped.
     """
     colormap = style.stability_colormap().reversed()
-    label = "gradient zeros in excess of float32's"
+    label = "share of float32's gradient lost to zero"
     return _draw_value(data, title, colormap, 1.0, label, [0, 0.25, 0.5, 0.75, 1])
 
 

@@ -36,6 +36,10 @@ class Thresholds:
     stable_below: float = 0.99
     diverged_above: float = 1.01
 
+    def __str__(self) -> str:
+        """Name both ratios."""
+        return f"stable below {self.stable_below:g}, diverged above {self.diverged_above:g}"
+
     def __post_init__(self) -> None:
         """Check the order.
 

@@ -70,7 +70,8 @@ def largest(magnitudes: tf.Tensor) -> tf.Tensor:
 
 def row_peaks(tensor: tf.Tensor) -> tf.Tensor:
     """Return the largest magnitude along the last axis, widened: [P, M] of [P, M, N]."""
-    return tf.reduce_max(tf.abs(widen(tensor)), axis=-1)
+    tensor = widen(tensor)
+    return tf.maximum(tf.reduce_max(tensor, axis=-1), -tf.reduce_min(tensor, axis=-1))
 
 
 def peak(tensor: tf.Tensor) -> tf.Tensor:

@@ -47,7 +47,9 @@ rate over 1.05 and at that rate times 1.05.
 - clear trials with the same outcome in both engines: **{same} of {len(clear)}** (bar: all)
 - clear non-finite trials whose onset is the same step or the next: **{near} of {len(onsets)}**\
 {share} (bar: 95 %)
-- bars: **{"met" if bars_met(found) else "not met"}**
+- these two bars: **{"met" if bars_met(found) else "not met"}**
+- final losses of stable float32 trials as near as the fit engine is to itself when its initial
+  weights are changed in their last bit: **{_within(found)}** (bar: all; see below)
 
 ## By precision
 
@@ -157,14 +159,23 @@ def _by_outcome(found: Iterable[Comparison]) -> str:
     return table(["precision", *Outcome], rows)
 
 
-def _final_losses(found: Iterable[Comparison]) -> str:
-    stable = [
+def _stable_float32(found: Iterable[Comparison]) -> list[Comparison]:
+    return [
         one
         for one in found
         if one.trial.training.precision == "float32"
         and one.fit.outcome == one.stacked.outcome == Outcome.STABLE
         and one.up is not None
     ]
+
+
+def _within(found: Iterable[Comparison]) -> str:
+    stable = _stable_float32(found)
+    return f"{sum(one.engines_apart <= one.itself_apart for one in stable)} of {len(stable)}"
+
+
+def _final_losses(found: Iterable[Comparison]) -> str:
+    stable = _stable_float32(found)
     if not stable:
         return "None among these trials."
     pairs = [(one.engines_apart, one.itself_apart) for one in stable]
@@ -173,11 +184,10 @@ def _final_losses(found: Iterable[Comparison]) -> str:
         [label, *(f"{np.quantile([pair[place] for pair in pairs], share):.2g}" for share in shares)]
         for place, label in enumerate(("between the engines", "the fit engine to itself"))
     ]
-    within = sum(engines <= itself for engines, itself in pairs)
     worst = max(stable, key=lambda one: one.engines_apart / max(one.itself_apart, 2**-24))
     return f"""{table(["difference", "median", "90 %", "largest"], rows)}
 
-{within} of {len(stable)} trials differ no more between the engines than with the last bit of
+{_within(found)} trials differ no more between the engines than with the last bit of
 their weights. Furthest beyond it, float32's own rounding (6e-8) counted as the least:
 `{worst.trial.trial_id}` ({settings_of(worst.trial)}), {worst.engines_apart:.2g} between the
 engines, {worst.itself_apart:.2g} of the fit engine to itself."""

@@ -5,6 +5,7 @@ Notation: P trials; a weight is [P, ...].
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -182,3 +183,18 @@ def test_keras_cannot_fit_float16_with_a_penalty_but_both_engines_can(
     for engine in (stacked, fit):
         (result,) = lab.run(engine, trials, data)
         assert result.outcome is Outcome.STABLE
+
+
+@pytest.mark.parametrize("engine", ["stacked", "fit"])
+def test_zeros_of_the_gradient_are_counted_without_the_penalty(
+    lab: Any, stacked: StackedEngine, fit: FitEngine, engine: str
+) -> None:
+    # Inputs of zero: no kernel of the first layer gets a gradient but from its penalty.
+    made = lab.data()
+    data = dataclasses.replace(made, x_train=np.zeros_like(made.x_train))
+    trials = lab.trials(data, l2=[0.0, 0.1], training={"learning_rate": 0.01})
+    chosen = {"stacked": stacked, "fit": fit}[engine]
+    without, penalized = lab.run(chosen, trials, data)
+    kernel = 3 * 4  # of 3 features to 4 units; 4 biases, and 4 weights and a bias of the head
+    assert without.zero_gradients >= kernel / 21
+    assert penalized.zero_gradients >= kernel / 21
