@@ -83,8 +83,13 @@ def draw(count: int, rows: int, seed: int = 0) -> list[Triple]:
     triples = []
     for precision in PRECISIONS:
         # Of a shuffled cycle each value is met as often as any other, give or take one.
+        # Where there are fewer graphs than values, the next precision goes on with the others.
+        first = PRECISIONS.index(precision) * graphs if graphs < len(OPTIMIZERS) else 0
         turns = zip(
-            *(_shuffled(random, v, graphs) for v in (DEPTHS, ACTIVATIONS, BATCHES, OPTIMIZERS)),
+            *(
+                _shuffled(random, [*v[first % len(v) :], *v[: first % len(v)]], graphs)
+                for v in (DEPTHS, ACTIVATIONS, BATCHES, OPTIMIZERS)
+            ),
             strict=True,
         )
         for depth, activation, batch_size, optimizer in turns:

@@ -210,7 +210,7 @@ def test_what_is_planted_in_the_input_is_named_before_any_step(
             assert result.outcome is Outcome.NONFINITE and result.steps_run == 0
 
 
-def test_a_normalisation_poisoned_in_a_skipped_step_is_caught_by_the_final_loss(
+def test_a_normalisation_poisoned_in_a_skipped_step_is_named_in_the_next_one(
     lab: Any, stacked: StackedEngine, fit: FitEngine
 ) -> None:
     # Keras skips the weights' update and not that of the moving mean and variance.
@@ -220,4 +220,5 @@ def test_a_normalisation_poisoned_in_a_skipped_step_is_caught_by_the_final_loss(
         (result, *_) = bed.run(Plant((Stage.ACTIVATION, "hidden_1"), math.inf, 3, 3))
         assert result.skipped_steps == 1 and result.steps_run == STEPS
         assert np.isfinite(result.trace.loss[3:]).all() and result.nan_step == 3
-        assert result.onset == Onset(STEPS, Stage.LOSS, "loss", Kind.NAN)
+        assert (result.onset.step, result.onset.stage) == (4, Stage.WEIGHT)
+        assert result.onset.tensor == "batch_norm_1/moving_mean"
