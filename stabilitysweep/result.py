@@ -153,8 +153,9 @@ class Result:
             entry = store.result(store.find(prefix))
         if self._thresholds is None:
             return entry
-        own = rejudge(entry.result, self._thresholds)
-        return entry._replace(result=replace(entry.result, outcome=own))
+        stored = entry.result
+        own = rejudge(stored.outcome, stored.initial_loss, stored.final_loss, self._thresholds)
+        return entry._replace(result=replace(stored, outcome=own))
 
     def settings(self, trial_id: str) -> dict[str, Any]:
         """Return a trial's value on each axis, and its seed.
@@ -167,6 +168,19 @@ class Result:
             raise ResultError(f"{self.folder}: there is no trial {trial_id!r}.")
         names = [*self.axes, "seed"]
         return dict(zip(names, rows[names].astype(object).iloc[0].tolist(), strict=True))
+
+    @cached_property
+    def fixed(self) -> dict[str, Any]:
+        """The settings that all trials share, those that are off left out."""
+        resolved = self.config.resolved()
+        shared = {} if "dataset" in self.axes else {"dataset": self.config.datasets[0].label}
+        for section in ("preprocessing", "model", "training"):
+            for name, value in resolved[section].items():
+                off = value in (None, 0, False, "none") or name in ("name", "metrics")
+                idle = name == "decay_rate" and "exponential" not in self.config.values("schedule")
+                if not (off or idle or name in self.axes):
+                    shared[name] = value
+        return shared
 
     def first_crash(self) -> Entry | None:
         """Return the first crashed trial of the table, None if none crashed."""

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stabilitysweep.analysis.table import numbers, require_columns
-from stabilitysweep.numerics.outcomes import Thresholds, judge
+from stabilitysweep.numerics.outcomes import Thresholds, rejudge
 from stabilitysweep.types import Outcome
 
 
@@ -27,11 +27,10 @@ def recomputed_outcomes(trials: pd.DataFrame, thresholds: Thresholds) -> NDArray
         ResultError: the table lacks a column.
     """
     require_columns(trials, ["outcome", "initial_loss", "final_loss"])
-    kept = {Outcome.CRASHED.value, Outcome.NONFINITE.value}
     found = [
-        outcome if outcome in kept else judge(None, float(initial), float(final), thresholds).value
+        rejudge(outcome, float(initial), float(final), thresholds).value
         for outcome, initial, final in zip(
-            trials["outcome"].map(str),
+            map(Outcome, trials["outcome"]),
             numbers(trials["initial_loss"]),
             numbers(trials["final_loss"]),
             strict=True,

@@ -34,10 +34,19 @@ Config = Annotated[str, _CONFIG]
 Folder = Annotated[str, _RESULT]
 Out = Annotated[str | None, _OUT_FOLDER]
 
+
+def _ratio(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"expected a number, got {text!r}.") from None
+
+
 _OTHER_THRESHOLDS = "Judge anew, training nothing: "
 StableBelow = Annotated[
     float | None,
     typer.Option(
+        parser=_ratio,
         metavar="RATIO",
         help=_OTHER_THRESHOLDS + "stable under this ratio of final to initial loss.",
         show_default=False,
@@ -46,7 +55,10 @@ StableBelow = Annotated[
 DivergedAbove = Annotated[
     float | None,
     typer.Option(
-        metavar="RATIO", help=_OTHER_THRESHOLDS + "diverged over this ratio.", show_default=False
+        parser=_ratio,
+        metavar="RATIO",
+        help=_OTHER_THRESHOLDS + "diverged over this ratio.",
+        show_default=False,
     ),
 ]
 
@@ -260,7 +272,7 @@ def _show_trial(result: Result, prefix: str) -> None:
     found = result.trial(prefix).result
     settings = result.settings(found.trial_id)
     plain = screen.options.ascii_only
-    emit(screen, trial_view(found, settings, width=screen.width, ascii_only=plain))
+    emit(screen, trial_view(found, settings, result.fixed, width=screen.width, ascii_only=plain))
 
 
 def _held(where: list[str]) -> dict[str, str]:

@@ -18,20 +18,26 @@ _TRACE_HEADS = ("step", "loss", "grad_norm", "weight_norm", "max_act.", "scale",
 
 
 def trial_view(
-    result: TrialResult, chosen: Mapping[str, Any], *, width: int, ascii_only: bool = False
+    result: TrialResult,
+    chosen: Mapping[str, Any],
+    fixed: Mapping[str, Any] | None = None,
+    *,
+    width: int,
+    ascii_only: bool = False,
 ) -> RenderableType:
     """Everything about one trial.
 
     Args:
         result: what was measured.
         chosen: its value on each axis, and its seed.
+        fixed: the settings it shares with all others.
         width: columns of the terminal.
         ascii_only: draw with nothing but ASCII.
     """
     head = Text.assemble(
         (f"trial {result.trial_id}: ", "bold"), (headline(result), OUTCOME_STYLES[result.outcome])
     )
-    parts: list[RenderableType] = [head, "", fields(_facts(result, chosen))]
+    parts: list[RenderableType] = [head, "", fields(_facts(result, chosen, fixed or {}))]
     trace = result.trace
     if trace is None or not len(trace.steps):
         return Group(*parts, "", "It has no curve: no step was run.")
@@ -55,8 +61,12 @@ def headline(result: TrialResult) -> str:
     return f"{result.outcome} at step {result.onset.step:,}"
 
 
-def _facts(result: TrialResult, chosen: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(
+    result: TrialResult, chosen: Mapping[str, Any], fixed: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
     yield "settings", settings(chosen)
+    if fixed:
+        yield "fixed", settings(fixed)
     if result.message:
         yield "message", result.message
     if result.onset is not None:

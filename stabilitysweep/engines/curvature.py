@@ -154,11 +154,15 @@ class Curvatures:
         digest = hashlib.blake2b(b"".join(weight.tobytes() for weight in weights)).digest()
         keys = [(model, data.content_hash, digest, strength) for strength in strengths]
         if any(key not in self._known for key in keys):
-            graph = self._graph(model)
-            product = graph.product(weights, data)
-            plain = _Search(product, size).run()
-            for key in keys:
-                self._known[key] = _with_penalty(*plain, product, graph.penalized, key[-1])
+            try:
+                graph = self._graph(model)
+                product = graph.product(weights, data)
+                plain = _Search(product, size).run()
+                for key in keys:
+                    self._known[key] = _with_penalty(*plain, product, graph.penalized, key[-1])
+            except (MemoryError, tf.errors.ResourceExhaustedError, np.linalg.LinAlgError):
+                # The trials are trained by now: a limit that cannot be had must not undo that.
+                self._known.update(dict.fromkeys(keys, math.nan))
         found = [self._known[key] for key in keys]
         while len(self._known) > _KEPT_VALUES:
             self._known.popitem(last=False)

@@ -120,7 +120,8 @@ class _Run:
     def _round(self) -> Iterator[StackDone]:
         """Feed the workers, and wait until at least one has something to say."""
         for place, worker in list(self._workers.items()):
-            if worker.settings.engine == "fit" and worker.given >= _FIT_TASKS:
+            spent = worker.settings.engine == "fit" and worker.given >= _FIT_TASKS
+            if spent and len(self._schedule):
                 if worker.held:
                     continue
                 worker.stop()

@@ -142,7 +142,7 @@ def draw_underflow(data: StabilityMap, title: str) -> Figure:
     """Draws the share of float32's nonzero gradient entries that became zero.
 
     Args:
-        data: the map, with `excess_zero_gradients` as its value.
+        data: the map, with `lost_gradients` as its value.
         title: the figure's title; long ones are wrapped.
     """
     colormap = style.stability_colormap().reversed()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stabilitysweep.errors import UserError
-from stabilitysweep.types import Kind, Onset, Outcome, Stage, Trace, TrialResult
+from stabilitysweep.types import Kind, Onset, Outcome, Stage, Trace
 
 TRACE_POINTS = 40
 """Log-spaced steps that a trace keeps; those around the onset come on top."""
@@ -171,17 +171,21 @@ def judge(
     return Outcome.STALLED
 
 
-def rejudge(result: TrialResult, thresholds: Thresholds) -> Outcome:
+def rejudge(
+    stored: Outcome, initial_loss: float | None, final_loss: float | None, thresholds: Thresholds
+) -> Outcome:
     """Return the outcome of a stored trial under other thresholds, without training it again.
 
     A crash stays a crash, and what became non-finite stays so: thresholds part finite losses.
+
+    Raises:
+        ValueError: an outcome that has losses comes without.
     """
-    if result.outcome is Outcome.CRASHED:
-        return Outcome.CRASHED
-    initial, final = result.initial_loss, result.final_loss
-    if result.onset is not None or initial is None or final is None:
-        return Outcome.NONFINITE
-    return judge(None, initial, final, thresholds)
+    if stored in (Outcome.CRASHED, Outcome.NONFINITE):
+        return stored
+    if initial_loss is None or final_loss is None:
+        raise ValueError(f"expected the losses of a trial that is {stored}, got none")
+    return judge(None, initial_loss, final_loss, thresholds)
 
 
 def best_loss(history: History) -> float:

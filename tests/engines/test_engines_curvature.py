@@ -268,6 +268,18 @@ def test_too_large_a_curvature_is_not_sought(lab: Any, monkeypatch: pytest.Monke
     assert rates(lab, trials, data) == [None]
 
 
+@pytest.mark.parametrize("error", [MemoryError, np.linalg.LinAlgError])
+def test_a_search_that_cannot_be_made_costs_no_trial_its_result(
+    lab: Any, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr(curvature._Search, "run", fail)
+    data = lab.data()
+    assert rates(lab, lab.trials(data, l2=[0, 1.0]), data) == [None, None]
+
+
 def test_a_search_that_does_not_end_finds_nothing(
     lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
