@@ -135,8 +135,10 @@ def execute(plan: Plan, observe: Callable[[Progress], None] | None = None) -> Re
     options = plan.options
     if options.fresh:
         folders.set_aside(plan.folder)
-    # Drawing is slow to import, and this process has nothing to do while workers train.
-    threading.Thread(target=import_module, args=("stabilitysweep.figures",), daemon=True).start()
+    # Drawing is slow to import, and this process has nothing to do while workers train. Python
+    # ends a daemon thread where it stands, which aborts the process inside an extension's C++:
+    # this one is waited for, also by a run that is interrupted.
+    threading.Thread(target=import_module, args=("stabilitysweep.figures",)).start()
     runner.train(
         plan.sweep,
         plan.folder,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,15 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 
 def test_compiled_has_the_values_the_interface_documents() -> None:
     assert list(Compiled) == ["graph", "xla"]
+
+
+def test_the_import_beside_the_training_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Python aborts where it ends a daemon thread inside an extension's C++ code."""
+    seen: list[bool] = []
+    monkeypatch.setattr(
+        api, "import_module", lambda name: seen.append(threading.current_thread().daemon)
+    )
+    stabilitysweep.run(CONFIG, out=tmp_path / "out")
+    assert seen == [False]
