@@ -42,6 +42,20 @@ class Kind(StrEnum):
     NEGATIVE_INFINITY = "-inf"
 
 
+class Cause(StrEnum):
+    """Why a trial failed; `docs/causes.md` has the rules."""
+
+    INPUT_NOT_FINITE = "input_not_finite"
+    LEARNING_RATE_TOO_HIGH = "learning_rate_too_high"
+    FLOAT16_OVERFLOW = "float16_overflow"
+    FLOAT16_UNDERFLOW = "float16_underflow"
+    LOSS_FUNCTION_SINGULAR = "loss_function_singular"
+    ACTIVATION_UNBOUNDED = "activation_unbounded"
+    LOSS_SCALE_EXHAUSTED = "loss_scale_exhausted"
+    PREDICTION_ONLY = "prediction_only"
+    UNKNOWN = "unknown"
+
+
 class Compiled(StrEnum):
     """How the training graph was executed."""
 

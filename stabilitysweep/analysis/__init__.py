@@ -6,6 +6,7 @@ Nothing here draws, trains, or touches a file.
 from stabilitysweep.analysis.axes import Axis, value_label
 from stabilitysweep.analysis.boundary import STATUSES, Boundary, BoundaryStatus
 from stabilitysweep.analysis.caption import caption
+from stabilitysweep.analysis.explanation import Explanation, Remedy
 from stabilitysweep.analysis.maps import CellValue, StabilityMap, stability_map
 from stabilitysweep.analysis.rejudged import recomputed_outcomes
 from stabilitysweep.analysis.summary import EarliestOnset, RateLimit, Summary, summary
@@ -20,7 +21,9 @@ __all__ = [
     "BoundaryStatus",
     "CellValue",
     "EarliestOnset",
+    "Explanation",
     "RateLimit",
+    "Remedy",
     "StabilityMap",
     "Summary",
     "caption",

@@ -1,0 +1,1 @@
+"""One trial trained again from its seed, and looked at layer by layer."""
