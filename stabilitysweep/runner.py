@@ -17,7 +17,7 @@ import yaml
 
 from stabilitysweep import folder as folders
 from stabilitysweep.config import DatasetSettings, SweepConfig
-from stabilitysweep.data import PreparedData, RawData, load, prepare
+from stabilitysweep.data import SCALED_LOSSES, PreparedData, RawData, load, prepare
 from stabilitysweep.errors import ResultError
 from stabilitysweep.executors import Executor
 from stabilitysweep.grid import Grid, Trial, difference
@@ -110,7 +110,7 @@ def data_key(trial: Trial) -> str:
             chosen.imputation,
             chosen.scaling,
             str(chosen.target_scaling),
-            loss if trial.training.is_classification else "regression",
+            "regression" if loss in SCALED_LOSSES else loss,
         )
     )
 

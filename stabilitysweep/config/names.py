@@ -73,7 +73,9 @@ Initializer = Literal[
 ]
 
 OptimizerName = Literal["sgd", "adam", "adamw", "rmsprop"]
-Loss = Literal["mse", "mae", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"]
+Loss = Literal[
+    "mse", "mae", "huber", "poisson", "binary_crossentropy", "sparse_categorical_crossentropy"
+]
 Schedule = Literal["constant", "cosine", "exponential"]
 Precision = Literal["float32", "mixed_float16", "float16", "mixed_bfloat16", "float64"]
 Metric = Literal["mse", "mae", "rmse", "r2", "accuracy"]
@@ -89,13 +91,16 @@ ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
 LOSS_ALIASES = {"mean_squared_error": "mse", "mean_absolute_error": "mae"}
 
 CLASSIFICATION_LOSSES = frozenset({"binary_crossentropy", "sparse_categorical_crossentropy"})
+UNSCALED_LOSSES = CLASSIFICATION_LOSSES | {"poisson"}
+"""Their targets mean something as they are: classes, and counts that are never below 0."""
+
 CLASSIFICATION_METRICS = frozenset({"accuracy"})
 MOMENTUM_OPTIMIZERS = frozenset({"sgd", "rmsprop"})
 
 
 def default_target_scaling(loss: Loss) -> TargetScaling:
     """The target scaling meant by `target_scaling: null` under a loss."""
-    return "none" if loss in CLASSIFICATION_LOSSES else "standard"
+    return "none" if loss in UNSCALED_LOSSES else "standard"
 
 
 def default_weight_decay(optimizer: OptimizerName) -> float | None:

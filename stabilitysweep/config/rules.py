@@ -12,6 +12,7 @@ from typing import Any
 
 from stabilitysweep.config.names import (
     CLASSIFICATION_LOSSES,
+    UNSCALED_LOSSES,
     CLASSIFICATION_METRICS,
     MOMENTUM_OPTIMIZERS,
 )
@@ -109,10 +110,11 @@ def _decay_rate_of_schedule(values: Values) -> Iterator[Conflict]:
 
 def _target_scaling_of_loss(values: Values) -> Iterator[Conflict]:
     for loss, scaling in itertools.product(values("loss"), values("target_scaling")):
-        if scaling == "standard" and loss in CLASSIFICATION_LOSSES:
+        if scaling == "standard" and loss in UNSCALED_LOSSES:
+            kind = "classes" if loss in CLASSIFICATION_LOSSES else "counts, never below 0"
             yield Conflict(
                 "target_scaling",
-                f"none, since the targets of loss {loss!r} are classes",
+                f"none, since the targets of loss {loss!r} are {kind}",
                 f"target_scaling 'standard' with loss {loss!r}",
             )
 

@@ -177,7 +177,7 @@ class PreprocessingSettings(_Settings):
     Attributes:
         imputation: how missing inputs are filled; `none` leaves them NaN.
         scaling: how each input column is scaled.
-        target_scaling: None means `standard` under a regression loss, otherwise `none`.
+        target_scaling: None means `standard` under mse, mae and huber, otherwise `none`.
     """
 
     imputation: Imputation = "none"

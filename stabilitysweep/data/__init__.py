@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from stabilitysweep.data.batches import batch_order
 from stabilitysweep.data.prepared import PreparedData
 from stabilitysweep.data.raw import RawData
+from stabilitysweep.data.targets import SCALED_LOSSES
 
 if TYPE_CHECKING:
     from stabilitysweep.data.preprocess import prepare
     from stabilitysweep.data.sources import load
 
-__all__ = ["PreparedData", "RawData", "batch_order", "load", "prepare"]
+__all__ = ["SCALED_LOSSES", "PreparedData", "RawData", "batch_order", "load", "prepare"]
 
 _HOME = {"load": "sources", "prepare": "preprocess"}
 

@@ -23,7 +23,7 @@ from sklearn.preprocessing import (
 from stabilitysweep.config import DatasetSettings, PreprocessingSettings
 from stabilitysweep.data.prepared import Floats, PreparedData
 from stabilitysweep.data.raw import RawData
-from stabilitysweep.data.targets import REGRESSION_LOSSES, encode_target
+from stabilitysweep.data.targets import COUNT_LOSS, SCALED_LOSSES, encode_target
 from stabilitysweep.errors import DataError
 
 # Each of these passes NaN through and takes its statistics from the other values.
@@ -51,7 +51,7 @@ def prepare(
         settings: `validation_fraction` in [0, 1) and `split_seed`.
         preprocessing: how to impute and scale; `target_scaling` None means standardised for
             a regression loss, as it is for a classification loss.
-        loss: mse, mae, huber, binary_crossentropy or sparse_categorical_crossentropy.
+        loss: mse, mae, huber, poisson, binary_crossentropy or sparse_categorical_crossentropy.
 
     Returns:
         The prepared data, N >= 1.
@@ -64,11 +64,12 @@ def prepare(
     target = encode_target(raw, loss)
     scaled = preprocessing.target_scaling
     if scaled is None:
-        scaled = "standard" if loss in REGRESSION_LOSSES else "none"
-    if scaled != "none" and loss not in REGRESSION_LOSSES:
+        scaled = "standard" if loss in SCALED_LOSSES else "none"
+    if scaled != "none" and loss not in SCALED_LOSSES:
+        kind = "counts" if loss == COUNT_LOSS else "classes"
         raise DataError(
-            f"dataset '{raw.label}': target_scaling '{scaled}' fits a regression loss; "
-            f"{loss} takes classes. Set it to none."
+            f"dataset '{raw.label}': target_scaling '{scaled}' fits {', '.join(SCALED_LOSSES)}; "
+            f"{loss} takes {kind}. Set it to none."
         )
     train, validation = _split(raw, settings)
     x_train, x_validation = _scale(

@@ -12,7 +12,11 @@ import numpy as np
 from stabilitysweep.data.raw import Array, RawData
 from stabilitysweep.errors import DataError
 
-REGRESSION_LOSSES = frozenset({"mse", "mae", "huber"})
+SCALED_LOSSES = ("mse", "mae", "huber")
+"""Those that may be given a standardised target."""
+
+COUNT_LOSS = "poisson"
+REGRESSION_LOSSES = frozenset({*SCALED_LOSSES, COUNT_LOSS})
 BINARY_LOSS = "binary_crossentropy"
 SPARSE_LOSS = "sparse_categorical_crossentropy"
 LOSSES = REGRESSION_LOSSES | {BINARY_LOSS, SPARSE_LOSS}
@@ -50,6 +54,8 @@ def encode_target(raw: RawData, loss: str) -> EncodedTarget:
     """
     if loss not in LOSSES:
         raise ValueError(f"expected a loss among {sorted(LOSSES)}, got {loss!r}")
+    if loss == COUNT_LOSS:
+        return EncodedTarget(_counts(raw).reshape(-1, 1), outputs=1)
     if loss in REGRESSION_LOSSES:
         return EncodedTarget(_numbers(raw, loss).reshape(-1, 1), outputs=1)
     if loss == BINARY_LOSS:
@@ -73,6 +79,18 @@ def _numbers(raw: RawData, loss: str) -> Array:
         raise DataError(
             f"dataset '{raw.label}': expected a finite target, got {values[bad[0]]} in row "
             f"{bad[0]} ({bad.size} such rows, counted from 0). Remove them."
+        )
+    return values
+
+
+def _counts(raw: RawData) -> Array:
+    values = _numbers(raw, COUNT_LOSS)
+    bad = np.flatnonzero(values < 0)
+    if bad.size:
+        raise DataError(
+            f"dataset '{raw.label}': {COUNT_LOSS} needs a target of counts or rates, 0 or more, "
+            f"got {values[bad[0]]:g} in row {bad[0]} ({bad.size} such rows, counted from 0). For a "
+            "quantity of either sign use mse, mae or huber."
         )
     return values
 

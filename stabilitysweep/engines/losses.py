@@ -18,6 +18,8 @@ def build_loss(name: str) -> keras.losses.Loss:
             return keras.losses.MeanAbsoluteError()
         case "huber":
             return keras.losses.Huber()
+        case "poisson":
+            return keras.losses.Poisson()
         case "binary_crossentropy":
             return keras.losses.BinaryCrossentropy(from_logits=True)
         case "sparse_categorical_crossentropy":

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from stabilitysweep.config import DatasetSettings, PreprocessingSettings
 from stabilitysweep.config.names import Imputation, Loss, Scaling, default_target_scaling
 from stabilitysweep.data import PreparedData, RawData, load, prepare
-from stabilitysweep.data.targets import LOSSES, REGRESSION_LOSSES
+from stabilitysweep.data.targets import LOSSES, SCALED_LOSSES
 from stabilitysweep.errors import DataError
 
 SCALINGS, IMPUTATIONS = get_args(Scaling), get_args(Imputation)
@@ -42,7 +42,7 @@ def noise(rows: int = 20, columns: int = 3) -> np.ndarray[Any, Any]:
 def test_the_config_means_the_same_losses_and_defaults() -> None:
     assert set(get_args(Loss)) == LOSSES
     for loss in get_args(Loss):
-        assert (default_target_scaling(loss) == "standard") == (loss in REGRESSION_LOSSES)
+        assert (default_target_scaling(loss) == "standard") == (loss in SCALED_LOSSES)
 
 
 # --- the split
@@ -188,7 +188,7 @@ def test_enormous_values_give_no_warning() -> None:
 
 def test_regression_targets_are_standardised_by_default() -> None:
     raw = raw_data(noise(50), np.arange(50) ** 2.0)
-    for loss in sorted(REGRESSION_LOSSES):
+    for loss in sorted(SCALED_LOSSES):
         data = prepared(raw, loss)
         assert data.y_train.shape == (40, 1)
         assert data.outputs == 1
@@ -270,7 +270,7 @@ def test_half_as_many_classes_as_rows_is_allowed() -> None:
 
 @pytest.mark.parametrize("loss", [BINARY, SPARSE])
 def test_scaling_the_target_of_a_classification_is_refused(loss: str) -> None:
-    with pytest.raises(DataError, match="target_scaling 'standard' fits a regression loss"):
+    with pytest.raises(DataError, match="target_scaling 'standard' fits mse, mae, huber"):
         prepared(raw_data(noise(), np.arange(20) % 2), loss, target_scaling="standard")
 
 
@@ -314,3 +314,13 @@ def test_a_bundled_set_is_ready_to_train_on(name: Any, loss: str, outputs: int) 
     assert np.isfinite(data.x_train).all()
     assert np.isfinite(data.x_validation).all()
     assert len(data.feature_names) == data.x_train.shape[1]
+
+
+def test_poisson_takes_counts_as_they_are() -> None:
+    data = prepared(raw_data(noise()), "poisson")
+    both = np.concatenate([data.y_train, data.y_validation])
+    assert sorted(both[:, 0]) == list(range(20))
+    with pytest.raises(DataError, match=r"poisson needs a target of counts.*got -1\.5 in row 0"):
+        prepared(raw_data(noise(), np.arange(20) - 1.5), "poisson")
+    with pytest.raises(DataError, match="poisson takes counts"):
+        prepared(raw_data(noise()), "poisson", target_scaling="standard")

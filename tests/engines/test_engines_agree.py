@@ -17,7 +17,7 @@ from stabilitysweep.config import DatasetSettings, PreprocessingSettings
 from stabilitysweep.data import PreparedData, load, prepare
 from stabilitysweep.engines.fit import FitEngine
 from stabilitysweep.engines.stacked import StackedEngine
-from stabilitysweep.types import Compiled, Outcome, TrialResult
+from stabilitysweep.types import Compiled, Kind, Onset, Outcome, Stage, TrialResult
 
 ROUNDING = {
     "float32": 2e-5,
@@ -150,6 +150,15 @@ def test_verdicts_are_those_of_model_fit(
     outcomes = {own.outcome for _, own in pairs}
     assert Outcome.NONFINITE in outcomes, "no learning rate of this case is too high"
     assert outcomes != {Outcome.NONFINITE}, "no learning rate of this case is low enough"
+
+
+def test_the_logarithm_of_a_negative_output_is_seen_in_the_loss(
+    lab: Any, stacked: StackedEngine, fit: FitEngine
+) -> None:
+    options = {"loss": "poisson", "data": "iris", "rates": (SAFE,)}
+    ((ours, own),) = run_both(lab, stacked, fit, options)
+    assert ours.onset == own.onset == Onset(1, Stage.LOSS, "loss", Kind.NAN)
+    assert np.isfinite(ours.max_abs_activation)
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,7 @@ CASES: dict[str, dict[str, Any]] = {
     "mse": {"l1": [0, 0.01], "l2": [0, 0.1]},
     "mae": {},
     "huber": {"l2": [0.1]},
+    "poisson": {},
     "binary_crossentropy": {"classes": 2, "l2": [0, 0.1]},
     "sparse_categorical_crossentropy": {"classes": 4},
     "mse float64": {"precision": "float64", "l2": [0.1]},
