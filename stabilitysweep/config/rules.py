@@ -12,9 +12,9 @@ from typing import Any
 
 from stabilitysweep.config.names import (
     CLASSIFICATION_LOSSES,
-    UNSCALED_LOSSES,
     CLASSIFICATION_METRICS,
     MOMENTUM_OPTIMIZERS,
+    UNSCALED_LOSSES,
 )
 from stabilitysweep.config.settings import TrainingSettings
 
