@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,7 +24,7 @@ from stabilitysweep.grid import Grid, Trial, difference
 from stabilitysweep.numerics.outcomes import Thresholds
 from stabilitysweep.planning import Work, plan_work
 from stabilitysweep.provenance import provenance
-from stabilitysweep.store import Entry, SQLiteStore
+from stabilitysweep.store import ConfigRecord, Entry, SQLiteStore
 from stabilitysweep.types import Compiled, Outcome
 
 _EMPTY_BYTES = 4096
@@ -195,21 +195,39 @@ def train(
     return progress
 
 
+def changed_data(sweep: Sweep, records: Iterable[ConfigRecord]) -> list[str]:
+    """Say which data sets of a sweep are not those that a record was made of, one line each.
+
+    Args:
+        sweep: its data as they are now.
+        records: the configs stored, oldest first.
+    """
+    before: dict[str, str] = {}
+    rows: dict[str, int] = {}
+    for record in records:  # a data set may have been left out of the latest run
+        before |= record.provenance.get("data", {})
+        rows |= record.provenance.get("training_rows", {})
+    lines: list[str] = []
+    for label, content_hash in sweep.data_hashes().items():
+        if label in before and before[label] != content_hash:
+            now = sweep.training_rows.get(label)
+            counted = (
+                "" if rows.get(label) == now else f", training rows {rows.get(label)} -> {now}"
+            )
+            lines.append(
+                f"dataset {label}: its content has changed"
+                f" (hash {before[label][:12]} -> {content_hash[:12]}{counted})"
+            )
+    return lines
+
+
 def _refuse_conflict(sweep: Sweep, store: SQLiteStore, folder: Path) -> None:
     """Refuse a config under which the stored trials would mean something else."""
     stored = store.latest_config()
     if stored is None or not store.stored_ids(include_crashed=False):
         return  # nothing was measured that could change its meaning
     conflicts = difference(stored.resolved, sweep.config.resolved())
-    before: dict[str, str] = {}
-    for record in store.configs():  # a data set may have been left out of the latest run
-        before |= record.provenance.get("data", {})
-    for label, content_hash in sweep.data_hashes().items():
-        if label in before and before[label] != content_hash:
-            conflicts.append(
-                f"dataset {label}: its content has changed"
-                f" (hash {before[label][:12]} -> {content_hash[:12]})"
-            )
+    conflicts += changed_data(sweep, store.configs())
     if conflicts:
         lines = "\n".join(f"  {line}" for line in conflicts)
         raise ResultError(

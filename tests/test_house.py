@@ -25,6 +25,7 @@ LAYERS = (
     "integrations",
     "report",
     "api",
+    "diagnosing",
     "result",
     "figures",
     "runner",
@@ -47,7 +48,7 @@ LAYERS = (
 )
 MOST_LINES = 450
 TENSORFLOW = {"tensorflow", "keras", "keras_tuner"}
-WITHOUT_TENSORFLOW = ("cli", "api", "result", "figures", "runner", "planning", "store", "analysis")
+WITHOUT_TENSORFLOW = ("cli", "api", "diagnosing", "result", "figures", "runner", "planning", "store", "analysis")
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 

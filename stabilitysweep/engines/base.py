@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from stabilitysweep.data import PreparedData
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.programs import Program
+from stabilitysweep.numerics.moments import Moment
 from stabilitysweep.types import Kind, Onset, Stage, TrialResult
 
 
@@ -59,6 +60,22 @@ class Engine(Protocol):
         Raises:
             Exception: what building or running the graph raised; the caller decides
                 which trials that makes `crashed`.
+        """
+
+    def inspect(
+        self, stack: Stack, data: PreparedData, first: int, last: int, *, predictions: bool
+    ) -> list[Moment]:
+        """Train the first trial of the stack again, and look at some of its steps.
+
+        What is looked at are the steps of `run`, to the bit.
+
+        Args:
+            stack: its input is finite.
+            data: what it is trained on.
+            first: the first step to look at, at least 1.
+            last: the last one; fewer are looked at where training ends before.
+            predictions: whether to look at the predictions on the validation rows as well,
+                where there are any; `last` is to be the end of the training then.
         """
 
 

@@ -20,6 +20,7 @@ from stabilitysweep.data import PreparedData, batch_order
 from stabilitysweep.engines.base import Stack, first_precision, input_onset
 from stabilitysweep.engines.curvature import Curvatures
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
+from stabilitysweep.engines.inspection import Heads, Tensors, look_at_predictions, rows_of_step
 from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.engines.recorder import compute_dtypes, recording
 from stabilitysweep.engines.results import StackRecord, input_failures, results
@@ -29,6 +30,7 @@ from stabilitysweep.engines.step_probes import floating, held_paths
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.numerics import probes
+from stabilitysweep.numerics.moments import Moment
 from stabilitysweep.types import Compiled, Stage, TrialResult
 
 Float = np.floating
@@ -57,6 +59,17 @@ class FitEngine:
             found += results(alone, record, self.name, data, self._curvatures)
         return found
 
+    def inspect(
+        self, stack: Stack, data: PreparedData, first: int, last: int, *, predictions: bool
+    ) -> list[Moment]:
+        """Train the first trial of the stack again, and look; see `Engine.inspect`."""
+        keras.backend.clear_session()
+        alone = Stack(stack.program, stack.trials[:1], 1)
+        watch = _Watch(first, last, predictions)
+        with precision_scope(stack.program.precision):
+            train(alone, data, watch)
+        return watch.moments
+
 
 class TableSchedule(keras.optimizers.schedules.LearningRateSchedule):
     """The learning rate of each step out of a table; the last one from its end on."""
@@ -75,8 +88,14 @@ class TableSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"table": self.table}
 
 
-def train(stack: Stack, data: PreparedData) -> StackRecord:
-    """Train the single trial of `stack` by `model.fit`, inside its `precision_scope`."""
+def train(stack: Stack, data: PreparedData, watch: _Watch | None = None) -> StackRecord:
+    """Train the single trial of `stack` by `model.fit`, inside its `precision_scope`.
+
+    Args:
+        stack: of one trial.
+        data: what it is trained on.
+        watch: looks at some of the steps.
+    """
     (trial,) = stack.trials
     program = stack.program
     spec = ModelSpec(trial.model, program.features, program.outputs, program.precision)
@@ -89,7 +108,7 @@ def train(stack: Stack, data: PreparedData) -> StackRecord:
         loss=loss,
         jit_compile=program.compiled is Compiled.XLA,
     )
-    probe = _ProbedStep(model)
+    probe = _ProbedStep(model, watch.heads if watch else None)
     model.train_step = probe
 
     x, y = _cast(data.x_train, data.y_train, floatx)
@@ -117,10 +136,12 @@ def train(stack: Stack, data: PreparedData) -> StackRecord:
         steps_per_epoch=stack.steps,
         shuffle=False,
         verbose=0,
-        callbacks=[history],
+        callbacks=[history, watch] if watch else [history],
     )
     after = evaluate(x, y)
     x_validation, y_validation = _cast(data.x_validation, data.y_validation, floatx)
+    if watch is not None and len(x_validation):
+        watch.look_at_predictions(x_validation)
     scale = getattr(model.optimizer, "dynamic_scale", None)
     return StackRecord(
         initial=[initial],
@@ -162,8 +183,9 @@ def build_optimizer(trial: Trial, steps: int) -> keras.optimizers.Optimizer:
 class _ProbedStep:
     """Keras' `train_step`, with the readings of its probes as its logs."""
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, heads: Heads | None = None) -> None:
         self._model = model
+        self._heads = heads
         self._computed_in = compute_dtypes(model)
         self._layers: list[str] = []
         self._slots: list[str] = []
@@ -177,6 +199,7 @@ class _ProbedStep:
             objective = optimizer.scale_loss(loss)
             of_data = optimizer.scale_loss(model.loss(y, predictions))
         weights = model.trainable_variables
+        before = [tf.identity(weight.value) for weight in weights] if self._heads else []
         gradients = tape.gradient(objective, weights)
         # What was flushed to zero would be hidden by the gradient of a penalty.
         bare = tape.gradient(of_data, weights) if model.losses else gradients
@@ -197,9 +220,14 @@ class _ProbedStep:
         after = [weight.value for weight in weights]
         held = floating([variable.value for variable in model.non_trainable_variables])
         kept = [slot for _, slot in slots]
-        return self._readings(
+        readings = self._readings(
             record.outputs, loss, unscaled, kept, after, held, scale, skipped, nonzero
         )
+        if self._heads is not None:
+            named = list(zip(record.names, record.outputs, strict=True))
+            tensors = Tensors(x, named, loss, unscaled, slots, before, after, held)
+            readings[_INSPECTION] = self._heads.measure(rows_of_step(model, tensors))
+        return readings
 
     def table(self) -> list[tuple[Stage, str]]:
         """Return stage and tensor behind each probe index, in the order of computation."""
@@ -283,6 +311,43 @@ class _History(keras.callbacks.Callback):
         reading = Reading(*np.moveaxis(table, 1, 0))
         # The step whose update broke the weights was still run: `active` is before it.
         return reading._replace(active=np.ones_like(reading.active))
+
+
+class _Watch(keras.callbacks.Callback):
+    """Keeps what was seen of the steps from `first` to `last`."""
+
+    def __init__(self, first: int, last: int, predictions: bool) -> None:
+        super().__init__()
+        self.heads = Heads()
+        self.moments: list[Moment] = []
+        self._first, self._last, self._predictions = first, last, predictions
+        self._step = 0
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        row = logs or {}
+        self._step += 1
+        if self._first <= self._step <= self._last:
+            self.moments.append(
+                Moment(
+                    step=self._step,
+                    loss=float(row["loss"]),
+                    loss_scale=float(row["loss_scale"]),
+                    skipped=bool(row["skipped"]),
+                    tensors=self.heads.read(np.asarray(row[_INSPECTION])),
+                )
+            )
+
+    def look_at_predictions(self, x: NDArray[Any]) -> None:
+        """Look at the predictions for the rows `x`, if that was asked for."""
+        if self._predictions:
+            weights = [variable.value for variable in self.model.trainable_variables]
+            others = [variable.value for variable in self.model.non_trainable_variables]
+            tensors = look_at_predictions(self.model, weights, others, x)
+            self.moments.append(Moment(self._step, None, 1.0, skipped=False, tensors=tensors))
+
+
+_INSPECTION = "inspection"
+"""Key of the statistics in the logs of a batch; Keras leaves what is no number as it is."""
 
 
 def _slots(optimizer: Any, weights: list[Any]) -> list[tuple[str, tf.Tensor]]:

@@ -60,6 +60,28 @@ class _Pass(NamedTuple):
     activations: Tensors
 
 
+class Computed(NamedTuple):
+    """All that a step computes, before anything is read of it.
+
+    Attributes:
+        run: forward and backward.
+        of_data: unscaled gradients of the loss without penalties, packed.
+        gradients: the same with those of the penalties.
+        grad_squares: their sum of squares, [P].
+        finite: bool [P], whether the scaled gradients are; all, without loss scaling.
+        weights: after the step.
+        slots: after the step.
+    """
+
+    run: _Pass
+    of_data: Packed
+    gradients: Packed
+    grad_squares: tf.Tensor
+    finite: tf.Tensor
+    weights: Packed
+    slots: tuple[Packed, ...]
+
+
 class TrainingStep:
     """The step of one program, ready to be traced.
 
@@ -167,21 +189,10 @@ class TrainingStep:
         Returns:
             The state after the step (a frozen trial's is what it was) and the readings.
         """
-        run = self._forward_backward(state, settings, x, y)
-        of_data = self._unscale(run.gradients, state.loss_scale.scale)
-        gradients = tuple(
-            penalties.add_gradient(gradient, weight, slope)
-            for gradient, weight, slope in zip(
-                of_data, state.weights, constants.slopes, strict=True
-            )
-        )
-        grad_squares = self.probes.gradient_squares(gradients)
-        finite = self._finite_steps(run.gradients, grad_squares)
+        computed = self.compute(state, settings, constants, x, y)
+        run, of_data, gradients, grad_squares, finite, weights, slots = computed
         applied = state.active & finite
         skipped = state.active & ~finite
-
-        weights, slots = self._update(state, settings, constants, gradients)
-        weights, slots = select_all(applied, (weights, slots), (state.weights, state.slots))
         front_squares, back_squares = self.probes.weight_squares(weights)
         weight_squares = front_squares + back_squares
         magnitudes = [tf.abs(probes.widen(activation)) for activation in run.activations]
@@ -239,6 +250,26 @@ class TrainingStep:
             skipping=skipped,
         )
         return after, Reading(*(tf.cast(reading, record) for reading in readings))
+
+    def compute(
+        self, state: State, settings: Settings, constants: Constants, x: tf.Tensor, y: tf.Tensor
+    ) -> Computed:
+        """Compute a step, see `__call__`; a skipped or frozen trial keeps weights and slots."""
+        run = self._forward_backward(state, settings, x, y)
+        of_data = self._unscale(run.gradients, state.loss_scale.scale)
+        gradients = tuple(
+            penalties.add_gradient(gradient, weight, slope)
+            for gradient, weight, slope in zip(
+                of_data, state.weights, constants.slopes, strict=True
+            )
+        )
+        grad_squares = self.probes.gradient_squares(gradients)
+        finite = self._finite_steps(run.gradients, grad_squares)
+        weights, slots = self._update(state, settings, constants, gradients)
+        weights, slots = select_all(
+            state.active & finite, (weights, slots), (state.weights, state.slots)
+        )
+        return Computed(run, of_data, gradients, grad_squares, finite, weights, slots)
 
     def _strengths(self, settings: Settings) -> penalties.Strengths:
         terms = self._program.terms

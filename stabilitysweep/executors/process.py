@@ -47,7 +47,7 @@ class WorkerProcess:
         self._connection = ours
         self._process = context.Process(target=main, args=(theirs, settings), daemon=True)
         try:
-            with _undisturbed():
+            with undisturbed():
                 self._process.start()
         except BaseException:
             if self._process.pid is not None:
@@ -99,13 +99,7 @@ class WorkerProcess:
     def bury(self) -> str:
         """Clean up after a process that died; return what it died of, in words."""
         self.end()
-        code = self._process.exitcode or 0
-        if code == -int(signal.SIGKILL):
-            return "by SIGKILL (often: out of memory)"
-        ended = code >= 0
-        words = f"with exit code {code}" if ended else f"by {signal.Signals(-code).name}"
-        last = _last_line(Path(self.settings.log))
-        return f"{words}; its last words: {last}" if last else words
+        return end_in_words(self._process.exitcode or 0, Path(self.settings.log))
 
     def stop(self) -> None:
         """Make it end at once: it has nothing to save, and TensorFlow takes seconds to leave."""
@@ -121,7 +115,7 @@ class WorkerProcess:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Start a process that no signal of the terminal reaches, and that none interrupts.
 
     Ctrl-C goes to every process of the terminal: each worker would print a traceback, even
@@ -148,6 +142,20 @@ def _undisturbed() -> Iterator[None]:
             signal.signal(caught, handler)
         for caught, frame in arrived:
             handlers[caught](caught, frame)
+
+
+def end_in_words(code: int, log: Path) -> str:
+    """Say how a process ended.
+
+    Args:
+        code: its exit code as `multiprocessing` gives it, below 0 for a signal.
+        log: what it printed.
+    """
+    if code == -int(signal.SIGKILL):
+        return "by SIGKILL (often: out of memory)"
+    words = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+    last = _last_line(log)
+    return f"{words}; its last words: {last}" if last else words
 
 
 def _last_line(log: Path) -> str:

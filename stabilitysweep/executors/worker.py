@@ -81,7 +81,7 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
     it is doing, when the driver is gone. The terminal's signals do not reach it: Ctrl-C is
     the driver's to handle.
     """
-    _redirect_output(settings.log)
+    redirect_output(settings.log)
     inbox: SimpleQueue[Assignment] = SimpleQueue()
     listening = threading.Thread(
         target=_listen, args=(connection, inbox, Path(settings.log)), daemon=True
@@ -91,7 +91,7 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
         # A machine that forbids pinning only loses a little speed.
         with contextlib.suppress(OSError):
             os.sched_setaffinity(0, {settings.core})
-    _keep_freed_memory()
+    keep_freed_memory()
     engine = settings.start(settings.engine)
     known: dict[str, PreparedData] = {}
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `_listen` ends us
@@ -186,7 +186,7 @@ def _listen(connection: Connection, inbox: SimpleQueue[Assignment], log: Path) -
         inbox.put(assignment)
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Let glibc keep what is freed: the same tensors are allocated again every step.
 
     By default it hands large blocks back to the system, which clears them page by page when
@@ -198,7 +198,7 @@ def _keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def _redirect_output(log: str) -> None:
+def redirect_output(log: str) -> None:
     """Send file descriptors 1 and 2 to the log, for C++ code as well as Python's."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):

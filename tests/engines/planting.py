@@ -25,7 +25,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from stabilitysweep.engines import evaluation, fit, stacked, step
+from stabilitysweep.engines import evaluation, fit, program_graph, stacked, step
 from stabilitysweep.types import Stage
 
 Place = tuple[Stage, str]
@@ -80,15 +80,17 @@ class Garden:
         """
         self.held_out = held_out
         with pytest.MonkeyPatch.context() as patch:
-            for engine in (stacked, fit):
-                build_model, build_loss = engine.build_model, engine.build_loss
-                patch.setattr(engine, "build_model", self._after(build_model, self._open_layers))
-                patch.setattr(engine, "build_loss", self._after(build_loss, self._open_loss))
+            for module in (stacked, program_graph, fit):
+                build_model = self._after(module.build_model, self._open_layers)
+                patch.setattr(module, "build_model", build_model)
+            for module in (program_graph, fit):
+                build_loss = self._after(module.build_loss, self._open_loss)
+                patch.setattr(module, "build_loss", build_loss)
             patch.setattr(
                 fit, "build_optimizer", self._after(fit.build_optimizer, self._open_optimizer)
             )
             patch.setattr(fit, "_ProbedStep", self._subclass(fit._ProbedStep, "__call__"))
-            patch.setattr(stacked, "TrainingStep", self._stacked_step())
+            patch.setattr(program_graph, "TrainingStep", self._stacked_step())
             patch.setattr(step, "vectorize", self._telling(step.vectorize))
             patch.setattr(evaluation, "vectorize", self._telling(evaluation.vectorize, self._held))
             self._tell_held_out(patch)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stabilitysweep.engines import stacked as stacked_module
+from stabilitysweep.engines import program_graph, stacked
 from stabilitysweep.engines.base import Stack
 from stabilitysweep.engines.stacked import StackedEngine
 from stabilitysweep.grid import Trial
@@ -131,7 +131,7 @@ def test_a_neighbour_with_broken_initial_weights_does_not_matter(
                 kernel.assign(np.full(kernel.shape, bad))
             return model
 
-        monkeypatch.setattr(stacked_module, "build_model", build)
+        monkeypatch.setattr(stacked, "build_model", build)
         results: list[TrialResult] = lab.run(StackedEngine(), trials, data)
         return results
 
@@ -234,7 +234,7 @@ def test_the_length_of_a_segment_does_not_matter(
     whole = lab.run(stacked, trials, data)
     assert {result.outcome for result in whole} >= {Outcome.STABLE, Outcome.NONFINITE}
     for length in (1, 7, 20):
-        monkeypatch.setattr(stacked_module, "SEGMENT_STEPS", length)
+        monkeypatch.setattr(program_graph, "SEGMENT_STEPS", length)
         for before, after in zip(whole, lab.run(stacked, trials, data), strict=True):
             assert lab.differences(before, after) == []
 

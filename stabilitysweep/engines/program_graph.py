@@ -1,0 +1,309 @@
+"""The training graph of one program: the loop over the steps, and what runs around it.
+
+Notation: P trials in the stack, T steps, S distinct seeds among the trials, L steps a
+segment, B rows a batch, D input columns.
+
+The training loop is a `tf.while_loop` in the graph, run in segments of at most
+`SEGMENT_STEPS` steps, so that a long run needs no more memory than a short one. A segment
+ends early once no trial of the stack is active any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from stabilitysweep.data import PreparedData, batch_order
+from stabilitysweep.engines.evaluation import Evaluation, Evaluator
+from stabilitysweep.engines.half_products import flat_call, widen_half_products
+from stabilitysweep.engines.losses import build_loss
+from stabilitysweep.engines.results import StackRecord
+from stabilitysweep.engines.schedules import learning_rates
+from stabilitysweep.engines.stack_state import Reading, Settings, State
+from stabilitysweep.engines.step import TrainingStep
+from stabilitysweep.grid import Trial
+from stabilitysweep.models.builder import ModelSpec, build_model
+from stabilitysweep.models.programs import Program
+from stabilitysweep.numerics import outcomes
+from stabilitysweep.types import Compiled
+
+SEGMENT_STEPS = 500
+
+Initial = tuple[list[NDArray[Any]], list[NDArray[Any]]]
+"""A trial's initial trainable weights, and its other variables, in the model's order."""
+
+
+class Inputs(NamedTuple):
+    """What a stack is trained on.
+
+    Attributes:
+        steps: T.
+        initial: of each of the P trials.
+        settings: the numbers they differ in.
+        x: [N, D] training rows.
+        y: [N, 1] targets, or [N] labels.
+        x_validation: like `x`, possibly without rows.
+        y_validation: like `y`.
+        orders: int32 [S, T, B], the rows of each batch, by seed.
+        seed_index: int32 [P] into `orders`.
+    """
+
+    steps: int
+    initial: list[Initial]
+    settings: Settings
+    x: NDArray[Any]
+    y: NDArray[Any]
+    x_validation: NDArray[Any]
+    y_validation: NDArray[Any]
+    orders: NDArray[np.int32]
+    seed_index: tf.Tensor
+
+
+class ProgramGraph:
+    """One program: its template model, its training graph and its evaluator.
+
+    Attributes:
+        program: what it is made from.
+        model: the template; its own weights are never read or written.
+        step: the step that the graph repeats.
+    """
+
+    def __init__(self, program: Program) -> None:
+        """Build the model; the graph is traced when it is first run."""
+        # Any strength will do: it marks what may be penalized. Always marked, so that the
+        # weights of a program are packed alike whether it has penalties or not.
+        model = program.model.model_copy(update={"l2": 1.0})
+        spec = ModelSpec(model, program.features, program.outputs, program.precision)
+        self.program = program
+        self.model = build_model(spec, seed=0)
+        self._float = keras.config.floatx()
+        loss = build_loss(program.loss)
+        self.step = TrainingStep(program, self.model, loss)
+        self._evaluate = Evaluator(program, self.model, loss)
+        self._segment = tf.function(
+            self._trace,
+            autograph=False,
+            reduce_retracing=True,
+            jit_compile=program.compiled is Compiled.XLA,
+        )
+        self._graph: Callable[..., Any] | None = None
+
+    def inputs(
+        self,
+        trials: list[Trial],
+        steps: int,
+        batch_size: int,
+        initial: list[Initial],
+        data: PreparedData,
+    ) -> Inputs:
+        """Lay out what P trials are trained on for `steps` steps."""
+        seeds = sorted({trial.seed for trial in trials})
+        x, y = self._cast(data.x_train, data.y_train)
+        x_validation, y_validation = self._cast(data.x_validation, data.y_validation)
+        rows = data.train_rows
+        return Inputs(
+            steps=steps,
+            initial=initial,
+            settings=self._settings(trials, steps),
+            x=x,
+            y=y,
+            x_validation=x_validation,
+            y_validation=y_validation,
+            orders=np.stack([batch_order(seed, batch_size, rows, steps) for seed in seeds]),
+            seed_index=tf.constant([seeds.index(trial.seed) for trial in trials], tf.int32),
+        )
+
+    def initial_state(self, inputs: Inputs) -> State:
+        """Return the state of the stack before step 1."""
+        weights, others = (
+            tuple(tf.constant(np.stack(group)) for group in zip(*variables, strict=True))
+            for variables in zip(*inputs.initial, strict=True)
+        )
+        return self.step.initial_state(weights, others)
+
+    def advance(
+        self, inputs: Inputs, state: State, start: int, stop: int
+    ) -> tuple[State, NDArray[np.floating]]:
+        """Train from after step `start` up to step `stop`, or until no trial is active.
+
+        Returns:
+            The state, and the readings [stop - start, fields of `Reading`, P]; fewer steps
+            where training ended.
+        """
+        x, y = tf.constant(inputs.x), tf.constant(inputs.y)
+        sampled = outcomes.sampled_steps(inputs.steps)
+        parts: list[NDArray[np.floating]] = []
+        for begin in range(start, stop, SEGMENT_STEPS):
+            length = min(SEGMENT_STEPS, stop - begin)
+            order = self._segment_order(inputs, begin, begin + length)
+            state, readings = self._run(
+                state,
+                inputs.settings,
+                x,
+                y,
+                tf.constant(order),
+                inputs.seed_index,
+                tf.constant(np.resize(sampled[begin:], order.shape[1])),
+                tf.constant(length, tf.int32),
+            )
+            parts.append(readings.numpy()[:length])
+            if not np.any(state.active.numpy()):
+                break
+        return state, np.concatenate(parts)
+
+    def evaluate(
+        self, inputs: Inputs, state: State, x: NDArray[Any], y: NDArray[Any]
+    ) -> Evaluation:
+        """Evaluate every trial on all rows of a split."""
+        weights = self.step.packing.unpack(state.weights)
+        settings = inputs.settings
+        return self._evaluate(weights, state.others, settings.l1, settings.l2, x, y)
+
+    def train(self, inputs: Inputs) -> StackRecord:
+        """Train the stack to its end and evaluate it before and after."""
+        state = self.initial_state(inputs)
+        before = self.evaluate(inputs, state, inputs.x, inputs.y)
+        state, readings = self.advance(inputs, state, 0, inputs.steps)
+        after = self.evaluate(inputs, state, inputs.x, inputs.y)
+        validation = (
+            self.evaluate(inputs, state, inputs.x_validation, inputs.y_validation)
+            if len(inputs.x_validation)
+            else None
+        )
+        return StackRecord(
+            initial=[weights for weights, _ in inputs.initial],
+            readings=Reading(*np.moveaxis(readings, 1, 0)),
+            probe_table=self.step.probe_table(),
+            before=before,
+            after=after,
+            validation=validation,
+            final_scale=state.loss_scale.scale.numpy(),
+            output=self.model.output_names[0],
+        )
+
+    def _run(self, *arguments: Any) -> tuple[State, tf.Tensor]:
+        """Run a segment: traced once in the plain graph, once for each shape under XLA."""
+        if self.program.compiled is Compiled.XLA:
+            result: tuple[State, tf.Tensor] = self._segment(*arguments)
+            return result
+        if self._graph is None:
+            concrete = self._segment.get_concrete_function(*_open_specs(*arguments))
+            half = self.program.precision in ("float16", "mixed_float16")
+            self._graph = widen_half_products(concrete) if half else flat_call(concrete)
+        graph: tuple[State, tf.Tensor] = self._graph(*tf.nest.flatten(arguments))
+        return graph
+
+    def _trace(
+        self,
+        state: State,
+        settings: Settings,
+        x: tf.Tensor,
+        y: tf.Tensor,
+        order: tf.Tensor,
+        seed_index: tf.Tensor,
+        sampled: tf.Tensor,
+        steps: tf.Tensor,
+    ) -> tuple[State, tf.Tensor]:
+        """Train for `steps` of the L steps in `order` [S, L, B], while any trial is active.
+
+        Returns:
+            The state, and the readings [L, fields of `Reading`, P], zero where not run.
+        """
+        length = tf.shape(order)[1]
+        constants = self.step.constants(state, settings)
+        readings = tf.TensorArray(
+            x.dtype,
+            size=length,
+            element_shape=[len(Reading._fields), seed_index.shape[0]],
+        )
+
+        def proceed(step: tf.Tensor, state: State, _: tf.TensorArray) -> tf.Tensor:
+            return (step < steps) & tf.reduce_any(state.active)
+
+        def advance(
+            step: tf.Tensor, state: State, readings: tf.TensorArray
+        ) -> tuple[tf.Tensor, State, tf.TensorArray]:
+            rows = order[:, step]
+            batch = tf.gather(tf.gather(x, rows), seed_index)
+            targets = tf.gather(tf.gather(y, rows), seed_index)
+            state, reading = self.step(state, settings, constants, batch, targets, sampled[step])
+            return step + 1, state, readings.write(step, tf.cast(tf.stack(reading), x.dtype))
+
+        _, state, readings = tf.while_loop(
+            proceed, advance, (tf.constant(0), state, readings), parallel_iterations=1
+        )
+        return state, readings.stack()
+
+    def _segment_order(self, inputs: Inputs, start: int, stop: int) -> NDArray[np.int32]:
+        """Return the rows of some steps' batches, [S, L, B].
+
+        XLA compiles for one L: all segments of a run have it, and so has a part of one.
+        """
+        order = inputs.orders[:, start:stop]
+        if self.program.compiled is Compiled.XLA:
+            missing = min(inputs.steps, SEGMENT_STEPS) - order.shape[1]
+            order = np.pad(order, ((0, 0), (0, missing), (0, 0)))
+        return order
+
+    def _settings(self, trials: list[Trial], steps: int) -> Settings:
+        def column(values: list[float]) -> tf.Tensor:
+            return tf.constant(np.array(values, self._float))
+
+        def rounded(values: list[float]) -> tf.Tensor:
+            # Keras casts these from Python numbers by way of float32, under float64 too.
+            return column(np.array(values, np.float32).tolist())
+
+        return Settings(
+            learning_rates=tf.constant(
+                np.stack([learning_rates(t.training, steps) for t in trials]).astype(self._float)
+            ),
+            l1=rounded([t.model.l1 for t in trials]),
+            l2=rounded([t.model.l2 for t in trials]),
+            # Not the momentum of RMSprop, which Keras multiplies without a cast.
+            momentum=(rounded if self.program.optimizer == "sgd" else column)(
+                [t.training.momentum for t in trials]
+            ),
+            weight_decay=rounded([t.training.weight_decay or 0.0 for t in trials]),
+            clipnorm=column([t.training.clipnorm or 0.0 for t in trials]),
+        )
+
+    def _cast(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+        with np.errstate(over="ignore"):  # beyond float32 a value is Inf, and reported as such
+            return x.astype(self._float), y.astype(self._float) if y.dtype.kind == "f" else y
+
+
+def _open_specs(
+    state: State,
+    settings: Settings,
+    x: tf.Tensor,
+    y: tf.Tensor,
+    order: tf.Tensor,
+    seed_index: tf.Tensor,
+    sampled: tf.Tensor,
+    steps: tf.Tensor,
+) -> tuple[Any, ...]:
+    """Describe the arguments of a segment with every dimension open that may differ.
+
+    Open are the trials, rows, steps, batch rows and seeds; a program fixes the rest.
+    """
+
+    def leading(tensor: tf.Tensor) -> tf.TensorSpec:
+        return tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype)
+
+    return (
+        tf.nest.map_structure(leading, state),
+        tf.nest.map_structure(leading, settings)._replace(
+            learning_rates=tf.TensorSpec([None, None], settings.learning_rates.dtype)
+        ),
+        leading(x),
+        leading(y),
+        tf.TensorSpec([None, None, None], order.dtype),
+        leading(seed_index),
+        leading(sampled),
+        tf.TensorSpec([], steps.dtype),
+    )
