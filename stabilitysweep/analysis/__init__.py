@@ -6,9 +6,11 @@ Nothing here draws, trains, or touches a file.
 from stabilitysweep.analysis.axes import Axis, value_label
 from stabilitysweep.analysis.boundary import STATUSES, Boundary, BoundaryStatus
 from stabilitysweep.analysis.caption import caption
+from stabilitysweep.analysis.explained import AxisShare, ShareKind, explained
 from stabilitysweep.analysis.explanation import Explanation, Remedy
 from stabilitysweep.analysis.maps import CellValue, StabilityMap, stability_map
 from stabilitysweep.analysis.rejudged import recomputed_outcomes
+from stabilitysweep.analysis.remedies import remedies
 from stabilitysweep.analysis.summary import EarliestOnset, RateLimit, Summary, summary
 from stabilitysweep.analysis.table import OUTCOMES
 from stabilitysweep.analysis.twins import zeros_beside_twin
@@ -17,6 +19,7 @@ __all__ = [
     "OUTCOMES",
     "STATUSES",
     "Axis",
+    "AxisShare",
     "Boundary",
     "BoundaryStatus",
     "CellValue",
@@ -24,10 +27,13 @@ __all__ = [
     "Explanation",
     "RateLimit",
     "Remedy",
+    "ShareKind",
     "StabilityMap",
     "Summary",
     "caption",
+    "explained",
     "recomputed_outcomes",
+    "remedies",
     "stability_map",
     "summary",
     "value_label",

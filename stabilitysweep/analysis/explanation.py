@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from stabilitysweep.analysis.axes import value_label
+from stabilitysweep.analysis.wording import changed
 from stabilitysweep.types import Cause
 
 
@@ -39,10 +39,6 @@ class Remedy:
     steps_away: int
 
     def __str__(self) -> str:
-        """Say it: `at learning_rate 0.03 instead of 0.1 all 3 seeds are stable`."""
-        changed = " and ".join(
-            f"{name} {value_label(new)} instead of {value_label(own)}"
-            for name, (own, new) in self.changes.items()
-        )
+        """Say it: `at learning rate 0.03 instead of 0.1 all 3 seeds are stable`."""
         seeds = "the one seed is" if self.seeds == 1 else f"all {self.seeds} seeds are"
-        return f"at {changed} {seeds} stable"
+        return f"{changed(self.changes)} {seeds} stable"
