@@ -11,6 +11,11 @@ from stabilitysweep.analysis.explanation import Explanation, Remedy
 from stabilitysweep.analysis.maps import CellValue, StabilityMap, stability_map
 from stabilitysweep.analysis.rejudged import recomputed_outcomes
 from stabilitysweep.analysis.remedies import remedies
+from stabilitysweep.analysis.representatives import (
+    Representative,
+    nearest_failed,
+    representatives,
+)
 from stabilitysweep.analysis.summary import EarliestOnset, RateLimit, Summary, summary
 from stabilitysweep.analysis.table import OUTCOMES
 from stabilitysweep.analysis.twins import zeros_beside_twin
@@ -27,13 +32,16 @@ __all__ = [
     "Explanation",
     "RateLimit",
     "Remedy",
+    "Representative",
     "ShareKind",
     "StabilityMap",
     "Summary",
     "caption",
     "explained",
+    "nearest_failed",
     "recomputed_outcomes",
     "remedies",
+    "representatives",
     "stability_map",
     "summary",
     "value_label",

@@ -1,10 +1,10 @@
-"""A sweep in a few numbers: outcomes, the earliest onset, the safe learning rates."""
+"""A sweep in a few numbers: outcomes, causes, the earliest onset, the safe learning rates."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.analysis.axes import Axis, encode, make_axes, value_label
 from stabilitysweep.analysis.boundary import STATUSES, BoundaryStatus, find_boundary
+from stabilitysweep.analysis.explained import AxisShare, explained
 from stabilitysweep.analysis.table import (
     CRASHED,
     DIVERGED,
@@ -82,6 +83,8 @@ class Summary:
         earliest_onset: None if nothing became non-finite.
         stable_rate: over all precisions; None if the learning rate is no axis.
         stable_rate_by_precision: empty if precision or learning rate is no axis.
+        causes: failed trials by cause, the most frequent first; empty if the table has none.
+        explained: the share of failures that each axis explains, the largest first.
     """
 
     outcomes: Mapping[Outcome, int]
@@ -94,6 +97,13 @@ class Summary:
     earliest_onset: EarliestOnset | None
     stable_rate: RateLimit | None
     stable_rate_by_precision: Mapping[str, RateLimit]
+    causes: Mapping[str, int] = field(default_factory=dict)
+    explained: tuple[AxisShare, ...] = ()
+
+    @property
+    def failures(self) -> int:
+        """Trials that diverged or became non-finite."""
+        return self.outcomes[Outcome.DIVERGED] + self.outcomes[Outcome.NONFINITE]
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain dicts, lists, texts and finite numbers (strict JSON).
@@ -127,6 +137,18 @@ class Summary:
                 "by_precision": {name: limit.value for name, limit in by_precision},
                 "status_by_precision": {name: str(limit.status) for name, limit in by_precision},
             },
+            "causes": dict(self.causes),
+            "explained": [
+                {
+                    "axis": found.axis,
+                    "value": _json(_python(found.value)),
+                    "kind": str(found.kind),
+                    "share": found.share,
+                    "failures": found.failures,
+                    "sentence": str(found),
+                }
+                for found in self.explained
+            ],
         }
 
 
@@ -172,7 +194,35 @@ def summary(
         earliest_onset=_earliest_onset(trials, made),
         stable_rate=overall,
         stable_rate_by_precision=by_precision,
+        causes=causes_of(trials)[1],
+        explained=tuple(explained(trials, axes)),
     )
+
+
+def causes_of(trials: pd.DataFrame) -> tuple[pd.Series[Any], dict[str, int]]:
+    """Why trials failed.
+
+    Args:
+        trials: the trials table, N rows in any order; the column `cause` may be missing.
+
+    Returns:
+        The cause of each failed trial as text, N rows, missing where a trial did not fail or
+        has none; and the failed trials by cause, the most frequent first, ties by name.
+
+    Raises:
+        ResultError: the table holds an unknown outcome.
+    """
+    if "cause" not in trials.columns:
+        return pd.Series(pd.NA, trials.index, dtype=object), {}
+    outcome = outcome_codes(trials)
+    given = trials["cause"].notna() & ((outcome == DIVERGED) | (outcome == NONFINITE))
+    cause = trials["cause"].astype(object).where(given, None)
+    cause = cause.map(str, na_action="ignore")
+    counts = cause[given].value_counts().items()
+    return cause, {
+        str(name): int(count)
+        for name, count in sorted(counts, key=lambda item: (-item[1], item[0]))
+    }
 
 
 def _cell_codes(
@@ -231,17 +281,34 @@ def _rate_limits(
     }
 
 
-def _earliest_onset(trials: pd.DataFrame, axes: Mapping[str, Axis]) -> EarliestOnset | None:
+def earliest_onset_row(trials: pd.DataFrame) -> int | None:
+    """Return the row whose onset has the lowest step; ties by stage, then id. None without one.
+
+    Args:
+        trials: the trials table, N rows in any order.
+
+    Raises:
+        ResultError: the table lacks a column.
+    """
+    require_columns(trials, ["trial_id", "onset_step", "onset_stage"])
     steps = numbers(trials["onset_step"])
     if np.isnan(steps).all():
         return None
-    first = trials.loc[steps == np.nanmin(steps)]
     stages = {str(stage): place for place, stage in enumerate(Stage)}
+    rows = np.flatnonzero(steps == np.nanmin(steps))
+    first = trials.iloc[rows]
     ordered = sorted(
-        zip(first["onset_stage"], first["trial_id"], range(len(first)), strict=True),
+        zip(first["onset_stage"], first["trial_id"], rows, strict=True),
         key=lambda item: (stages.get(str(item[0]), len(stages)), str(item[1])),
     )
-    row = first.iloc[ordered[0][2]]
+    return int(ordered[0][2])
+
+
+def _earliest_onset(trials: pd.DataFrame, axes: Mapping[str, Axis]) -> EarliestOnset | None:
+    place = earliest_onset_row(trials)
+    if place is None:
+        return None
+    row = trials.iloc[place]
     return EarliestOnset(
         step=int(row["onset_step"]),
         trial_id=str(row["trial_id"]),

@@ -10,7 +10,7 @@ import pytest
 
 from stabilitysweep.analysis import summary
 from stabilitysweep.errors import ResultError
-from stabilitysweep.types import Outcome
+from stabilitysweep.types import Cause, Outcome
 
 TableMaker = Callable[..., pd.DataFrame]
 GRID: dict[str, list[object]] = {
@@ -115,6 +115,35 @@ def test_json_is_strict(rows_of: TableMaker) -> None:
     empty = summary(trials.iloc[:0], {"clipnorm": [None]}).to_json()
     assert empty["share_stable"] is None
     json.dumps(empty, allow_nan=False)
+
+
+def test_failures_are_counted_by_cause_and_laid_to_axes(stable: pd.DataFrame) -> None:
+    assert summary(stable, GRID).causes == {} and summary(stable, GRID).explained == ()
+    trials = fail(fail(fail(stable, 0.1, "float16"), 1.0, "float16"), 1.0, "float32")
+    failed = trials["outcome"] == "diverged"
+    assert summary(trials, GRID).causes == {}
+    cause = pd.Series(Cause.LEARNING_RATE_TOO_HIGH, trials.index, dtype=object)
+    cause[(trials["precision"] == "float16") & (trials["learning_rate"] == 1.0)] = Cause.UNKNOWN
+    trials["cause"] = cause.where(failed | (trials.index == 0), None)  # row 0 did not fail
+    found = summary(trials, GRID)
+    assert found.failures == 3
+    assert list(found.causes.items()) == [("learning_rate_too_high", 2), ("unknown", 1)]
+    assert list(map(str, found.explained)) == [
+        "all 3 failures vanish at learning rate 0.01 and below",
+        "all 3 failures vanish at depth 2",
+        "33 % of failures are in float16 alone: none of their twins at another precision fails",
+    ]
+    written = found.to_json()
+    json.dumps(written, allow_nan=False)
+    assert written["causes"] == {"learning_rate_too_high": 2, "unknown": 1}
+    assert written["explained"][0] == {
+        "axis": "learning_rate",
+        "value": 0.01,
+        "kind": "at_or_below",
+        "share": 1.0,
+        "failures": 3,
+        "sentence": "all 3 failures vanish at learning rate 0.01 and below",
+    }
 
 
 def test_a_table_without_its_columns_is_refused(stable: pd.DataFrame) -> None:
