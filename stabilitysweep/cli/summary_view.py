@@ -1,4 +1,4 @@
-"""A result in a few lines: outcomes, the earliest onset, safe learning rates, files."""
+"""A result in a few lines: outcomes, causes, the earliest onset, safe learning rates, files."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from stabilitysweep.store import Entry
 from stabilitysweep.types import Outcome
 
 _LONGEST_LABEL = len("earliest onset")
+_MOST_SENTENCES = 4
 
 
 def overview(summary: Summary, crash: Entry | None) -> RenderableType:
@@ -30,6 +31,11 @@ def overview(summary: Summary, crash: Entry | None) -> RenderableType:
     facts: list[tuple[str, RenderableType]] = []
     if summary.earliest_onset is not None:
         facts.append(("earliest onset", earliest(summary.earliest_onset)))
+    if summary.causes:
+        facts.append(("causes", causes(summary)))
+    if summary.explained:
+        sentences = map(str, summary.explained[:_MOST_SENTENCES])
+        facts.append(("explained by", "\n".join(sentences)))
     limits = list(rate_limits(summary))
     if limits:
         facts.append(("stable up to", "\n".join(limits)))
@@ -57,6 +63,15 @@ def earliest(found: EarliestOnset) -> str:
     """When, where and with which settings something first became non-finite."""
     what = onset(found.step, found.stage, found.tensor, found.kind)
     return f"{what}\n{settings(found.settings)}\ntrial {found.trial_id}"
+
+
+def causes(summary: Summary) -> RenderableType:
+    """The table of causes: how many of the failures each is of."""
+    rows = [
+        (name, f"{count:,}", share(count, summary.failures))
+        for name, count in summary.causes.items()
+    ]
+    return columns(("cause", "trials", "share of failures"), rows, text=1)
 
 
 def rate_limits(summary: Summary) -> Iterator[str]:
@@ -112,6 +127,9 @@ def what_next(folder: Path, summary: Summary) -> Iterator[tuple[str, str]]:
     label = "next"
     if summary.earliest_onset is not None:
         yield label, command("show", folder, summary.earliest_onset.trial_id)
+        label = ""
+    if summary.failures:
+        yield label, command("diagnose", folder)
         label = ""
     yield label, command("plot", folder, "--kind", "onset")
 

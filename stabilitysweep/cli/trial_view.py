@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from stabilitysweep.analysis import Explanation
 from stabilitysweep.cli.curve import ASCII, UNICODE, draw_curve
 from stabilitysweep.cli.layout import OUTCOME_STYLES, columns, fields
 from stabilitysweep.cli.words import number, onset, settings
@@ -24,6 +25,7 @@ def trial_view(
     *,
     width: int,
     ascii_only: bool = False,
+    explanation: Explanation | None = None,
 ) -> RenderableType:
     """Everything about one trial.
 
@@ -33,11 +35,17 @@ def trial_view(
         fixed: the settings it shares with all others.
         width: columns of the terminal.
         ascii_only: draw with nothing but ASCII.
+        explanation: why it failed, where the table of all trials tells; it stands instead of
+            the stored cause.
     """
     head = Text.assemble(
         (f"trial {result.trial_id}: ", "bold"), (headline(result), OUTCOME_STYLES[result.outcome])
     )
-    parts: list[RenderableType] = [head, "", fields(_facts(result, chosen, fixed or {}))]
+    parts: list[RenderableType] = [
+        head,
+        "",
+        fields(_facts(result, chosen, fixed or {}, explanation)),
+    ]
     trace = result.trace
     if trace is None or not len(trace.steps):
         return Group(*parts, "", "It has no curve: no step was run.")
@@ -62,7 +70,10 @@ def headline(result: TrialResult) -> str:
 
 
 def _facts(
-    result: TrialResult, chosen: Mapping[str, Any], fixed: Mapping[str, Any]
+    result: TrialResult,
+    chosen: Mapping[str, Any],
+    fixed: Mapping[str, Any],
+    explanation: Explanation | None,
 ) -> Iterator[tuple[str, str]]:
     yield "settings", settings(chosen)
     if fixed:
@@ -74,7 +85,9 @@ def _facts(
         yield "onset", onset(found.step, found.stage, found.tensor, found.kind)
     if result.nan_step is not None:
         yield "first NaN", f"of the loss at step {result.nan_step:,}"
-    if result.cause:
+    if explanation is not None:
+        yield "cause", f"{explanation.cause}: {explanation.sentence}"
+    elif result.cause:
         yield "cause", result.cause
     losses = {
         "initial": result.initial_loss,

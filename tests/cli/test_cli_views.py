@@ -13,15 +13,23 @@ import pytest
 from rich.console import Console, RenderableType
 
 from stabilitysweep import api
-from stabilitysweep.analysis import BoundaryStatus, EarliestOnset, RateLimit, Summary
+from stabilitysweep.analysis import (
+    AxisShare,
+    BoundaryStatus,
+    EarliestOnset,
+    Explanation,
+    RateLimit,
+    ShareKind,
+    Summary,
+)
 from stabilitysweep.cli import words
 from stabilitysweep.cli.plan_view import brief, nonfinite_columns, whole
 from stabilitysweep.cli.progress import Pace, bar, line, reporting
-from stabilitysweep.cli.summary_view import overview, rate_limit, rate_limits
+from stabilitysweep.cli.summary_view import overview, rate_limit, rate_limits, what_next
 from stabilitysweep.cli.trial_view import trial_view
 from stabilitysweep.runner import Progress
 from stabilitysweep.store import Entry
-from stabilitysweep.types import Compiled, Kind, Onset, Outcome, Stage, Trace, TrialResult
+from stabilitysweep.types import Cause, Compiled, Kind, Onset, Outcome, Stage, Trace, TrialResult
 
 CONFIG: dict[str, Any] = {
     "name": "views",
@@ -66,6 +74,14 @@ def make_summary(**changes: Any) -> Summary:
             "float32": RateLimit(0.2069138, BoundaryStatus.FOUND),
             "float16": RateLimit(None, BoundaryStatus.ALL_FAIL),
         },
+        "causes": {"learning_rate_too_high": 7_500, "float16_overflow": 1_500},
+        "explained": (
+            AxisShare("learning_rate", 0.1, ShareKind.AT_OR_BELOW, 0.81, 7_290, 9_000),
+            AxisShare("depth", 1, ShareKind.AT_OR_BELOW, 0.3, 2_700, 9_000, last=True),
+            AxisShare("precision", "float16", ShareKind.ALONE, 0.12, 1_080, 9_000),
+            AxisShare("l2", 0.01, ShareKind.AT_OR_ABOVE, 0.05, 450, 9_000),
+            AxisShare("batch_size", 128, ShareKind.AT_OR_ABOVE, 0.02, 180, 9_000),
+        ),
     }
     return Summary(**(values | changes))
 
@@ -263,21 +279,51 @@ def test_the_summary_says_what_matters() -> None:
         "float32: learning rate 0.207",
         "float16: no learning rate: trials fail at the lowest",
         "all: learning rate 0.01",
+        "learning_rate_too_high   7,500             83.3 %",
+        "float16_overflow         1,500             16.7 %",
+        "explained by    81 % of failures vanish at learning rate 0.1 and below",
         "3 trials could not be run",
         "ValueError: no [bold] layer",
     ):
         assert part in text, text
+    unwrapped = printed(overview(make_summary(), crash), 200)
+    assert "12 % of failures are in float16 alone: none of their twins at another" in unwrapped
+    assert "l2 0.01 and above" in unwrapped
+    assert "batch size" not in unwrapped  # four sentences are enough
     for width in (80, 40):
         narrow = printed(overview(make_summary(), crash), width)
         assert max(map(len, narrow.splitlines())) <= width
 
 
 def test_a_summary_without_failures_or_learning_rates_is_short() -> None:
-    plain = make_summary(earliest_onset=None, stable_rate=None, stable_rate_by_precision={})
+    plain = make_summary(
+        outcomes=dict.fromkeys(Outcome, 0) | {Outcome.STABLE: 5},
+        earliest_onset=None,
+        stable_rate=None,
+        stable_rate_by_precision={},
+        causes={},
+        explained=(),
+    )
     text = printed(overview(plain, None))
+    assert "cause" not in text
+    assert "explained" not in text
     assert "onset" not in text
     assert "learning rate" not in text
     assert "crashed" in text
+
+
+def test_failures_are_to_be_diagnosed() -> None:
+    stable = dict.fromkeys(Outcome, 0) | {Outcome.STABLE: 5}
+    for outcomes, onset, expected in [
+        (stable, None, ["plot"]),
+        (stable | {Outcome.DIVERGED: 1}, None, ["diagnose", "plot"]),
+    ]:
+        found = list(what_next(Path("r"), make_summary(outcomes=outcomes, earliest_onset=onset)))
+        assert [label for label, _ in found] == ["next", *[""] * (len(expected) - 1)]
+        for (_, shown), word in zip(found, expected, strict=True):
+            assert f" {word} r" in shown
+    offered = [text for _, text in what_next(Path("r"), make_summary())]
+    assert [" diagnose r" in text for text in offered] == [False, True, False]
 
 
 def test_every_boundary_status_has_its_words() -> None:
@@ -310,6 +356,16 @@ def test_a_trial_shows_its_onset_and_numbers() -> None:
     ):
         assert part in text, text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_trial_shows_its_cause() -> None:
+    assert "cause" not in printed(trial_view(make_result(), {}, width=80))
+    stored = make_result(cause="unknown")
+    assert "cause       unknown  " in printed(trial_view(stored, {}, width=80))
+    why = Explanation(Cause.FLOAT16_OVERFLOW, "The loss passed 65504.")
+    text = printed(trial_view(stored, {}, width=80, explanation=why), 100)
+    assert "cause       float16_overflow: The loss passed 65504." in text
+    assert "unknown" not in text
 
 
 def test_a_stable_trial_and_one_that_never_ran() -> None:
