@@ -115,13 +115,11 @@ def look_at_predictions(
         others: its non-trainable variables.
         x: N >= 1 rows.
     """
-    heads = Heads()
-
-    def trace(rows: tf.Tensor) -> tf.Tensor:
-        with recording(model) as record:
-            model.stateless_call(list(weights), list(others), rows, training=False)
-        named = zip(record.names, record.outputs, strict=True)
-        return heads.measure(_rows(Quantity.PREDICTION, [(model.inputs[0].name, rows), *named]))
-
-    table = tf.function(trace, autograph=False)(tf.constant(x))
+    heads, rows = Heads(), tf.constant(x)
+    # Not as a graph: TensorFlow would fuse a product with the `relu` that follows it, and
+    # that kernel turns NaN into 0.
+    with recording(model) as record:
+        model.stateless_call(list(weights), list(others), rows, training=False)
+    named = zip(record.names, record.outputs, strict=True)
+    table = heads.measure(_rows(Quantity.PREDICTION, [(model.inputs[0].name, rows), *named]))
     return heads.read(table.numpy())
