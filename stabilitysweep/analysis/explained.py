@@ -190,11 +190,9 @@ def _vanishing(twins: _Groups, place: NDArray[np.int64]) -> NDArray[np.int64]:
     """
     start = twins.lowest(twins.measured, place)
     stop = twins.lowest(twins.failed, place)
-    failures = twins.failures
-    some = (failures > 0) & (start < stop)
     size = len(twins.axis) + 1
-    begun = np.bincount(start[some], weights=failures[some], minlength=size)
-    ended = np.bincount(stop[some], weights=failures[some], minlength=size)
+    begun = np.bincount(start, weights=twins.failures, minlength=size)
+    ended = np.bincount(stop, weights=twins.failures, minlength=size)
     # Weighted counts are float64: exact, since they are whole and far below 2**53.
     return np.cumsum(begun - ended)[:-1].astype(np.int64)
 

@@ -22,6 +22,7 @@ from stabilitysweep.analysis.table import (
     CRASHED,
     DIVERGED,
     NONFINITE,
+    numbers,
     outcome_codes,
     require_columns,
 )
@@ -203,13 +204,9 @@ def _with_values_between(axis: Axis, column: pd.Series[Any]) -> Axis:
     """Add the numbers that an axis of numbers lacks and the table has, as `refine` adds them."""
     if not axis.numeric:
         return axis
-    new = [value for value in column.drop_duplicates().tolist() if axis.index_of(value) is None]
-    numbers = [
-        value
-        for value in new
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    ]
-    return make_axes({axis.name: [*axis.values, *numbers]})[axis.name] if numbers else axis
+    held = numbers(column)
+    new = [value for value in np.unique(held[np.isfinite(held)]) if axis.index_of(value) is None]
+    return make_axes({axis.name: [*axis.values, *new]})[axis.name] if new else axis
 
 
 def _order(axis: Axis) -> list[float] | None:

@@ -114,6 +114,18 @@ def test_a_larger_batch_is_the_safe_side_unless_the_smaller_is(rows_of: TableMak
     assert said == ["all 2 failures vanish at batch size 8"]
 
 
+@pytest.mark.parametrize(
+    ("axis", "where"),
+    [("learning_rate", "learning rate 0.1"), ("l2", "l2 10"), ("my_own", "my own 0.1")],
+)
+def test_of_two_sides_that_explain_the_same_the_safer(
+    rows_of: TableMaker, axis: str, where: str
+) -> None:
+    line = [(0.1, "stable"), (1.0, "diverged"), (10.0, "stable")]
+    said = claims(rows_at(rows_of, axis, line), axis, [0.1, 1.0, 10.0])
+    assert said == [f"the one failure vanishes at {where}"]
+
+
 def test_a_gap_below_the_failure_claims_nothing(rows_of: TableMaker) -> None:
     rates = [0.01, 0.1, 1.0]
     gap = [(0.01, "crashed"), (1.0, "nonfinite")]

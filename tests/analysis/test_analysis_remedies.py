@@ -126,6 +126,13 @@ def test_the_nearest_on_each_axis_and_the_learning_rate_first(rows_of: TableMake
     assert [remedy.steps_away for remedy in found] == [1, 2, 2]
 
 
+def test_the_learning_rate_comes_before_what_is_safer(rows_of: TableMaker) -> None:
+    axes = {"depth": [1, 2], "learning_rate": [0.1, 1.0]}
+    rows = [(2, 0.1, "diverged", 3), (1, 0.1, "stable", None), (2, 1.0, "stable", None)]
+    found = remedies(rows_of(list(axes), rows), axes, "t000000")
+    assert [tuple(remedy.changes) for remedy in found] == [("learning_rate",), ("depth",)]
+
+
 def _at(table: pd.DataFrame, depth: int, precision: str, rate: float) -> Any:
     at = (table["depth"] == depth) & (table["precision"] == precision)
     return table.index[at & (table["learning_rate"] == rate)][0]

@@ -139,8 +139,8 @@ def test_the_nearest_failed_trial_is_that_of_a_plain_search(seed: int) -> None:
 
 
 def test_a_trial_off_the_grid_has_a_nearest_failed_one_too(rows_of: TableMaker) -> None:
-    rows = [("float8", 1, "stable", None), ("float16", 1, "diverged", None)]
-    rows += [("float16", 3, "diverged", None)]
+    rows = [("float32", "deep", "stable", None), ("float32", 3, "diverged", None)]
+    rows += [("float16", 1, "diverged", None)]
     table = rows_of(["precision", "depth"], rows)
     axes = {"precision": ["float32", "float16"], "depth": [1, 2, 3]}
     assert nearest_failed(table, axes, "t000000") == "t000001"
