@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stabilitysweep.errors import StabilitySweepError
-from stabilitysweep.executors.process import end_in_words, undisturbed
+from stabilitysweep.executors.process import GUARD, end_in_words, undisturbed
 from stabilitysweep.executors.worker import keep_freed_memory, redirect_output
 
 
@@ -46,7 +46,7 @@ def call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
             process.join()
             death = end_in_words(process.exitcode or 0, log)
             raise StabilitySweepError(
-                f"expected an answer of the process that trains, but it ended {death}."
+                f"expected an answer of the process that trains, but it ended {death}. {GUARD}"
             ) from error
         finally:
             if process.pid is not None:

@@ -16,7 +16,7 @@ from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Engine
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors.base import Job, StackDone
-from stabilitysweep.executors.process import WorkerProcess
+from stabilitysweep.executors.process import GUARD, WorkerProcess
 from stabilitysweep.executors.schedule import Schedule
 from stabilitysweep.executors.worker import Answer, WorkerSettings, crashed, start_engine
 
@@ -173,7 +173,5 @@ class _Run:
 
 def _no_worker(death: str) -> str:
     return (
-        f"expected worker processes to start, but they end before they are ready, {death}. "
-        "Check that 'import tensorflow' works here and that there is memory for it. A script "
-        "that calls run() needs 'if __name__ == \"__main__\":' around the call."
+        f"expected worker processes to start, but they end before they are ready, {death}. {GUARD}"
     )

@@ -24,6 +24,12 @@ _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CHATTER = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl")
 _GONE = (EOFError, OSError)
 
+GUARD = (
+    "Check that 'import tensorflow' works here and that there is memory for it. A script that "
+    "starts processes needs 'if __name__ == \"__main__\":' around the call."
+)
+"""What to check where no process can be started."""
+
 
 class WorkerProcess:
     """A process that trains stacks, and what it has been given.
