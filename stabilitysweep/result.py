@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
@@ -14,12 +13,14 @@ import pandas as pd
 
 from stabilitysweep.analysis import (
     CellValue,
+    Explanation,
     StabilityMap,
     Summary,
+    candidates,
+    explanations,
     recomputed_outcomes,
     stability_map,
     summary,
-    value_label,
     zeros_beside_twin,
 )
 from stabilitysweep.config import SweepConfig, parse_config
@@ -98,8 +99,30 @@ class Result:
         """The trials table: one row a trial, in the order of the grid.
 
         An axis of an earlier config that is one no longer keeps its column, after the
-        others, as long as trials differ in it.
+        others, as long as trials differ in it. `cause` and `cause_text` follow from the table,
+        the traces and the thresholds.
         """
+        table = self._measured.copy()
+        known = self._explanations
+        found = [known.get(trial_id) for trial_id in table["trial_id"]]
+        table["cause"] = pd.Series([e.cause.value if e else None for e in found], dtype=object)
+        texts = pd.Series([e.sentence if e else None for e in found], dtype=object)
+        table.insert(list(table.columns).index("cause") + 1, "cause_text", texts)
+        return table
+
+    @cached_property
+    def _explanations(self) -> dict[str, Explanation]:
+        names = ("precision", "loss", "learning_rate", "optimizer")
+        settings = {name: self.config.values(name)[0] for name in names}
+        table, axes = self._measured, self.axes
+        wanted = table.loc[candidates(table, axes, settings), "trial_id"]
+        with self._open() as store:
+            traces = store.traces(wanted.tolist())
+        return explanations(table, axes, settings, traces)
+
+    @cached_property
+    def _measured(self) -> pd.DataFrame:
+        """The trials table as far as each trial was measured by itself or beside its twin."""
         named = list(self.config.grid)
         earlier = [name for record in self._records for name in record.resolved["grid"]]
         names = list(dict.fromkeys([*named, *earlier]))
@@ -123,12 +146,12 @@ class Result:
     @cached_property
     def axes(self) -> dict[str, tuple[Any, ...]]:
         """The values of each axis: those of the grid in its order, then others stored."""
-        columns = list(self.trials.columns)
+        columns = list(self._measured.columns)
         names = columns[columns.index("trial_id") + 1 : columns.index("seed")]
         axes: dict[str, tuple[Any, ...]] = {}
         for name in names:
             wanted = self._grid.axes.get(name, ())
-            stored = self.trials[name].drop_duplicates().tolist()
+            stored = self._measured[name].drop_duplicates().tolist()
             axes[name] = (*wanted, *(value for value in stored if value not in wanted))
         return axes
 
@@ -151,11 +174,21 @@ class Result:
         """
         with self._open() as store:
             entry = store.result(store.find(prefix))
-        if self._thresholds is None:
-            return entry
         stored = entry.result
-        own = rejudge(stored.outcome, stored.initial_loss, stored.final_loss, self._thresholds)
-        return entry._replace(result=replace(stored, outcome=own))
+        explanation = self.explain(stored.trial_id)
+        outcome = stored.outcome
+        if self._thresholds is not None:
+            losses = stored.initial_loss, stored.final_loss
+            outcome = rejudge(outcome, *losses, self._thresholds)
+        cause = None if explanation is None else explanation.cause.value
+        return entry._replace(result=replace(stored, outcome=outcome, cause=cause))
+
+    def explain(self, trial_id: str) -> Explanation | None:
+        """Return why a trial failed, see docs/causes.md; None if it did not.
+
+        A trial that stalled has a cause if float16 lost what it would have learnt.
+        """
+        return self._explanations.get(trial_id)
 
     def settings(self, trial_id: str) -> dict[str, Any]:
         """Return a trial's value on each axis, and its seed.
@@ -198,7 +231,10 @@ class Result:
             ResultError: see `trial`.
         """
         result = self.trial(prefix).result
-        return {**asdict(result), "settings": self.settings(result.trial_id)}
+        explanation = self.explain(result.trial_id)
+        sentence = None if explanation is None else explanation.sentence
+        settings = self.settings(result.trial_id)
+        return {**asdict(result), "cause_text": sentence, "settings": settings}
 
     def stability_map(
         self,
@@ -278,7 +314,9 @@ class Result:
         target = self.folder / FIGURES if folder is None else Path(folder)
         make_folder(target)
         try:
-            return figures.save(draw(chosen, title), target, _stem(kind, self._judged_by(choice)))
+            return figures.save(
+                draw(chosen, title), target, figures.stem(kind, self._judged_by(choice))
+            )
         except OSError as error:
             raise ResultError(
                 f"{target}: the figure cannot be written: {error.strerror or error}."
@@ -388,24 +426,6 @@ def _other_than_a_result(path: Path) -> str:
     if os.path.isdir(path):
         return f"a folder without {DATABASE}"
     return "a file" if os.path.exists(path) else "no such folder"
-
-
-def _stem(kind: str, choice: Mapping[str, Any]) -> str:
-    """Name a figure's file after its kind and what was chosen."""
-    parts = [kind]
-    for role, value in choice.items():
-        match value:
-            case None | () | [] | False:
-                continue
-            case True:
-                parts.append(role)
-            case Mapping():
-                parts += [f"{name}={value_label(held)}" for name, held in value.items()]
-            case str():
-                parts.append(f"{role}-{value}")
-            case _:
-                parts.append("-".join((role, *value)))
-    return re.sub(r"[^\w.=-]+", "_", "_".join(parts))
 
 
 def _setting_of_the_time(axis: str, record: ConfigRecord) -> Any:

@@ -6,6 +6,7 @@ Nothing here draws, trains, or touches a file.
 from stabilitysweep.analysis.axes import Axis, value_label
 from stabilitysweep.analysis.boundary import STATUSES, Boundary, BoundaryStatus
 from stabilitysweep.analysis.caption import caption
+from stabilitysweep.analysis.causes import candidates, explanations
 from stabilitysweep.analysis.explained import AxisShare, ShareKind, explained
 from stabilitysweep.analysis.explanation import Explanation, Remedy
 from stabilitysweep.analysis.maps import CellValue, StabilityMap, stability_map
@@ -36,8 +37,10 @@ __all__ = [
     "ShareKind",
     "StabilityMap",
     "Summary",
+    "candidates",
     "caption",
     "explained",
+    "explanations",
     "nearest_failed",
     "recomputed_outcomes",
     "remedies",

@@ -272,7 +272,15 @@ def _show_trial(result: Result, prefix: str) -> None:
     found = result.trial(prefix).result
     settings = result.settings(found.trial_id)
     plain = screen.options.ascii_only
-    emit(screen, trial_view(found, settings, result.fixed, width=screen.width, ascii_only=plain))
+    view = trial_view(
+        found,
+        settings,
+        result.fixed,
+        width=screen.width,
+        ascii_only=plain,
+        explanation=result.explain(found.trial_id),
+    )
+    emit(screen, view)
 
 
 def _held(where: list[str]) -> dict[str, str]:

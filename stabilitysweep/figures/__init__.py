@@ -1,6 +1,6 @@
 """Maps as pictures: draws only what `stabilitysweep.analysis` computed."""
 
 from stabilitysweep.figures.draw import draw_headroom, draw_onset, draw_stability, draw_underflow
-from stabilitysweep.figures.save import save
+from stabilitysweep.figures.save import save, stem
 
-__all__ = ["draw_headroom", "draw_onset", "draw_stability", "draw_underflow", "save"]
+__all__ = ["draw_headroom", "draw_onset", "draw_stability", "draw_underflow", "save", "stem"]

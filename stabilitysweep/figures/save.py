@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from matplotlib.figure import Figure
+
+from stabilitysweep.analysis import value_label
 
 DPI = 200
 
@@ -27,3 +32,21 @@ def save(figure: Figure, folder: str | Path, stem: str) -> tuple[Path, Path]:
     # The date would make two runs' figures differ where nothing else does.
     figure.savefig(svg, dpi=DPI, metadata={"Date": None})
     return png, svg
+
+
+def stem(kind: str, choice: Mapping[str, Any]) -> str:
+    """Name a figure's file after its kind and what was chosen."""
+    parts = [kind]
+    for role, value in choice.items():
+        match value:
+            case None | () | [] | False:
+                continue
+            case True:
+                parts.append(role)
+            case Mapping():
+                parts += [f"{name}={value_label(held)}" for name, held in value.items()]
+            case str():
+                parts.append(f"{role}-{value}")
+            case _:
+                parts.append("-".join((role, *value)))
+    return re.sub(r"[^\w.=-]+", "_", "_".join(parts))

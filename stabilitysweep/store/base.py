@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 import pandas as pd
 
-from stabilitysweep.types import TrialResult
+from stabilitysweep.types import Trace, TrialResult
 
 Defaults = Callable[[str, "ConfigRecord"], Any] | Mapping[str, Any]
 
@@ -128,6 +128,13 @@ class Store(ABC):
 
         Raises:
             ResultError: there is none with this id.
+        """
+
+    @abstractmethod
+    def traces(self, trial_ids: Collection[str]) -> dict[str, Trace]:
+        """Return the traces of many trials at once, by id.
+
+        Ids that are not stored, and trials without a trace, are left out.
         """
 
     @abstractmethod

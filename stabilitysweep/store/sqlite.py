@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import pandas as pd
 
 from stabilitysweep.errors import ResultError
 from stabilitysweep.store.base import ConfigRecord, Defaults, Entry, Store
-from stabilitysweep.store.encoding import encode_json
+from stabilitysweep.store.encoding import decode_trace, encode_json
 from stabilitysweep.store.rows import COLUMNS, from_row, to_row
 from stabilitysweep.store.schema import connect, now, reporting, transaction
 from stabilitysweep.store.table import TABLED, build_table
+from stabilitysweep.types import Trace
 
 _KEPT_BY_THE_STORE = ("schema_version", "created")
 _LISTED = 5
@@ -130,6 +131,19 @@ class SQLiteStore(Store):
                 raise ResultError(self._no_trial(connection, trial_id))
         with self._decoding(f"trial {trial_id}"):
             return from_row(row)
+
+    def traces(self, trial_ids: Collection[str]) -> dict[str, Trace]:
+        """See `Store.traces`."""
+        wanted = set(trial_ids)
+        with self._use() as connection:
+            rows = [
+                row
+                for row in connection.execute("SELECT trial_id, trace FROM trials")
+                if row[0] in wanted
+            ]
+        with self._decoding("a trace"):
+            decoded = ((trial_id, decode_trace(blob)) for trial_id, blob in rows)
+            return {trial_id: trace for trial_id, trace in decoded if trace is not None}
 
     def find(self, prefix: str) -> str:
         """See `Store.find`."""
