@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stabilitysweep.api import run
     from stabilitysweep.config import SweepConfig, load_config
+    from stabilitysweep.diagnosing import diagnose
+    from stabilitysweep.diagnosis.records import Diagnosis
     from stabilitysweep.errors import (
         ConfigError,
         DataError,
@@ -22,12 +24,14 @@ __version__ = "0.1.0"
 _HOME = {
     "ConfigError": "errors",
     "DataError": "errors",
+    "Diagnosis": "diagnosis.records",
     "Result": "result",
     "ResultError": "errors",
     "StabilitySweepError": "errors",
     "SweepConfig": "config",
     "Thresholds": "numerics.outcomes",
     "UserError": "errors",
+    "diagnose": "diagnosing",
     "load_config": "config",
     "open_result": "result",
     "run": "api",
@@ -36,6 +40,7 @@ _HOME = {
 __all__ = [
     "ConfigError",
     "DataError",
+    "Diagnosis",
     "Result",
     "ResultError",
     "StabilitySweepError",
@@ -43,6 +48,7 @@ __all__ = [
     "Thresholds",
     "UserError",
     "__version__",
+    "diagnose",
     "load_config",
     "open_result",
     "run",

@@ -48,7 +48,17 @@ LAYERS = (
 )
 MOST_LINES = 450
 TENSORFLOW = {"tensorflow", "keras", "keras_tuner"}
-WITHOUT_TENSORFLOW = ("cli", "api", "diagnosing", "result", "figures", "runner", "planning", "store", "analysis")
+WITHOUT_TENSORFLOW = (
+    "cli",
+    "api",
+    "diagnosing",
+    "result",
+    "figures",
+    "runner",
+    "planning",
+    "store",
+    "analysis",
+)
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -162,6 +172,7 @@ def test_the_public_names_are_these() -> None:
     assert stabilitysweep.__all__ == [
         "ConfigError",
         "DataError",
+        "Diagnosis",
         "Result",
         "ResultError",
         "StabilitySweepError",
@@ -169,6 +180,7 @@ def test_the_public_names_are_these() -> None:
         "Thresholds",
         "UserError",
         "__version__",
+        "diagnose",
         "load_config",
         "open_result",
         "run",

@@ -178,6 +178,43 @@ def show(
         _show_trial(opened, trial)
 
 
+@app.command(short_help="Show why trials failed: train them again and look closely.")
+def diagnose(
+    result: Folder,
+    trial: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="TRIAL",
+            help="The id of a failed trial, or its beginning.  [default: one for each cause, the "
+            "earliest onset, the one nearest to the boundary]",
+            show_default=False,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            parser=_positive,
+            metavar="N",
+            help="Steps to look at, up to the first bad one.  [default: 6]",
+            show_default=False,
+        ),
+    ] = None,
+    all: Annotated[
+        bool, typer.Option("--all", help="Print every tensor, also of deep networks.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
+    figure: Annotated[bool, typer.Option(help="Draw the magnitudes into RESULT/figures.")] = True,
+) -> None:
+    """Train failed trials again from their seeds and show the steps in which they broke.
+
+    Every layer's output, gradient, update and weights are inspected; the cause is given, and
+    the nearest cells of the sweep in which it does not happen.
+    """
+    from stabilitysweep.cli.diagnosing import diagnose_trials
+
+    diagnose_trials(result, trial, steps=steps or 6, whole=all, json=json, figure=figure)
+
+
 @app.command(short_help="Draw a stability map.")
 def plot(
     result: Folder,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from stabilitysweep.analysis import Explanation, Remedy
@@ -55,3 +55,30 @@ class Diagnosis:
     replay: Replay
     remedies: tuple[Remedy, ...]
     picked: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the same as plain dicts, lists, texts and numbers; some may be NaN or Inf."""
+        stored, explained, replayed = self.stored, self.explanation, self.replay
+        return {
+            "trial_id": stored.trial_id,
+            "picked": self.picked,
+            "settings": dict(self.settings),
+            "fixed": dict(self.fixed),
+            "outcome": stored.outcome.value,
+            "onset": None if stored.onset is None else asdict(stored.onset),
+            "nan_step": stored.nan_step,
+            "cause": explained.cause.value,
+            "cause_text": explained.sentence,
+            "remedies": [
+                {
+                    "changes": {name: list(change) for name, change in remedy.changes.items()},
+                    "seeds": remedy.seeds,
+                    "steps_away": remedy.steps_away,
+                    "text": str(remedy),
+                }
+                for remedy in self.remedies
+            ],
+            "reproduced": replayed.reproduced,
+            "differences": list(replayed.differences),
+            "steps": [asdict(moment) for moment in replayed.moments],
+        }
