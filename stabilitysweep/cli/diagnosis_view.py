@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -136,7 +136,7 @@ def _by_step(moments: Sequence[Moment], whole: bool) -> RenderableType:
     by_name = [
         {(stats.quantity, stats.tensor): stats for stats in moment.tensors} for moment in moments
     ]
-    for quantity, shown in _grouped(moments[-1].tensors, first, whole):
+    for quantity, shown in _grouped(moments, whole):
         rows.append([Text(_HEADS[quantity], style="italic"), *[""] * (len(moments) + 1)])
         for stats in shown:
             if isinstance(stats, int):
@@ -154,17 +154,18 @@ def _by_step(moments: Sequence[Moment], whole: bool) -> RenderableType:
 def _in_full(moment: Moment, whole: bool) -> RenderableType:
     first = _first_bad(moment)
     rows: list[list[RenderableType]] = []
-    for quantity, shown in _grouped(moment.tensors, first, whole):
+    for quantity, shown in _grouped([moment], whole):
         rows.append([Text(_HEADS[quantity], style="italic"), *[""] * 7])
         for stats in shown:
             if isinstance(stats, int):
                 rows.append([f"  ... {stats:,} more", *[""] * 7])
                 continue
+            some_finite = stats.nans + stats.infs < stats.size
             rows.append(
                 [
                     f"  {stats.tensor}",
-                    number(stats.largest),
-                    number(stats.mean),
+                    number(stats.largest if some_finite else None),
+                    number(stats.mean if some_finite else None),
                     f"{stats.zeros:.0%}" if stats.zeros else "",
                     f"{stats.nans:,}" if stats.nans else "",
                     f"{stats.infs:,}" if stats.infs else "",
@@ -192,32 +193,31 @@ def _first_bad(moment: Moment) -> TensorStats | None:
 
 
 def _grouped(
-    tensors: Iterable[TensorStats], first: TensorStats | None, whole: bool
+    moments: Sequence[Moment], whole: bool
 ) -> Iterator[tuple[Quantity, list[TensorStats | int]]]:
-    """The tensors of each kind; a number stands for so many that are left out."""
-    groups: dict[Quantity, list[TensorStats]] = {}
-    for stats in tensors:
-        groups.setdefault(stats.quantity, []).append(stats)
-    for quantity, own in groups.items():
-        if whole or len(own) <= _MOST_ROWS:
-            yield quantity, list(own)
+    """The last moment's tensors of each kind; a number stands for so many that are left out.
+
+    What is first not finite in any of the moments is never left out.
+    """
+    groups: dict[Quantity, list[int]] = {}
+    tensors = moments[-1].tensors
+    for place, stats in enumerate(tensors):
+        groups.setdefault(stats.quantity, []).append(place)
+    for quantity, places in groups.items():
+        if whole or len(places) <= _MOST_ROWS:
+            yield quantity, [tensors[place] for place in places]
             continue
-        bad = next((place for place, stats in enumerate(own) if not stats.finite), None)
-        marks = [place for place, stats in enumerate(own) if stats is first]
-        centres = [*marks, *([] if bad is None else [bad])]
-        kept = {
-            place
-            for place in range(len(own))
-            if place < _ENDS
-            or place >= len(own) - _ENDS
-            or any(abs(place - centre) <= _AROUND for centre in centres)
-        }
+        kept = {*places[:_ENDS], *places[-_ENDS:]}
+        for moment in moments:
+            bad = next((place for place in places if not moment.tensors[place].finite), None)
+            if bad is not None:
+                kept |= set(range(bad - _AROUND, bad + _AROUND + 1))
         shown: list[TensorStats | int] = []
-        for place, stats in enumerate(own):
+        for place in places:
             if place in kept:
-                shown.append(stats)
-            elif shown and isinstance(shown[-1], int):
-                shown[-1] += 1
+                shown.append(tensors[place])
+            elif isinstance(last := shown[-1], int):
+                shown[-1] = last + 1
             else:
                 shown.append(1)
         yield quantity, shown
