@@ -130,7 +130,7 @@ def _title(moment: Moment) -> str:
 
 def _by_step(moments: Sequence[Moment], whole: bool) -> RenderableType:
     """Rows are tensors, columns are steps: growth reads to the right, and downwards."""
-    first = _first_bad(moments[-1])
+    first = moments[-1].first_bad()
     heads = [f"{moment.step:,}{'*' if moment.skipped else ''}" for moment in moments]
     rows: list[list[RenderableType]] = []
     by_name = [
@@ -152,7 +152,7 @@ def _by_step(moments: Sequence[Moment], whole: bool) -> RenderableType:
 
 
 def _in_full(moment: Moment, whole: bool) -> RenderableType:
-    first = _first_bad(moment)
+    first = moment.first_bad()
     rows: list[list[RenderableType]] = []
     for quantity, shown in _grouped([moment], whole):
         rows.append([Text(_HEADS[quantity], style="italic"), *[""] * 7])
@@ -184,12 +184,6 @@ def _largest(stats: TensorStats) -> Text:
         return Text("Inf", style="red")
     mantissa, _, exponent = f"{stats.largest:.2g}".partition("e")
     return Text(f"{mantissa}e{int(exponent)}" if exponent else mantissa)
-
-
-def _first_bad(moment: Moment) -> TensorStats | None:
-    """The first tensor a probe looks at: an update is what made a weight so."""
-    probed = (stats for stats in moment.tensors if stats.quantity is not Quantity.UPDATE)
-    return next((stats for stats in probed if not stats.finite), None)
 
 
 def _grouped(

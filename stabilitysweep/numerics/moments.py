@@ -71,5 +71,10 @@ class Moment:
     tensors: tuple[TensorStats, ...]
 
     def first_bad(self) -> TensorStats | None:
-        """Return the first tensor with an entry that is not finite."""
-        return next((stats for stats in self.tensors if not stats.finite), None)
+        """Return the first tensor with an entry that is not finite.
+
+        Updates do not count: they are no stage of a step, and what they make of a weight
+        is seen in the weight.
+        """
+        probed = (stats for stats in self.tensors if stats.quantity is not Quantity.UPDATE)
+        return next((stats for stats in probed if not stats.finite), None)

@@ -42,15 +42,6 @@ def look(engine: Any, stack: Stack, data: Any, steps: int = 3) -> tuple[TrialRes
     return result, engine.inspect(stack, data, max(1, last - steps + 1), last, predictions=False)
 
 
-def first_bad(moment: Moment) -> TensorStats:
-    """The first bad tensor that a probe looks at: an update is none."""
-    return next(
-        stats
-        for stats in moment.tensors
-        if not stats.finite and stats.quantity is not Quantity.UPDATE
-    )
-
-
 @pytest.mark.parametrize("name", ["stacked", "fit"])
 @pytest.mark.parametrize("case", CASES)
 def test_the_steps_seen_are_those_of_the_run(
@@ -76,7 +67,8 @@ def test_the_steps_seen_are_those_of_the_run(
             np.testing.assert_array_equal(np.float32(largest), result.trace.max_activation[index])
     for moment in moments[:-1]:
         assert moment.skipped or all(stats.finite for stats in moment.tensors)
-    bad = first_bad(moments[-1])
+    bad = moments[-1].first_bad()
+    assert bad is not None
     assert (bad.quantity.value, bad.tensor) == (result.onset.stage.value, result.onset.tensor)
 
 
@@ -138,7 +130,8 @@ def test_under_xla_a_step_alone_is_that_of_the_run(lab: Any, stacked: StackedEng
     stack, data = stack_of_one(lab, Compiled.XLA, learning_rate=30.0)
     result, moments = look(stacked, stack, data)
     assert result.onset is not None
-    bad = first_bad(moments[-1])
+    bad = moments[-1].first_bad()
+    assert bad is not None
     assert (bad.quantity.value, bad.tensor) == (result.onset.stage.value, result.onset.tensor)
 
 

@@ -1,0 +1,74 @@
+"""A call in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from stabilitysweep.errors import StabilitySweepError
+from stabilitysweep.executors import call_apart
+
+
+def add(left: int, right: int) -> tuple[int, int]:
+    print("not for the user's eyes")
+    return left + right, os.getpid()
+
+
+def refuse() -> None:
+    raise ValueError("no such thing")
+
+
+def die(code: int) -> None:
+    os.write(2, b"the last line\n")
+    if code < 0:
+        os.kill(os.getpid(), -code)
+    os._exit(code)
+
+
+def sleep() -> None:
+    time.sleep(60)
+
+
+def test_it_returns_what_the_function_returns_and_prints_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    found, pid = call_apart(add, 2, 3)
+    assert found == 5
+    assert pid != os.getpid()
+    assert not psutil.pid_exists(pid)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_it_raises_is_said() -> None:
+    with pytest.raises(StabilitySweepError, match="ValueError: no such thing"):
+        call_apart(refuse)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(3, "with exit code 3"), (-int(signal.SIGKILL), "by SIGKILL")]
+)
+def test_its_death_is_said(code: int, words: str) -> None:
+    with pytest.raises(StabilitySweepError, match=f"it ended {words}") as error:
+        call_apart(die, code)
+    if code > 0:
+        assert "its last words: the last line" in str(error.value)
+
+
+def test_an_interruption_ends_it() -> None:
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 3.0)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call_apart(sleep)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    mine = psutil.Process().children(recursive=True)
+    assert not [child for child in mine if "resource_tracker" not in " ".join(child.cmdline())]
