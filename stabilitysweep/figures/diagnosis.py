@@ -13,10 +13,11 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from stabilitysweep.diagnosis.records import Diagnosis, Moment, Quantity
-from stabilitysweep.figures import style
+from stabilitysweep.figures import style, text
+from stabilitysweep.figures.geometry import PT
 from stabilitysweep.figures.magnitudes import Magnitudes, magnitudes
 
 _PANELS: tuple[tuple[str, tuple[Quantity, ...]], ...] = (
@@ -42,7 +43,7 @@ def draw_diagnosis(diagnosis: Diagnosis, title: str) -> Figure | None:
 
     Args:
         diagnosis: what was found.
-        title: above the panels; the sentence of the cause goes below it.
+        title: above the panels; long ones are wrapped to two lines at most.
 
     Returns:
         The figure; None where no step was looked at, since the input is not finite.
@@ -82,6 +83,7 @@ def draw_diagnosis(diagnosis: Diagnosis, title: str) -> Figure | None:
     )
     colorbar = figure.colorbar(image, cax=bar)
     colorbar.ax.yaxis.set_major_locator(LogLocator(numticks=8))
+    colorbar.ax.yaxis.set_major_formatter(FuncFormatter(_decade))
     colorbar.ax.minorticks_off()
     colorbar.ax.tick_params(labelsize=style.TICK_SIZE)
     colorbar.set_label("largest magnitude", size=style.LABEL_SIZE)
@@ -97,13 +99,27 @@ def draw_diagnosis(diagnosis: Diagnosis, title: str) -> Figure | None:
     figure.text(
         0.12 / max(width, 6.0),
         1 - 0.12 / whole,
-        title,
+        _title(title, max(width, 6.0)),
         size=style.TITLE_SIZE,
         weight="bold",
         va="top",
+        parse_math=False,
     )
     _explain(figure, [shown for _, shown in panels])
     return figure
+
+
+def _title(title: str, width: float) -> str:
+    """The title on at most two lines that fit in `width` inches."""
+    limit = 0.95 * (width - 0.24) * PT  # hinting widens letters on a screen
+    first, *rest = text.wrap(title, style.TITLE_SIZE, limit, "bold") or [""]
+    if not rest:
+        return first
+    return first + "\n" + text.shorten(" ".join(rest), style.TITLE_SIZE, limit, "bold")
+
+
+def _decade(value: float, _: float) -> str:
+    return text.power_of_ten(round(math.log10(value)))
 
 
 def _panels(moments: Sequence[Moment]) -> list[tuple[str, Magnitudes]]:
@@ -151,6 +167,8 @@ def _dress(axes: Axes, name: str, shown: Magnitudes, height: float) -> None:
     axes.set_xticks(columns, texts, size=style.TICK_SIZE - 1)
     axes.set_xlabel("step", size=style.LABEL_SIZE)
     axes.tick_params(length=2)
+    for label in (*axes.get_yticklabels(), *axes.get_xticklabels()):
+        label.set_parse_math(False)
     for spine in axes.spines.values():
         spine.set_color(style.FRAME)
     if shown.first is not None:

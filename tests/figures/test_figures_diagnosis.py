@@ -138,3 +138,15 @@ def test_it_is_saved_as_png_and_svg(tmp_path: Path) -> None:
     png, svg = save(drawn([moment(3, bad=1)]), tmp_path, "diagnosis")
     assert png.stat().st_size > 5_000
     assert svg.read_text().startswith("<?xml")
+
+
+def test_a_long_title_with_dollars_is_wrapped_and_no_formula() -> None:
+    figure = draw_diagnosis(diagnosis([moment(3, bad=1)]), "$a$ rather long title " * 20)
+    assert figure is not None
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    title = figure.texts[0]
+    assert title.get_window_extent(canvas.get_renderer()).x1 <= figure.bbox.x1
+    assert not title.get_parse_math()
+    for axes in figure.axes:
+        assert not any("$" in label.get_text() for label in axes.get_yticklabels())
