@@ -198,13 +198,14 @@ def _sudden(own: Evidence) -> _Verdict:
 def _in_half_precision(table: Table, row: int, own: Evidence) -> _Verdict:
     """Judge a trial in float16, beside its float32 twin where there is one."""
     alone = _alone(own)
-    if alone.cause in (
-        Cause.INPUT_NOT_FINITE,
-        Cause.PREDICTION_ONLY,
-        Cause.LOSS_FUNCTION_SINGULAR,
-    ):
-        return alone
     twin = table.float32_twin(row)
+    clean = twin is not None and table.evidence(twin).stage is not Stage.INPUT
+    if alone.cause is Cause.INPUT_NOT_FINITE and clean:
+        finite = f"Column {own.tensor} of the training data is finite in float32, but not"
+        return _Verdict(Cause.FLOAT16_OVERFLOW, f"{finite} in float16: it exceeds 65,504.")
+    told = Cause.INPUT_NOT_FINITE, Cause.PREDICTION_ONLY, Cause.LOSS_FUNCTION_SINGULAR
+    if alone.cause in told:
+        return alone
     if twin is not None and table.failed(twin):
         other = table.evidence(twin)
         cause = _beside_twins(table, twin, other, _alone(other))

@@ -270,3 +270,11 @@ def test_candidates_are_those_that_may_have_a_cause() -> None:
     half = SETTINGS | {"precision": "float16"}
     assert candidates(table, axes, half).tolist() == [True, False, True, True]
     assert explanations(table.iloc[[1]].reset_index(drop=True), axes, SETTINGS, {}) == {}
+
+
+def test_data_that_only_float16_cannot_hold() -> None:
+    own = {"onset_step": 0, "onset_stage": "input", "onset_tensor": "x0", "onset_kind": "nan"}
+    assert code(own, HELD | {"precision": "float32"}, axes=BOTH) == "float16_overflow"
+    assert code(own, {"precision": "float32"}, axes=BOTH) == "float16_overflow"
+    assert code(own, own | {"precision": "float32"}, axes=BOTH) == "input_not_finite"
+    assert code(own, axes=BOTH) == "input_not_finite"
