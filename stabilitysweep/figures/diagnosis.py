@@ -29,6 +29,8 @@ _PANELS: tuple[tuple[str, tuple[Quantity, ...]], ...] = (
     ("predictions", (Quantity.PREDICTION,)),
 )
 _FLOAT16_LARGEST = 65_504.0
+_ABOVE_FLOAT16 = 1e5
+"""Where the colours end at the least, so that 65,504 is among them."""
 _LOWEST = 1e-12
 """Smallest magnitude the colours tell apart."""
 _ROW, _COLUMN = 0.19, 0.36  # inches of a cell
@@ -59,6 +61,8 @@ def draw_diagnosis(diagnosis: Diagnosis, title: str) -> Figure | None:
     whole = height + _ABOVE + _BELOW
     figure = Figure(figsize=(max(width, 6.0), whole))
     low, high = _range([shown for _, shown in panels])
+    if _has_float16(diagnosis):
+        high = max(high, _ABOVE_FLOAT16)
     colours = matplotlib.colormaps["cividis"]
     left = 0.0
     image = None
