@@ -121,10 +121,12 @@ def _alone(own: Evidence) -> _Verdict:
             "The loss ended above its start, and grew too little to tell why."
         )
     if own.stage is Stage.INPUT:
+        # Without a float32 twin it is not known whether the data, or only float16, broke them.
+        within = " as float16 holds them (up to 65,504)" if own.half else ""
         return _Verdict(
             Cause.INPUT_NOT_FINITE,
-            f"The training data hold {_kind(own)} in column {own.tensor}, before anything is "
-            "trained.",
+            f"The training data{within} have {_kind(own)} in column {own.tensor}, before "
+            "anything is trained.",
         )
     if own.stage is Stage.PREDICTION:
         return _Verdict(
@@ -209,20 +211,23 @@ def _in_half_precision(table: Table, row: int, own: Evidence) -> _Verdict:
     if twin is not None and table.failed(twin):
         other = table.evidence(twin)
         cause = _beside_twins(table, twin, other, _alone(other))
-        own_growth = _growing(own, own.step, SUSTAINED)
-        if cause.cause is Cause.LEARNING_RATE_TOO_HIGH and own_growth is not None:
-            return _Verdict(cause.cause, f"{own_growth.sentence} It fails in float32 too.")
-        return _Verdict(cause.cause, f"It fails in float32 too. There: {cause.sentence}")
+        if not (own.untouched and cause.cause is Cause.LEARNING_RATE_TOO_HIGH):
+            rise = _growing(own, own.step, SUSTAINED)
+            if cause.cause is Cause.LEARNING_RATE_TOO_HIGH and rise is not None:
+                return _Verdict(cause.cause, f"{rise.sentence} It fails in float32 too.")
+            return _Verdict(cause.cause, f"It fails in float32 too. There: {cause.sentence}")
+        twin = None  # no update was made here: what updates do to the twin says nothing
     if own.outcome is Outcome.DIVERGED:
         if twin is None:
             return _beside_twins(table, row, own, alone)
         return _unknown("It diverges in float16 alone: in float32 the same trial does not.")
-    exhausted = _exhausted(own)
-    if exhausted is not None and exhausted.cause is Cause.LOSS_SCALE_EXHAUSTED:
-        return exhausted
-    growing = None if twin is not None else _growing(own, own.step, SUSTAINED)
+    # Before the loss scale is looked at: what has grown for long exhausts every scale in the end.
+    growing = None
+    if twin is None and not own.untouched:
+        growing = _growing(own, own.step, SUSTAINED)
     if growing is not None:
         return growing
+    exhausted = _exhausted(own)
     if exhausted is not None:
         return exhausted
     if own.stage is Stage.LOSS:  # computed in float32 under every policy

@@ -74,6 +74,11 @@ class Evidence:
         """The magnitude above which squares and sums overflow the loss' dtype, or come near."""
         return float(2.0 ** (0.4 * _BITS.get(self.precision, 128)))
 
+    @property
+    def untouched(self) -> bool:
+        """Whether it broke before an update was made that could have been too large."""
+        return self.step == 1 and self.stage is not Stage.WEIGHT
+
     def at(self, curve: str, step: int) -> float:
         """Return the value of a curve of the trace at a step; NaN if the trace lacks it."""
         if self.trace is None:
