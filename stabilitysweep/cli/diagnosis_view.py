@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
-from rich.rule import Rule
 from rich.text import Text
 
 from stabilitysweep.cli.layout import OUTCOME_STYLES, columns, fields, warning
@@ -27,6 +26,8 @@ _HEADS = {
 _MOST_ROWS = 9
 """Tensors of a kind beyond which the middle is left out."""
 _ENDS, _AROUND = 3, 1
+_MOST_STEPS = 8
+"""Columns that a terminal of 80 has room for."""
 _FIRST = "<- first"
 
 
@@ -48,12 +49,17 @@ def diagnosis_view(
     moments = diagnosis.replay.moments
     if not diagnosis.replay.reproduced:
         parts += ["", *(warning(line) for line in _not_reproduced(diagnosis))]
+    failed = diagnosis.replay.result.onset is not None
     steps = [moment for moment in moments if moment.loss is not None]
     if steps:
-        parts += ["", Text("largest magnitude by step", style="bold"), _by_step(steps, whole)]
+        parts += [
+            "",
+            Text("largest magnitude by step", style="bold"),
+            _by_step(steps, whole, failed=failed),
+        ]
     if moments:
         last = moments[-1]
-        parts += ["", Text(_title(last), style="bold"), _in_full(last, whole)]
+        parts += ["", Text(_title(last), style="bold"), _in_full(last, whole, failed=failed)]
     return Group(*parts)
 
 
@@ -81,7 +87,7 @@ def diagnoses_view(
     ]
     parts: list[RenderableType] = [columns(("trial", "cause", "", "picked as"), rows, text=4)]
     for each, paths in zip(diagnoses, drawn, strict=True):
-        parts += ["", Rule(), "", diagnosis_view(each, whole=whole, figures=paths)]
+        parts += ["", _rule(), "", diagnosis_view(each, whole=whole, figures=paths)]
     return Group(*parts)
 
 
@@ -128,9 +134,11 @@ def _title(moment: Moment) -> str:
     return f"step {moment.step:,}: loss {number(moment.loss)}{scale}{skipped}"
 
 
-def _by_step(moments: Sequence[Moment], whole: bool) -> RenderableType:
+def _by_step(moments: Sequence[Moment], whole: bool, *, failed: bool) -> RenderableType:
     """Rows are tensors, columns are steps: growth reads to the right, and downwards."""
-    first = moments[-1].first_bad()
+    left_out = len(moments) - _MOST_STEPS
+    moments = moments[-_MOST_STEPS:]
+    first = moments[-1].first_bad() if failed else None
     heads = [f"{moment.step:,}{'*' if moment.skipped else ''}" for moment in moments]
     rows: list[list[RenderableType]] = []
     by_name = [
@@ -145,14 +153,14 @@ def _by_step(moments: Sequence[Moment], whole: bool) -> RenderableType:
             key = (stats.quantity, stats.tensor)
             cells: list[RenderableType] = [_largest(named[key]) for named in by_name]
             rows.append([f"  {stats.tensor}", *cells, _FIRST if stats is first else ""])
-    table = columns(("tensor", *heads, ""), rows, text=1)
-    if any(moment.skipped for moment in moments):
-        return Group(table, "* skipped by loss scaling")
-    return table
+    notes = ["* skipped by loss scaling"] if any(moment.skipped for moment in moments) else []
+    if left_out > 0:
+        notes.append(f"{counted(left_out, 'earlier step')}: see --json or the figure")
+    return Group(columns(("tensor", *heads, ""), rows, text=1), *notes)
 
 
-def _in_full(moment: Moment, whole: bool) -> RenderableType:
-    first = moment.first_bad()
+def _in_full(moment: Moment, whole: bool, *, failed: bool) -> RenderableType:
+    first = moment.first_bad() if failed else None
     rows: list[list[RenderableType]] = []
     for quantity, shown in _grouped([moment], whole):
         rows.append([Text(_HEADS[quantity], style="italic"), *[""] * 7])
@@ -215,6 +223,11 @@ def _grouped(
             else:
                 shown.append(1)
         yield quantity, shown
+
+
+def _rule() -> Text:
+    """A line across; rich's own is as wide as a pipe is said to be, and not ASCII."""
+    return Text("-" * 78, no_wrap=True, overflow="crop")
 
 
 def nothing_failed(trials: int) -> str:

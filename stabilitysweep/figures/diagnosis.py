@@ -34,6 +34,7 @@ _ABOVE_FLOAT16 = 1e5
 _LOWEST = 1e-12
 """Smallest magnitude the colours tell apart."""
 _ROW, _COLUMN = 0.19, 0.36  # inches of a cell
+_WIDEST = 4.3  # inches of a panel: cells become narrower beyond twelve steps
 _LEAST_HEIGHT, _MOST_HEIGHT = 1.6, 8.0
 _LABELS_AN_INCH = 6.4
 _CHARACTER = 0.075  # inches of a letter of a label
@@ -50,13 +51,14 @@ def draw_diagnosis(diagnosis: Diagnosis, title: str) -> Figure | None:
     Returns:
         The figure; None where no step was looked at, since the input is not finite.
     """
-    panels = _panels(diagnosis.replay.moments)
+    failed = diagnosis.replay.result.onset is not None
+    panels = _panels(diagnosis.replay.moments, failed=failed)
     if not panels:
         return None
     rows = max(len(shown.names) for _, shown in panels)
     height = min(max(rows * _ROW, _LEAST_HEIGHT), _MOST_HEIGHT)
     labels = [_CHARACTER * max(map(len, shown.names)) + _GAP for _, shown in panels]
-    widths = [max(_COLUMN * len(shown.steps), 0.5) for _, shown in panels]
+    widths = [min(max(_COLUMN * len(shown.steps), 0.5), _WIDEST) for _, shown in panels]
     width = sum(labels) + sum(widths) + _RIGHT
     whole = height + _ABOVE + _BELOW
     figure = Figure(figsize=(max(width, 6.0), whole))
@@ -126,7 +128,7 @@ def _decade(value: float, _: float) -> str:
     return text.power_of_ten(round(math.log10(value)))
 
 
-def _panels(moments: Sequence[Moment]) -> list[tuple[str, Magnitudes]]:
+def _panels(moments: Sequence[Moment], *, failed: bool) -> list[tuple[str, Magnitudes]]:
     """The panels that have a tensor; predictions belong to a moment of their own."""
     steps = [moment for moment in moments if moment.loss is not None]
     after = [moment for moment in moments if moment.loss is None and moment.step > 0]
@@ -134,7 +136,7 @@ def _panels(moments: Sequence[Moment]) -> list[tuple[str, Magnitudes]]:
     for name, quantities in _PANELS:
         of = after if Quantity.PREDICTION in quantities else steps
         if of:
-            shown = magnitudes(of, quantities)
+            shown = magnitudes(of, quantities, failed=failed)
             if shown.names:
                 found.append((name, shown))
     return found

@@ -44,17 +44,22 @@ class Magnitudes:
         return found
 
 
-def magnitudes(moments: Sequence[Moment], quantities: Collection[Quantity]) -> Magnitudes:
+def magnitudes(
+    moments: Sequence[Moment], quantities: Collection[Quantity], *, failed: bool = True
+) -> Magnitudes:
     """Lay out the tensors of some kinds over moments that all hold the same tensors.
 
     Args:
         moments: at least one.
         quantities: which kinds.
+        failed: whether the last step is that of an onset; only then is a tensor the first.
     """
     last = moments[-1]
     kept = [place for place, stats in enumerate(last.tensors) if stats.quantity in quantities]
-    bad = last.first_bad()
-    first = [row for row, place in enumerate(kept) if last.tensors[place] is bad]
+    bad = last.first_bad() if failed else None
+    first = [
+        row for row, place in enumerate(kept) if bad is not None and last.tensors[place] is bad
+    ]
 
     def table(name: str) -> NDArray[np.float64]:
         rows = [[getattr(moment.tensors[place], name) for moment in moments] for place in kept]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from diagnoses import STORED, diagnosis, moment, stats
 from rich.console import Console, RenderableType
 
 from stabilitysweep.cli.diagnosis_view import diagnoses_view, diagnosis_view
-from stabilitysweep.diagnosis.records import Moment, Quantity
+from stabilitysweep.diagnosis.records import Moment, Quantity, Replay
+from stabilitysweep.figures.magnitudes import magnitudes
+from stabilitysweep.types import Outcome
 
 
 def printed(view: RenderableType, width: int = 80) -> list[str]:
@@ -76,6 +79,28 @@ def test_what_broke_in_an_earlier_skipped_step_is_kept() -> None:
     moments = [moment(2, depth=64, bad=40, skipped=True), moment(3, depth=64, bad=10)]
     names = [line.split()[0] for line in printed(diagnosis_view(diagnosis(moments)))[10:] if line]
     assert {"hidden_10", "hidden_40"} <= set(names)
+
+
+def test_many_steps_do_not_break_the_table() -> None:
+    lines = printed(diagnosis_view(diagnosis([moment(step) for step in range(101, 121)])))
+    assert max(map(len, lines)) <= 80
+    heads = lines[lines.index("largest magnitude by step") + 1].split()
+    assert heads == ["tensor", *map(str, range(113, 121))]
+    assert "12 earlier steps: see --json or the figure" in lines
+
+
+def test_without_an_onset_a_skipped_last_step_is_no_first_failure() -> None:
+    stored = replace(STORED, onset=None, outcome=Outcome.DIVERGED)
+    moments = (moment(2), moment(3, bad=2, skipped=True))
+    found = diagnosis(stored=stored, replay=Replay(stored, moments, ()))
+    assert "<- first" not in "\n".join(printed(diagnosis_view(found)))
+    assert magnitudes(moments, (Quantity.ACTIVATION,), failed=False).first is None
+
+
+def test_several_fit_a_terminal_of_ascii() -> None:
+    text = "\n".join(printed(diagnoses_view([diagnosis(), diagnosis()]), width=1_000))
+    assert text.isascii()
+    assert max(map(len, text.splitlines())) < 200
 
 
 def test_a_replay_that_differs_says_so() -> None:
