@@ -58,7 +58,7 @@ def magnitudes(
     kept = [place for place, stats in enumerate(last.tensors) if stats.quantity in quantities]
     bad = last.first_bad() if failed else None
     first = [
-        row for row, place in enumerate(kept) if bad is not None and last.tensors[place] is bad
+        row for row, place in enumerate(kept) if bad and last.tensors[place] is bad
     ]
 
     def table(name: str) -> NDArray[np.float64]:
