@@ -57,9 +57,7 @@ def magnitudes(
     last = moments[-1]
     kept = [place for place, stats in enumerate(last.tensors) if stats.quantity in quantities]
     bad = last.first_bad() if failed else None
-    first = [
-        row for row, place in enumerate(kept) if bad and last.tensors[place] is bad
-    ]
+    first = [row for row, place in enumerate(kept) if bad and last.tensors[place] is bad]
 
     def table(name: str) -> NDArray[np.float64]:
         rows = [[getattr(moment.tensors[place], name) for moment in moments] for place in kept]
