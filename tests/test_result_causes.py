@@ -34,7 +34,7 @@ def test_the_table_has_a_cause_and_its_sentence_for_what_failed_alone(result: Re
     assert failed.sum() == 2
     # They fail after two steps, too few to call it growth.
     assert set(table.loc[failed, "cause"]) == {"learning_rate_too_high"}
-    said = "right after a step of learning rate 1"
+    said = "The same trial at learning rate 0.01 does not fail."
     assert all(said in text for text in table.loc[failed, "cause_text"])
     assert all(value is None for value in table.loc[~failed, "cause"])
     assert all(value is None for value in table.loc[~failed, "cause_text"])

@@ -25,6 +25,9 @@ DIVERGING = 10.0
 """The same for a trial that stayed finite."""
 LOST = 0.5
 """Share of float32's gradient entries flushed to zero from which on learning is lost."""
+MOVED_MUCH = 1.1
+"""Factor between the smallest and the largest norm of the weights before an overflow up to which
+they have hardly moved, and no update can be blamed."""
 MOVED = 1e-3
 """Share of the norm of the weights by which steps would have moved them in exact arithmetic."""
 
@@ -188,6 +191,11 @@ def _sudden(own: Evidence) -> _Verdict:
     """Blame the learning rate for an overflow right after an update."""
     assert own.step is not None
     largest = own.at("weight_norm", own.step - 1) if own.step > 1 else float("nan")
+    if own.moved is not None and own.moved < MOVED_MUCH:
+        return _unknown(
+            f"{_what(own)}, while the weights had hardly moved: neither growth nor a large update "
+            "came before. Look at the rows of that batch."
+        )
     size = f", which had left weights of norm {_number(largest)}" if np.isfinite(largest) else ""
     return _Verdict(
         Cause.LEARNING_RATE_TOO_HIGH,
@@ -211,12 +219,13 @@ def _in_half_precision(table: Table, row: int, own: Evidence) -> _Verdict:
     if twin is not None and table.failed(twin):
         other = table.evidence(twin)
         cause = _beside_twins(table, twin, other, _alone(other))
-        if not (own.untouched and cause.cause is Cause.LEARNING_RATE_TOO_HIGH):
+        later = cause.cause in (Cause.LEARNING_RATE_TOO_HIGH, Cause.UNKNOWN) and other.step != 1
+        if not ((own.untouched and later) or cause.cause is Cause.PREDICTION_ONLY):
             rise = _growing(own, own.step, SUSTAINED)
             if cause.cause is Cause.LEARNING_RATE_TOO_HIGH and rise is not None:
                 return _Verdict(cause.cause, f"{rise.sentence} It fails in float32 too.")
             return _Verdict(cause.cause, f"It fails in float32 too. There: {cause.sentence}")
-        twin = None  # no update was made here: what updates do to the twin says nothing
+        twin = None  # what updates, or held-out rows, do to the twin says nothing here
     if own.outcome is Outcome.DIVERGED:
         if twin is None:
             return _beside_twins(table, row, own, alone)
@@ -280,16 +289,16 @@ def _float16_overflow(table: Table, row: int, own: Evidence, twin: int | None) -
 
 def _beside_twins(table: Table, row: int, own: Evidence, alone: _Verdict) -> _Verdict:
     """Let twins decide where a trial by itself cannot tell, or only saw one step."""
-    if alone.sudden and own.step is not None and own.step <= 2:
+    if alone.sudden and own.step is not None:
         lower = table.safer_twins("learning_rate", row).tolist()
         at_once = [
             table.failed(twin) and (table.evidence(twin).step or own.step + 1) <= own.step
             for twin in lower
         ]
-        # Less than a tenth of the rate would have to show in the step of the onset.
+        # A tenth of the rate, or less, would have to show in the step of the onset.
         if lower and all(at_once) and table.value("learning_rate", lower[-1]) < own.rate / 10:
             alone = _unknown(
-                f"{_what(own)} at once, and at every lower learning rate of the grid too."
+                f"{_what(own)}, and at every lower learning rate of the grid by the same step."
             )
     if alone.cause is not Cause.UNKNOWN:
         return alone
@@ -299,7 +308,8 @@ def _beside_twins(table: Table, row: int, own: Evidence, alone: _Verdict) -> _Ve
         if twin is None:
             continue
         if after_update:
-            return _named(table, twin, axis, alone.sentence)
+            known = "The loss ended above its start." if own.step is None else f"{_what(own)}."
+            return _named(table, twin, axis, known)
         where = placed(axis, table.value(axis, twin))
         return _unknown(f"{alone.sentence} The same trial {where} does not fail.")
     return alone

@@ -75,6 +75,19 @@ class Evidence:
         return float(2.0 ** (0.4 * _BITS.get(self.precision, 128)))
 
     @property
+    def moved(self) -> float | None:
+        """The largest norm of the weights before the onset over the smallest; None if unknown.
+
+        It takes two steps to tell: the initial weights are not on the trace.
+        """
+        if self.trace is None or self.step is None:
+            return None
+        norms = self.trace.weight_norm[self.trace.steps < self.step]
+        if len(norms) < 2 or not np.isfinite(norms).all() or norms.min() <= 0:
+            return None
+        return float(norms.max()) / float(norms.min())
+
+    @property
     def untouched(self) -> bool:
         """Whether it broke before an update was made that could have been too large."""
         return self.step == 1 and self.stage is not Stage.WEIGHT

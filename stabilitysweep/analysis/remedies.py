@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.analysis.explanation import Remedy
 from stabilitysweep.analysis.neighbours import Lattice
+from stabilitysweep.types import Outcome
 
 _RATE = "learning_rate"
 
@@ -38,19 +39,24 @@ def remedies(
         most: the largest number returned.
 
     Returns:
-        The nearest first, among equals the learning rate; none for a trial that did not fail,
-        or whose own settings are not on the axes.
+        The nearest first, among equals the learning rate; of a trial that stalled those in
+        which every seed is `stable`. None for a trial that is stable or crashed, or whose own
+        settings are not on the axes.
 
     Raises:
         ResultError: there is no such trial, or the table lacks a column.
     """
     lattice = Lattice.of(trials, axes)
     row = lattice.row_of(trials, trial_id)
-    if not lattice.failed[row]:
+    learnt = trials["outcome"].to_numpy() == Outcome.STABLE
+    if not lattice.measured[row] or learnt[row]:
         return []
     own = lattice.places[row]
     cells = lattice.cells
     usable = cells.holds & (cells.places >= 0).all(axis=1)
+    if not lattice.failed[row]:  # it stalled: only where every seed learns is better
+        numbered = lattice.groups(seeds=False)
+        usable &= np.bincount(numbered[~learnt], minlength=len(usable)) == 0
     places, seeds = cells.places[usable], cells.measured[usable]
     away = lattice.away(places, own)
     order = _best_first(lattice, places, own, away)

@@ -19,6 +19,7 @@ from stabilitysweep.analysis.table import (
     DIVERGED,
     NONFINITE,
     OUTCOMES,
+    STABLE,
     numbers,
     outcome_codes,
     require_columns,
@@ -215,7 +216,7 @@ def causes_of(trials: pd.DataFrame) -> tuple[pd.Series[Any], dict[str, int]]:
     if "cause" not in trials.columns:
         return pd.Series(pd.NA, trials.index, dtype=object), {}
     outcome = outcome_codes(trials)
-    given = trials["cause"].notna() & ((outcome == DIVERGED) | (outcome == NONFINITE))
+    given = trials["cause"].notna() & (outcome != CRASHED) & (outcome != STABLE)
     cause = trials["cause"].astype(object).where(given, None)
     cause = cause.map(str, na_action="ignore")
     counts = cause[given].value_counts().items()

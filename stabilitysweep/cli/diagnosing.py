@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stabilitysweep.cli.diagnosis_view import diagnoses_view, nothing_failed
 from stabilitysweep.cli.exporting import print_json
-from stabilitysweep.cli.terminal import console, emit
+from stabilitysweep.cli.terminal import console, emit, note
 from stabilitysweep.diagnosing import diagnose
 from stabilitysweep.diagnosis.records import Diagnosis
 from stabilitysweep.errors import ResultError
@@ -28,11 +28,19 @@ def diagnose_trials(
         figure: draw as well.
 
     Raises:
-        ResultError: see `diagnosing.diagnose`; the figures cannot be written.
+        ResultError: see `diagnosing.diagnose`. Figures that cannot be written are only
+            warned of.
     """
     result = open_result(folder)
     found = diagnose(result, trial, steps)
-    drawn = [_draw(result, each) if figure else () for each in found]
+    drawn: list[tuple[Path, ...]] = []
+    for each in found:
+        try:
+            drawn.append(_draw(result, each) if figure else ())
+        except ResultError as error:  # no reason to keep back what was found
+            note(f"warning: {error}")
+            drawn.append(())
+            figure = False
     if json:
         print_json(found[0].to_json() if trial is not None else [each.to_json() for each in found])
         return

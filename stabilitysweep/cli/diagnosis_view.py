@@ -38,7 +38,8 @@ def diagnosis_view(
 
     Args:
         diagnosis: what was found.
-        whole: show every tensor; otherwise the middle of deep networks is left out.
+        whole: show every tensor of every step in full; otherwise the last step, and the middle
+            of deep networks is left out.
         figures: files that were drawn of it.
     """
     stored = diagnosis.stored
@@ -57,9 +58,9 @@ def diagnosis_view(
             Text("largest magnitude by step", style="bold"),
             _by_step(steps, whole, failed=failed),
         ]
-    if moments:
-        last = moments[-1]
-        parts += ["", Text(_title(last), style="bold"), _in_full(last, whole, failed=failed)]
+    for moment in moments if whole else moments[-1:]:
+        first = failed and moment is moments[-1]
+        parts += ["", Text(_title(moment), style="bold"), _in_full(moment, whole, failed=first)]
     return Group(*parts)
 
 
@@ -98,7 +99,7 @@ def _facts(diagnosis: Diagnosis, figures: Sequence[Path]) -> Iterator[tuple[str,
     if diagnosis.remedies:
         yield "instead", "\n".join(str(remedy) for remedy in diagnosis.remedies)
     else:
-        yield "instead", "no cell of the sweep in which every seed holds"
+        yield "instead", "no cell of the sweep in which it does not happen"
     if stored.onset is not None:
         found = stored.onset
         yield "onset", onset(found.step, found.stage, found.tensor, found.kind)
@@ -211,9 +212,9 @@ def _grouped(
             continue
         kept = {*places[:_ENDS], *places[-_ENDS:]}
         for moment in moments:
-            bad = next((place for place in places if not moment.tensors[place].finite), None)
-            if bad is not None:
-                kept |= set(range(bad - _AROUND, bad + _AROUND + 1))
+            bad = [place for place in places if not moment.tensors[place].finite]
+            for end in bad[:1] + bad[-1:]:  # gradients are computed from the last to the first
+                kept |= set(range(end - _AROUND, end + _AROUND + 1))
         shown: list[TensorStats | int] = []
         for place in places:
             if place in kept:

@@ -80,5 +80,14 @@ class Diagnosis:
             ],
             "reproduced": replayed.reproduced,
             "differences": list(replayed.differences),
-            "steps": [asdict(moment) for moment in replayed.moments],
+            "replayed_onset": None
+            if replayed.result.onset is None
+            else asdict(replayed.result.onset),
+            "steps": [_moment_to_json(moment) for moment in replayed.moments],
         }
+
+
+def _moment_to_json(moment: Moment) -> dict[str, Any]:
+    bad = moment.first_bad()
+    first = None if bad is None else {"quantity": bad.quantity.value, "tensor": bad.tensor}
+    return {**asdict(moment), "first_bad": first}

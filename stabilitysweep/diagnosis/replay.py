@@ -49,6 +49,12 @@ def differences(stored: TrialResult, replayed: TrialResult) -> Iterator[str]:
         if before != now:
             yield f"{name.replace('_', ' ')}: stored {_words(before)}, replayed {_words(now)}"
 
+    if stored.onset is None and replayed.onset is None:
+        for name in ("initial_loss", "final_loss"):
+            before, now = getattr(stored, name), getattr(replayed, name)
+            if before != now:
+                yield f"{name.replace('_', ' ')}: stored {before!r}, replayed {now!r}"
+
 
 def _words(value: object) -> str:
     if isinstance(value, Onset):

@@ -46,6 +46,7 @@ def curve(**values: Any) -> Trace:
 
 FLAT = curve()
 RISING = curve(loss=[1, 1, 10, 1000, np.inf, *[np.nan] * 5])
+MOVED = curve(weight_norm=[1, 1, 1, 5, *[1e30] * 6])
 HIGH = curve(max_activation=[1e30] * 10)
 
 
@@ -193,7 +194,21 @@ def test_float16_overflow_beside_its_twin_and_alone() -> None:
     assert code(LAYER, axes=BOTH) == "float16_overflow"
     assert code(LAYER, held, axes=BOTH, traces=[RISING]) == "float16_overflow"
     assert code(LAYER, axes=BOTH, traces=[RISING]) == "learning_rate_too_high"
-    assert code({}, axes=BOTH) == "learning_rate_too_high"  # the loss is float32
+    assert code({}, axes=BOTH, traces=[MOVED]) == "learning_rate_too_high"  # a float32 loss
+
+
+def test_an_overflow_while_the_weights_hardly_moved_is_not_the_learning_rate() -> None:
+    assert code({}, traces=[MOVED]) == "learning_rate_too_high"
+    assert code({}, traces=[FLAT]) == "unknown"
+    lower = {"learning_rate": 0.001}
+    own = {"learning_rate": 0.1}
+    assert code(own, lower, axes=RATES, traces=[MOVED, MOVED]) == "unknown"
+    assert code(own, HELD | lower, axes=RATES, traces=[FLAT]) == "learning_rate_too_high"
+
+
+def test_what_only_held_out_rows_broke_in_float32_says_nothing_of_float16() -> None:
+    twin = {"precision": "float32", "onset_stage": "prediction", "onset_tensor": "output"}
+    assert code(LAYER, twin, axes=BOTH) == "float16_overflow"
 
 
 def test_what_fails_in_float32_too_has_the_cause_it_has_there() -> None:
