@@ -191,10 +191,14 @@ def _sudden(own: Evidence) -> _Verdict:
     """Blame the learning rate for an overflow right after an update."""
     assert own.step is not None
     largest = own.at("weight_norm", own.step - 1) if own.step > 1 else float("nan")
-    if own.moved is not None and own.moved < MOVED_MUCH:
+    still = own.moved is not None and own.moved < MOVED_MUCH
+    outputs = own.at("max_activation", own.step)
+    moderate = own.stage is Stage.LOSS and max(outputs, largest) < own.huge  # not if NaN
+    if still or moderate:
+        why = "the weights had hardly moved" if still else "no weight or output was large"
         return _unknown(
-            f"{_what(own)}, while the weights had hardly moved: neither growth nor a large update "
-            "came before. Look at the rows of that batch."
+            f"{_what(own)}, while {why}: neither growth nor a large update came before. Look at "
+            "the rows of that batch."
         )
     size = f", which had left weights of norm {_number(largest)}" if np.isfinite(largest) else ""
     return _Verdict(

@@ -46,7 +46,7 @@ def curve(**values: Any) -> Trace:
 
 FLAT = curve()
 RISING = curve(loss=[1, 1, 10, 1000, np.inf, *[np.nan] * 5])
-MOVED = curve(weight_norm=[1, 1, 1, 5, *[1e30] * 6])
+MOVED = curve(weight_norm=[1, 1, 1, 5, *[1e30] * 6], max_activation=[1] * 4 + [1e25] * 6)
 HIGH = curve(max_activation=[1e30] * 10)
 
 
@@ -170,8 +170,9 @@ def test_a_twin_does_not_blame_the_rate_before_any_update() -> None:
 
 
 def test_a_failure_at_every_rate_at_once_is_not_the_rate() -> None:
-    own = {"onset_step": 2, "learning_rate": 0.1}
-    lower = {"onset_step": 2, "learning_rate": 0.001}
+    # In an output: a loss alone would have to come from large outputs.
+    own = {"onset_step": 2, "onset_stage": "activation", "learning_rate": 0.1}
+    lower = own | {"learning_rate": 0.001}
     assert code(own, axes=RATES) == "learning_rate_too_high"
     assert code(own, lower, axes=RATES) == "unknown"
     assert code(own, lower | {"onset_step": 3}, axes=RATES) == "learning_rate_too_high"
@@ -200,6 +201,9 @@ def test_float16_overflow_beside_its_twin_and_alone() -> None:
 def test_an_overflow_while_the_weights_hardly_moved_is_not_the_learning_rate() -> None:
     assert code({}, traces=[MOVED]) == "learning_rate_too_high"
     assert code({}, traces=[FLAT]) == "unknown"
+    # The weights did move, and yet no output is large: so are the targets.
+    still = curve(weight_norm=[1, 1, 1, 5, *[1e30] * 6])
+    assert code({}, traces=[still]) == "unknown"
     lower = {"learning_rate": 0.001}
     own = {"learning_rate": 0.1}
     assert code(own, lower, axes=RATES, traces=[MOVED, MOVED]) == "unknown"
