@@ -228,7 +228,10 @@ def _in_half_precision(table: Table, row: int, own: Evidence) -> _Verdict:
             rise = _growing(own, own.step, SUSTAINED)
             if cause.cause is Cause.LEARNING_RATE_TOO_HIGH and rise is not None:
                 return _Verdict(cause.cause, f"{rise.sentence} It fails in float32 too.")
-            return _Verdict(cause.cause, f"It fails in float32 too. There: {cause.sentence}")
+            own_end = "" if own.step is None else f"{_what(own)}. "
+            return _Verdict(
+                cause.cause, f"{own_end}It fails in float32 too. There: {cause.sentence}"
+            )
         twin = None  # what updates, or held-out rows, do to the twin says nothing here
     if own.outcome is Outcome.DIVERGED:
         if twin is None:

@@ -86,7 +86,9 @@ def diagnoses_view(
         )
         for each in diagnoses
     ]
-    parts: list[RenderableType] = [columns(("trial", "cause", "", "picked as"), rows, text=4)]
+    parts: list[RenderableType] = [
+        columns(("trial", "cause", "outcome", "picked as"), rows, text=4, unbroken=3)
+    ]
     for each, paths in zip(diagnoses, drawn, strict=True):
         parts += ["", _rule(), "", diagnosis_view(each, whole=whole, figures=paths)]
     return Group(*parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -29,17 +30,25 @@ def fields(pairs: Iterable[tuple[str, RenderableType]], label_width: int = 10) -
     return table
 
 
-def columns(heads: Sequence[str], rows: Iterable[Sequence[RenderableType]], *, text: int) -> Table:
+def columns(
+    heads: Sequence[str],
+    rows: Iterable[Sequence[RenderableType]],
+    *,
+    text: int,
+    unbroken: int = 0,
+) -> Table:
     """A table without lines.
 
     Args:
         heads: the columns' heads.
         rows: the cells.
         text: number of leading columns of text; the rest are numbers, and flush right.
+        unbroken: number of leading columns that are never wrapped.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for place, head in enumerate(heads):
-        table.add_column(head, justify="left" if place < text else "right", overflow="fold")
+        justify: Literal["left", "right"] = "left" if place < text else "right"
+        table.add_column(head, justify=justify, overflow="fold", no_wrap=place < unbroken)
     for row in rows:
         table.add_row(*row)
     return table

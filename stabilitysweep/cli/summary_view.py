@@ -71,7 +71,7 @@ def causes(summary: Summary) -> RenderableType:
         (name, f"{count:,}", share(count, summary.failures))
         for name, count in summary.causes.items()
     ]
-    return columns(("cause", "trials", "share of failures"), rows, text=1)
+    return columns(("cause", "trials", "share of failures"), rows, text=1, unbroken=1)
 
 
 def rate_limits(summary: Summary) -> Iterator[str]:

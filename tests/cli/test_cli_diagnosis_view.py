@@ -130,8 +130,8 @@ def test_no_remedy_and_no_moment_are_said_and_not_shown() -> None:
 def test_several_begin_with_a_table() -> None:
     picked = diagnosis(picked="the earliest onset")
     lines = printed(diagnoses_view([picked, diagnosis()], figures=[[Path("a.png")], []]))
-    assert lines[0].split() == ["trial", "cause", "picked", "as"]
-    assert lines[1].endswith("nonfinite at step 3  the earliest onset")
+    assert lines[0].split() == ["trial", "cause", "outcome", "picked", "as"]
+    assert lines[1].endswith("learning_rate_too_high  nonfinite at step 3  the earliest")
     assert sum(line.startswith("trial 2b4126c6f896ed2b") for line in lines) == 2
     assert "figure      a.png" in lines
 
