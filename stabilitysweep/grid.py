@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
-
 from stabilitysweep.config import (
     AXIS_SETTINGS,
     DATASET,
@@ -19,6 +17,7 @@ from stabilitysweep.config import (
     DatasetSettings,
     ModelSettings,
     PreprocessingSettings,
+    Settings,
     SweepConfig,
     TrainingSettings,
     default_target_scaling,
@@ -272,6 +271,8 @@ def trial_id(
       label whether given or not; the content of a file does not enter, nor its folder;
     - `preprocessing`, `model`, `training`: every setting, defaults included, but
       `training.metrics`, which changes no weight, and `training.epochs` where it is None;
+    - of all of these, a setting that came later (`Settings.later`) only where it is not its
+      default;
     - `seed`.
 
     Numbers without a fraction are written as whole numbers, so 0 and 0.0 are the same. The
@@ -308,12 +309,12 @@ def _digest(text: tuple[str, str], seed: int) -> str:
 
 
 def _dataset_text(dataset: DatasetSettings) -> str:
-    content = dataset.model_dump(exclude={"given_label"}, exclude_none=True)
+    content = dataset.model_dump(exclude={"given_label"} | dataset.unsaid(), exclude_none=True)
     return _canonical({**content, "label": dataset.label})
 
 
-def _settings_text(settings: BaseModel) -> str:
-    content = settings.model_dump(exclude={"metrics"})
+def _settings_text(settings: Settings) -> str:
+    content = settings.model_dump(exclude={"metrics"} | settings.unsaid())
     if content.get("epochs", 0) is None:
         del content["epochs"]
     return _canonical(content)

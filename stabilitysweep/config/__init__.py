@@ -1,6 +1,8 @@
 """The config: a YAML file checked into frozen settings, with line numbers in errors."""
 
 from stabilitysweep.config.axes import AXIS_SETTINGS, DATASET, SECTIONS, AxisSetting
+from stabilitysweep.config.dataset import DatasetSettings
+from stabilitysweep.config.fields import Settings
 from stabilitysweep.config.load import load_config, parse_config
 from stabilitysweep.config.names import (
     ACTIVATIONS,
@@ -11,7 +13,6 @@ from stabilitysweep.config.names import (
     default_weight_decay,
 )
 from stabilitysweep.config.settings import (
-    DatasetSettings,
     ModelSettings,
     PreprocessingSettings,
     TrainingSettings,
@@ -30,6 +31,7 @@ __all__ = [
     "DatasetSettings",
     "ModelSettings",
     "PreprocessingSettings",
+    "Settings",
     "SweepConfig",
     "TrainingSettings",
     "default_target_scaling",

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stabilitysweep.config.dataset import DatasetSettings
 from stabilitysweep.config.fields import Expected, FiniteNumber, PositiveWhole
 from stabilitysweep.config.problems import (
     KeyPath,
@@ -23,7 +24,6 @@ from stabilitysweep.config.problems import (
     wrong_value,
 )
 from stabilitysweep.config.settings import (
-    DatasetSettings,
     ModelSettings,
     PreprocessingSettings,
     TrainingSettings,

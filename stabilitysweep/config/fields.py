@@ -6,11 +6,14 @@ would take `true` for 1.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictBool
 from pydantic_core import PydanticCustomError
+
+_T = TypeVar("_T")
 
 LARGEST_NUMBER = 3.4028234663852886e38
 """float32's largest finite number: beyond it a setting would itself be infinite."""
@@ -51,6 +54,35 @@ def refuse(key: str, expected: str, got: str) -> PydanticCustomError:
     )
 
 
+class Settings(BaseModel):
+    """A section of a config: frozen, and no key but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    later: ClassVar[frozenset[str]] = frozenset()
+    """Settings that came after the first trials were stored."""
+
+    def unsaid(self) -> set[str]:
+        """The later settings that are at their default, and so change no trial's meaning.
+
+        Left out of a trial's id, they let results of before they came be extended.
+        """
+        fields = type(self).model_fields
+        return {name for name in self.later if getattr(self, name) == fields[name].default}
+
+
+def different(values: tuple[_T, ...]) -> tuple[_T, ...]:
+    """Refuse a value that stands twice, as a validator."""
+    if len(set(values)) != len(values):
+        raise ValueError("repeated")
+    return values
+
+
+def without_alias(aliases: Mapping[str, str]) -> BeforeValidator:
+    """Turn second names of a thing into the first, before validation."""
+    return BeforeValidator(lambda name: aliases.get(name, name) if isinstance(name, str) else name)
+
+
 def _refuse_boolean(value: object) -> object:
     if isinstance(value, bool):
         raise ValueError("a number, not a boolean")
@@ -74,6 +106,7 @@ ABOVE_ZERO = "a number above 0 (at most 3.4e38, the largest of float32)"
 AT_LEAST_ZERO = "a number of at least 0 (at most 3.4e38, the largest of float32)"
 WHOLE_ABOVE_ZERO = f"a whole number from 1 to {LARGEST_WHOLE:,}"
 
+Flag = Annotated[StrictBool, Expected("true or false")]
 PositiveNumber = Annotated[_Number, Field(gt=0, le=LARGEST_NUMBER), Expected(ABOVE_ZERO)]
 NonNegativeNumber = Annotated[_Number, Field(ge=0, le=LARGEST_NUMBER), Expected(AT_LEAST_ZERO)]
 FiniteNumber = Annotated[_Number, Expected("a finite number")]

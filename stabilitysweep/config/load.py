@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from stabilitysweep.config.axes import AXIS_SETTINGS, DATASET, SECTIONS, read_axis, section_of
+from stabilitysweep.config.dataset import DatasetSettings
 from stabilitysweep.config.document import Document, read_yaml
 from stabilitysweep.config.problems import KeyPath, Problem, check, keys, unknown_key, wrong_value
 from stabilitysweep.config.rules import find_conflicts
-from stabilitysweep.config.settings import DatasetSettings
 from stabilitysweep.config.sweep import Head, SweepConfig
 from stabilitysweep.errors import ConfigError
 

@@ -17,9 +17,27 @@ GeneratedDataset = Literal[
     "make_blobs",
 ]
 
-Imputation = Literal["none", "mean", "median", "most_frequent"]
-Scaling = Literal["standard", "minmax", "robust", "maxabs", "none"]
-TargetScaling = Literal["standard", "none"]
+_COMPRESSED = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
+TEXT_ENDINGS = tuple(
+    text + compressed for text in (".csv", ".tsv", ".txt", ".data") for compressed in _COMPRESSED
+)
+FILE_ENDINGS = (*TEXT_ENDINGS, ".parquet", ".pq", ".npz")
+
+# The datasets that Keras loads (and downloads) itself, but its sequences of words.
+KerasDataset = Literal[
+    "keras.datasets.boston_housing",
+    "keras.datasets.california_housing",
+    "keras.datasets.cifar10",
+    "keras.datasets.cifar100",
+    "keras.datasets.fashion_mnist",
+    "keras.datasets.mnist",
+]
+
+Imputation = Literal["none", "mean", "median", "most_frequent", "knn", "constant"]
+Scaling = Literal["standard", "minmax", "robust", "maxabs", "log1p", "none"]
+TargetScaling = Literal["standard", "minmax", "robust", "maxabs", "log1p", "none"]
+Encoding = Literal["one_hot", "ordinal"]
+UnknownCategories = Literal["encode", "missing"]
 
 # What `keras.activations.get` resolves to a function of one argument. Left out: `threshold`
 # needs two more, and `glu` halves the width.
@@ -81,13 +99,15 @@ Precision = Literal["float32", "mixed_float16", "float16", "mixed_bfloat16", "fl
 Metric = Literal["mse", "mae", "rmse", "r2", "accuracy"]
 
 GENERATORS: tuple[str, ...] = get_args(GeneratedDataset)
-DATASETS: tuple[str, ...] = (*get_args(BundledDataset), *GENERATORS)
+KERAS_DATASETS: tuple[str, ...] = get_args(KerasDataset)
+DATASETS: tuple[str, ...] = (*get_args(BundledDataset), *GENERATORS, *KERAS_DATASETS)
 ACTIVATIONS: tuple[str, ...] = get_args(Activation)
 INITIALIZERS: tuple[str, ...] = get_args(Initializer)
 METRICS: tuple[str, ...] = get_args(Metric)
 
 # Second names of the same thing, turned into the first: they must not be told apart.
 ACTIVATION_ALIASES = {"swish": "silu", "hard_swish": "hard_silu"}
+ENCODING_ALIASES = {"onehot": "one_hot", "one-hot": "one_hot"}
 LOSS_ALIASES = {"mean_squared_error": "mse", "mean_absolute_error": "mae"}
 
 CLASSIFICATION_LOSSES = frozenset({"binary_crossentropy", "sparse_categorical_crossentropy"})

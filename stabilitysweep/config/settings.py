@@ -6,47 +6,37 @@ is in `rules`, since any of them may be an axis.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from pathlib import PurePath
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictStr,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from stabilitysweep.config.fields import (
     ABOVE_ZERO,
     AT_LEAST_ZERO,
     WHOLE_ABOVE_ZERO,
     Expected,
+    FiniteNumber,
+    Flag,
     Fraction,
     NonNegativeNumber,
     NonNegativeWhole,
     PositiveNumber,
     PositiveWhole,
     Rate,
+    Settings,
+    different,
     refuse,
+    without_alias,
 )
 from stabilitysweep.config.names import (
     ACTIVATION_ALIASES,
     CLASSIFICATION_LOSSES,
-    DATASETS,
-    GENERATORS,
+    ENCODING_ALIASES,
     LOSS_ALIASES,
     METRICS,
     Activation,
-    BundledDataset,
-    GeneratedDataset,
+    Encoding,
     Imputation,
     Initializer,
     Loss,
@@ -56,12 +46,12 @@ from stabilitysweep.config.names import (
     Scaling,
     Schedule,
     TargetScaling,
+    UnknownCategories,
 )
 
 DEFAULT_STEPS = 100
 _SHAPE_LIMIT = 65_536  # wider or deeper is a slip of the finger, and would exhaust the memory
 
-_Flag = Annotated[StrictBool, Expected("true or false")]
 _Size = Annotated[
     PositiveWhole,
     Field(le=_SHAPE_LIMIT),
@@ -69,123 +59,38 @@ _Size = Annotated[
 ]
 
 
-def _plain(value: Any) -> Any:
-    """Pass what JSON can hold, so that it can be stored, hashed and loaded again."""
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float() if math.isfinite(value):
-            return value
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case dict() if all(isinstance(key, str) for key in value):
-            return {key: _plain(item) for key, item in value.items()}
-    raise ValueError("not plain")
-
-
-def _no_repeats(metrics: tuple[Metric, ...]) -> tuple[Metric, ...]:
-    if len(set(metrics)) != len(metrics):
-        raise ValueError("repeated")
-    return metrics
-
-
-def _without_alias(aliases: Mapping[str, str]) -> BeforeValidator:
-    return BeforeValidator(lambda name: aliases.get(name, name) if isinstance(name, str) else name)
-
-
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class DatasetSettings(_Settings):
-    """Which data, and how it is split.
-
-    A plain text stands for `{name: TEXT}`, or for `{path: TEXT}` if it ends in `.csv`.
-
-    Attributes:
-        name: one of scikit-learn's data sets or generators; or else `path`.
-        path: a CSV file, as the user wrote it: relative to the config's folder.
-        target: the column to predict; required with `path`, refused with `name`.
-        options: arguments of a generator (`make_...`); plain values.
-        validation_fraction: share of the rows held out, 0 <= f < 1; 0 trains on every row.
-        split_seed: seed of the split, the same for all trials; 0 to 2**31 - 1.
-        given_label: the `label` key: what the table calls this data set.
-    """
-
-    # `label` is the property that always has a text; `given_label` is what the user wrote.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", serialize_by_alias=True, validate_by_name=True
-    )
-
-    name: Annotated[
-        BundledDataset | GeneratedDataset | None,
-        Expected(f"a known data set ({', '.join(DATASETS)}), or else the 'path' of a CSV file"),
-    ] = None
-    path: Annotated[
-        Annotated[StrictStr, Field(min_length=1)] | None, Expected("the path of a CSV file")
-    ] = None
-    target: Annotated[
-        Annotated[StrictStr, Field(min_length=1)] | None, Expected("the name of a column, as text")
-    ] = None
-    options: Annotated[
-        dict[str, Any],
-        BeforeValidator(_plain),
-        Expected("a mapping of the generator's arguments to plain, finite values"),
-    ] = Field(default_factory=dict)
-    validation_fraction: Fraction = 0.2
-    split_seed: NonNegativeWhole = 0
-    given_label: Annotated[
-        Annotated[StrictStr, Field(min_length=1, max_length=100)] | None,
-        Expected("a text of at most 100 characters"),
-    ] = Field(default=None, alias="label")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_text(cls, data: Any) -> Any:
-        if isinstance(data, str):
-            return {"path" if data.lower().endswith(".csv") else "name": data}
-        return data
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Self:
-        if self.name is None and self.path is None:
-            raise refuse("name", "either 'name' or 'path'", "neither")
-        if self.name is not None and self.path is not None:
-            raise refuse("path", "either 'name' or 'path'", "both")
-        if self.path is not None and self.target is None:
-            raise refuse("target", "the name of the column to predict in the file", "nothing")
-        if self.name is not None and self.target is not None:
-            raise refuse("target", f"none, since {self.name!r} has its own", repr(self.target))
-        if self.options and self.name not in GENERATORS:
-            kind = "a file" if self.name is None else repr(self.name)
-            raise refuse(
-                "options",
-                f"none, since {kind} is no generator (one of {', '.join(GENERATORS)})",
-                ", ".join(map(repr, self.options)),
-            )
-        return self
-
-    @property
-    def label(self) -> str:
-        """What the trials table calls it: the given label, the name, or the path's stem."""
-        return self.given_label or self.name or PurePath(self.path or "").stem
-
-
-class PreprocessingSettings(_Settings):
+class PreprocessingSettings(Settings):
     """What is done to the data before training, fitted on the training rows alone.
 
     Attributes:
-        imputation: how missing inputs are filled; `none` leaves them NaN.
-        scaling: how each input column is scaled.
+        imputation: how missing inputs are filled; `none` leaves them NaN. Missing categories
+            become the most frequent one, or under `constant` a category of their own.
+        fill_value: what `constant` fills numbers with; finite.
+        neighbors: how many rows `knn` averages over, at least 1.
+        missing_indicator: whether each column with missing training values gets a second
+            one, 1 where a value was missing and 0 elsewhere.
+        scaling: how each input column of numbers is scaled.
+        encoding: how a column of categories becomes numbers.
+        unknown_categories: what becomes of a category that no training row has: `encode`
+            (no column set, or the code 0), or `missing`, to be imputed or stay NaN.
         target_scaling: None means `standard` under mse, mae and huber, otherwise `none`.
     """
 
+    later = frozenset(
+        {"fill_value", "neighbors", "missing_indicator", "encoding", "unknown_categories"}
+    )
+
     imputation: Imputation = "none"
+    fill_value: Annotated[FiniteNumber, Expected("a finite number")] = 0.0
+    neighbors: PositiveWhole = 5
+    missing_indicator: Flag = False
     scaling: Scaling = "standard"
+    encoding: Annotated[Encoding, without_alias(ENCODING_ALIASES)] = "one_hot"
+    unknown_categories: UnknownCategories = "encode"
     target_scaling: TargetScaling | None = None
 
 
-class ModelSettings(_Settings):
+class ModelSettings(Settings):
     """The network.
 
     Attributes:
@@ -207,15 +112,15 @@ class ModelSettings(_Settings):
         Field(le=_SHAPE_LIMIT),
         Expected(f"a whole number from 0 to {_SHAPE_LIMIT:,}"),
     ] = 2
-    activation: Annotated[Activation, _without_alias(ACTIVATION_ALIASES)] = "relu"
+    activation: Annotated[Activation, without_alias(ACTIVATION_ALIASES)] = "relu"
     initializer: Initializer = "glorot_uniform"
     l1: NonNegativeNumber = 0.0
     l2: NonNegativeNumber = 0.0
     dropout: Fraction = 0.0
-    batch_norm: _Flag = False
+    batch_norm: Flag = False
 
 
-class TrainingSettings(_Settings):
+class TrainingSettings(Settings):
     """How the network is trained, and for how long.
 
     Attributes:
@@ -239,7 +144,7 @@ class TrainingSettings(_Settings):
     """
 
     optimizer: OptimizerName = "sgd"
-    loss: Annotated[Loss, _without_alias(LOSS_ALIASES)] = "mse"
+    loss: Annotated[Loss, without_alias(LOSS_ALIASES)] = "mse"
     steps: Annotated[PositiveWhole | None, Expected(WHOLE_ABOVE_ZERO)] = None
     epochs: Annotated[PositiveWhole | None, Expected(WHOLE_ABOVE_ZERO)] = None
     learning_rate: PositiveNumber = 0.01
@@ -247,7 +152,7 @@ class TrainingSettings(_Settings):
         PositiveWhole | Literal["full"], Expected(f"{WHOLE_ABOVE_ZERO}, or full")
     ] = 32
     momentum: Fraction = 0.0
-    nesterov: _Flag = False
+    nesterov: Flag = False
     weight_decay: Annotated[
         NonNegativeNumber | None,
         Expected(f"{AT_LEAST_ZERO}, or null for the default of the optimizer"),
@@ -261,7 +166,7 @@ class TrainingSettings(_Settings):
     precision: Precision = "float32"
     metrics: Annotated[
         tuple[Metric, ...],
-        AfterValidator(_no_repeats),
+        AfterValidator(different),
         Expected(f"a list of different metrics out of {', '.join(METRICS)}"),
     ] = ()
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictStr
 
 from stabilitysweep.config.axes import DATASET, SECTIONS, section_of
+from stabilitysweep.config.dataset import DatasetSettings
 from stabilitysweep.config.fields import Expected, PositiveWhole
 from stabilitysweep.config.settings import (
-    DatasetSettings,
     ModelSettings,
     PreprocessingSettings,
     TrainingSettings,
@@ -139,4 +139,4 @@ class SweepConfig(Head):
 
 
 def _plain(dataset: DatasetSettings) -> dict[str, Any]:
-    return dataset.model_dump(mode="json", exclude_none=True)
+    return dataset.model_dump(mode="json", exclude_none=True, exclude=dataset.unsaid())

@@ -8,9 +8,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.impute import SimpleImputer
-from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -23,6 +21,7 @@ from sklearn.preprocessing import (
 from stabilitysweep.config import DatasetSettings, PreprocessingSettings
 from stabilitysweep.data.prepared import Floats, PreparedData
 from stabilitysweep.data.raw import RawData
+from stabilitysweep.data.split import split_rows
 from stabilitysweep.data.targets import COUNT_LOSS, SCALED_LOSSES, encode_target
 from stabilitysweep.errors import DataError
 
@@ -71,7 +70,7 @@ def prepare(
             f"dataset '{raw.label}': target_scaling '{scaled}' fits {', '.join(SCALED_LOSSES)}; "
             f"{loss} takes {kind}. Set it to none."
         )
-    train, validation = _split(raw, settings)
+    train, validation = split_rows(raw, settings)
     x_train, x_validation = _scale(
         _feature_steps(preprocessing), raw.features[train], raw.features[validation]
     )
@@ -87,23 +86,6 @@ def prepare(
         feature_names=raw.feature_names,
         label=raw.label,
     )
-
-
-def _split(raw: RawData, settings: DatasetSettings) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    rows = np.arange(len(raw.features))
-    if settings.validation_fraction == 0:
-        return rows, rows[:0]
-    try:
-        train, validation = train_test_split(
-            rows, test_size=settings.validation_fraction, random_state=settings.split_seed
-        )
-    except ValueError as error:
-        raise DataError(
-            f"dataset '{raw.label}': {len(rows)} rows are too few to hold out "
-            f"{settings.validation_fraction:g} of them. Set validation_fraction to 0, or give "
-            "more rows."
-        ) from error
-    return train, validation
 
 
 def _feature_steps(preprocessing: PreprocessingSettings) -> list[tuple[str, object]]:

@@ -1,12 +1,12 @@
-"""The data as it was loaded: before any split, imputation or scaling.
+"""The data as it was loaded: before any split, imputation, encoding or scaling.
 
-Notation: N rows, D features.
+Notation: N rows, D columns of numbers, C columns of categories.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+MISSING_CODE = -1
+"""The code of a missing category."""
+
+
+def _row_in_words(row: int) -> str:
+    return f"row {row} (counted from 0)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +33,17 @@ class RawData:
         feature_names: D names.
         label: the short name the data goes by in tables and figures.
         source: one line that says where the data came from.
-        content_hash: hex digest of features, target, names and shapes; the same in every
+        categories: int32 [N, C], places in `levels`, or `MISSING_CODE`.
+        category_names: C names; no name is in `feature_names` as well.
+        levels: for each column of categories its texts, sorted, each met in some row.
+        own_training_rows: where the source brings its own validation rows: the number of
+            training rows, which come first; None where the rows are to be split.
+        dtypes: of each column as its source has it, by name, the target's under `target`'s
+            name; empty where the source has one dtype for all.
+        target_name: of the target, or empty.
+        drawn_from: number of rows of the source that these are a random sample of, or None.
+        locate: says where a row (from 0) stands in the source: `line 7`.
+        content_hash: hex digest of all arrays, names, levels and shapes; the same in every
             process, and for the same content from another path.
     """
 
@@ -35,13 +52,34 @@ class RawData:
     feature_names: tuple[str, ...]
     label: str
     source: str
+    categories: NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
+    category_names: tuple[str, ...] = ()
+    levels: tuple[tuple[str, ...], ...] = ()
+    own_training_rows: int | None = None
+    dtypes: dict[str, str] = field(default_factory=dict)
+    target_name: str = ""
+    drawn_from: int | None = None
+    locate: Callable[[int], str] = _row_in_words
     content_hash: str = field(init=False)
 
     def __post_init__(self) -> None:
         """Hash the content and lock the arrays."""
-        lock(self.features, self.target)
-        digest = hash_content([self.features, self.target], self.feature_names)
-        object.__setattr__(self, "content_hash", digest)
+        if not self.category_names:
+            object.__setattr__(self, "categories", np.empty((len(self.features), 0), np.int32))
+        lock(self.features, self.target, self.categories)
+        arrays, names = [self.features, self.target], list(self.feature_names)
+        # Without these the digest is what it was before there were any.
+        if self.category_names:
+            arrays.append(self.categories)
+            names += [*self.category_names, *(level for texts in self.levels for level in texts)]
+        if self.own_training_rows is not None:
+            arrays.append(np.array(self.own_training_rows))
+        object.__setattr__(self, "content_hash", hash_content(arrays, names))
+
+    @property
+    def columns(self) -> int:
+        """D + C, the number of columns that are inputs."""
+        return len(self.feature_names) + len(self.category_names)
 
 
 def lock(*arrays: Array) -> None:
@@ -65,7 +103,7 @@ def hash_content(arrays: Sequence[Array], names: Sequence[str]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape};".encode())
-        digest.update(np.ascontiguousarray(array).tobytes())
+        digest.update(np.ascontiguousarray(array).data.cast("B") if array.size else b"")
     for name in names:
         digest.update(f"{len(name)}:{name}".encode())
     return digest.hexdigest()

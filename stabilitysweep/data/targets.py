@@ -77,8 +77,8 @@ def _numbers(raw: RawData, loss: str) -> Array:
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
         raise DataError(
-            f"dataset '{raw.label}': expected a finite target, got {values[bad[0]]} in row "
-            f"{bad[0]} ({bad.size} such rows, counted from 0). Remove them."
+            f"dataset '{raw.label}': expected a finite target, got {values[bad[0]]} in "
+            f"{raw.locate(int(bad[0]))} ({bad.size} such rows). Remove them."
         )
     return values
 
@@ -89,7 +89,7 @@ def _counts(raw: RawData) -> Array:
     if bad.size:
         raise DataError(
             f"dataset '{raw.label}': {COUNT_LOSS} needs a target of counts or rates, 0 or more, "
-            f"got {values[bad[0]]:g} in row {bad[0]} ({bad.size} such rows, counted from 0). For a "
+            f"got {values[bad[0]]:g} in {raw.locate(int(bad[0]))} ({bad.size} such rows). For a "
             "quantity of either sign use mse, mae or huber."
         )
     return values

@@ -1,6 +1,7 @@
 """What a good config comes to: defaults, axes, and the resolved dict."""
 
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -67,7 +68,12 @@ def test_defaults() -> None:
     assert (config.dataset.validation_fraction, config.dataset.split_seed) == (0.2, 0)
     assert config.preprocessing.model_dump() == {
         "imputation": "none",
+        "fill_value": 0.0,
+        "neighbors": 5,
+        "missing_indicator": False,
         "scaling": "standard",
+        "encoding": "one_hot",
+        "unknown_categories": "encode",
         "target_scaling": None,
     }
     assert config.model.model_dump() == {
@@ -152,7 +158,7 @@ def test_range_of_a_whole_setting() -> None:
 
 def test_every_setting_but_the_budget_may_be_an_axis() -> None:
     assert {"steps", "epochs", "metrics", "name"}.isdisjoint(AXIS_SETTINGS)
-    assert len(AXIS_SETTINGS) == 3 + 8 + 12
+    assert len(AXIS_SETTINGS) == 8 + 8 + 12
     assert AXIS_SETTINGS["precision"].section == "training"
     kinds = {name: setting.kind for name, setting in AXIS_SETTINGS.items()}
     assert {name for name, kind in kinds.items() if kind == "whole"} == {
@@ -160,9 +166,31 @@ def test_every_setting_but_the_budget_may_be_an_axis() -> None:
         "depth",
         "batch_size",
         "warmup_steps",
+        "neighbors",
     }
     assert kinds["clipnorm"] == kinds["weight_decay"] == kinds["l1"] == "real"
     assert kinds["nesterov"] == kinds["activation"] == "choice"
+
+
+TEXTS = {
+    "wine": "wine",
+    "keras.datasets.mnist": "keras.datasets.mnist",
+    "sweeps.noise:make_noise": "make_noise",
+}
+
+
+def test_a_file_is_told_from_its_ending() -> None:
+    for ending in ("csv", "csv.gz", "tsv", "parquet", "npz"):
+        settings = DatasetSettings.model_validate({"path": f"data/a.b.{ending}", "target": "y"})
+        assert settings.label == "a.b"
+        with pytest.raises(ValueError, match="the name of the column"):
+            DatasetSettings.model_validate(f"data/a.{ending}")
+
+
+def test_marks_of_missing_values_are_texts() -> None:
+    marks = ["?", -999, 0.5, math.inf]
+    settings = DatasetSettings.model_validate({"name": "wine", "missing_values": marks})
+    assert settings.missing_values == ("?", "-999", "0.5", "inf")
 
 
 def test_datasets() -> None:
@@ -184,6 +212,7 @@ def test_datasets() -> None:
     assert parse_config("dataset: [wine]\ngrid: {l1: [0]}").datasets == (
         DatasetSettings(name="wine"),
     )
+    assert [DatasetSettings.model_validate(text).label for text in TEXTS] == list(TEXTS.values())
     # Several data sets are an axis already.
     assert list(parse_config("dataset: [wine, iris]").grid) == ["dataset"]
 
