@@ -1,15 +1,16 @@
 """Split and preprocess a data set for training.
 
-Notation: N training rows, M validation rows, D features, C classes.
+Notation: N training rows, M validation rows, D columns of numbers, F inputs of the model.
 """
 
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
+from numpy.typing import NDArray
+from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
@@ -19,10 +20,11 @@ from sklearn.preprocessing import (
 )
 
 from stabilitysweep.config import DatasetSettings, PreprocessingSettings
+from stabilitysweep.data.categories import CategoryEncoder
 from stabilitysweep.data.prepared import Floats, PreparedData
-from stabilitysweep.data.raw import RawData
-from stabilitysweep.data.split import split_rows
-from stabilitysweep.data.targets import COUNT_LOSS, SCALED_LOSSES, encode_target
+from stabilitysweep.data.raw import MISSING_CODE, RawData
+from stabilitysweep.data.split import Rows, Split, split_rows
+from stabilitysweep.data.targets import COUNT_LOSS, SCALED_LOSSES, EncodedTarget, encode_target
 from stabilitysweep.errors import DataError
 
 # Each of these passes NaN through and takes its statistics from the other values.
@@ -32,93 +34,259 @@ _SCALERS = {
     "robust": RobustScaler,
     "maxabs": MaxAbsScaler,
 }
+_MOST_PAIRS = 10**9
+"""Pairs of rows that `knn` may compare: some minutes."""
 
 
 def prepare(
     raw: RawData, settings: DatasetSettings, preprocessing: PreprocessingSettings, loss: str
 ) -> PreparedData:
-    """Split the rows, impute and scale the features, encode and scale the target.
+    """Split the rows, impute, encode and scale the inputs, encode and scale the target.
 
-    The split depends on `split_seed` and the fraction alone, and is the same for all trials;
-    everything is fitted on the training rows. With `validation_fraction` 0 all rows are
-    trained on, in their order. Imputation fills NaN; a column without any value becomes 0, so
-    the shapes never change. Inf is data under study and stays where it is: neither imputed,
-    nor counted in a scaler's statistics.
+    Everything is fitted on the training rows alone; see `Inputs` and `scale_target`.
 
     Args:
         raw: the data as loaded.
-        settings: `validation_fraction` in [0, 1) and `split_seed`.
-        preprocessing: how to impute and scale; `target_scaling` None means standardised for
-            a regression loss, as it is for a classification loss.
+        settings: `validation_fraction` in [0, 1), `split_seed` and `stratify`.
+        preprocessing: how to impute, encode and scale; `target_scaling` None means
+            standardised for a regression loss, as it is for a classification loss.
         loss: mse, mae, huber, poisson, binary_crossentropy or sparse_categorical_crossentropy.
 
     Returns:
         The prepared data, N >= 1.
 
     Raises:
-        DataError: the target does not fit the loss, its scaling does not, or there are too
-            few rows to split.
+        DataError: the target does not fit the loss, its scaling does not, there are too
+            few rows to split, or what is asked of a column is more than can be done.
         ValueError: an unknown loss.
     """
+    split = split_rows(raw, settings)
     target = encode_target(raw, loss)
-    scaled = preprocessing.target_scaling
-    if scaled is None:
-        scaled = "standard" if loss in SCALED_LOSSES else "none"
-    if scaled != "none" and loss not in SCALED_LOSSES:
-        kind = "counts" if loss == COUNT_LOSS else "classes"
-        raise DataError(
-            f"dataset '{raw.label}': target_scaling '{scaled}' fits {', '.join(SCALED_LOSSES)}; "
-            f"{loss} takes {kind}. Set it to none."
-        )
-    train, validation = split_rows(raw, settings)
-    x_train, x_validation = _scale(
-        _feature_steps(preprocessing), raw.features[train], raw.features[validation]
-    )
-    y_train, y_validation = target.values[train], target.values[validation]
-    if scaled == "standard":
-        y_train, y_validation = _scale([("scale", StandardScaler())], y_train, y_validation)
+    scaled = scale_target(raw, target, split, preprocessing.target_scaling, loss)
+    inputs = Inputs(raw, split, preprocessing)
+    return assemble(raw, inputs, inputs.transform(), scaled, target.outputs)
+
+
+def assemble(
+    raw: RawData,
+    inputs: Inputs,
+    features: tuple[Floats, Floats],
+    target: tuple[NDArray[Any], NDArray[Any]],
+    outputs: int,
+) -> PreparedData:
+    """Put inputs and target together; each a pair of training and validation rows."""
     return PreparedData(
-        x_train=x_train,
-        y_train=y_train,
-        x_validation=x_validation,
-        y_validation=y_validation,
-        outputs=target.outputs,
-        feature_names=raw.feature_names,
+        x_train=features[0],
+        y_train=target[0],
+        x_validation=features[1],
+        y_validation=target[1],
+        outputs=outputs,
+        feature_names=inputs.names,
         label=raw.label,
     )
 
 
-def _feature_steps(preprocessing: PreprocessingSettings) -> list[tuple[str, object]]:
-    steps: list[tuple[str, object]] = []
-    if preprocessing.imputation != "none":
-        imputer = SimpleImputer(strategy=preprocessing.imputation, keep_empty_features=True)
-        steps.append(("impute", imputer))
-    if preprocessing.scaling != "none":
-        steps.append(("scale", _SCALERS[preprocessing.scaling]()))
-    return steps or [("as it is", FunctionTransformer())]
+def scale_target(
+    raw: RawData, target: EncodedTarget, split: Split, scaling: str | None, loss: str
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Scale the target as its training rows have it.
+
+    Args:
+        raw: the data, for messages.
+        target: its target, encoded.
+        split: the rows of each side.
+        scaling: a scaler's name or `none`; None is the loss' default.
+        loss: only mse, mae and huber may have a scaled target.
+
+    Returns:
+        The target of the training rows and of the validation rows.
+
+    Raises:
+        DataError: the scaling does not fit the loss, or `log1p` meets a target of -1 or less.
+    """
+    if scaling is None:
+        scaling = "standard" if loss in SCALED_LOSSES else "none"
+    if scaling != "none" and loss not in SCALED_LOSSES:
+        kind = "counts" if loss == COUNT_LOSS else "classes"
+        raise DataError(
+            f"dataset '{raw.label}': target_scaling '{scaling}' fits {', '.join(SCALED_LOSSES)}; "
+            f"{loss} takes {kind}. Set it to none."
+        )
+    train, validation = target.values[split.train], target.values[split.validation]
+    if scaling == "none":
+        return train, validation
+    if scaling == "log1p" and target.values.min() <= -1:
+        row = int(target.values.argmin())
+        raise DataError(
+            f"dataset '{raw.label}': target_scaling 'log1p' needs targets above -1, got "
+            f"{float(target.values[row, 0]):g} in {raw.locate(row)}. Use standard or robust."
+        )
+    scaler = _Scaler(scaling, train)
+    return scaler.transform(train), scaler.transform(validation)
 
 
-def _scale(
-    steps: list[tuple[str, object]], train: Floats, validation: Floats
-) -> tuple[Floats, Floats]:
-    """Fit on the training rows, transform both; Inf stays in its place."""
-    pipeline = Pipeline(steps)
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # A column that is all NaN, or whose variance overflows, is what a sweep may be about;
-        # its NaN reaches the audit and the probes, a warning here would say less.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        pipeline.fit(_without_infinity(train))
-        return _transform(pipeline, train), _transform(pipeline, validation)
+class Inputs:
+    """The inputs of the model: what is learnt of the training rows, and applied to all.
+
+    - Imputation fills NaN, in the columns' own units; a column without any training value
+      becomes 0 (`constant`: the fill value), so the shapes never depend on the rows.
+    - Categories are encoded; see `CategoryEncoder`.
+    - Scaling goes over the columns of numbers, ordinal codes among them, not over zeros
+      and ones.
+    - Inf is data under study and stays where it is: neither imputed, nor counted in a
+      statistic.
+
+    Attributes:
+        names: F names: numbers, encoded categories, indicators of missing values.
+    """
+
+    def __init__(self, raw: RawData, split: Split, preprocessing: PreprocessingSettings) -> None:
+        """Lay out the columns; statistics are learnt when they are first needed.
+
+        Args:
+            raw: the data as loaded.
+            split: the rows of each side.
+            preprocessing: what to do.
+
+        Raises:
+            DataError: one-hot encoding would make too many columns, or `knn` compare too
+                many rows.
+        """
+        self._raw = raw
+        self._split = split
+        self._preprocessing = preprocessing
+        self._encoder = CategoryEncoder(raw, split.train, preprocessing)
+        self._indicated = self._columns_to_indicate()
+        self._fitted: tuple[_Imputer, _Scaler] | None = None
+        if preprocessing.imputation == "knn":
+            self._refuse_endless()
+        indicated = [
+            f"{(*raw.feature_names, *raw.category_names)[place]} is missing"
+            for place in self._indicated
+        ]
+        self.names: tuple[str, ...] = (*raw.feature_names, *self._encoder.names, *indicated)
+
+    def transform(self) -> tuple[Floats, Floats]:
+        """Return the inputs of the training rows [N, F] and of the validation rows [M, F].
+
+        The statistics are learnt once, however often this is asked.
+        """
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            # A column that is all NaN, or whose variance overflows, is what a sweep may be
+            # about; its NaN reaches the audit and the probes, a warning would say less.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            if self._fitted is None:
+                self._fitted = self._fit()
+            train, validation = (self._apply(rows, *self._fitted) for rows in self._split)
+        return train, validation
+
+    def _fit(self) -> tuple[_Imputer, _Scaler]:
+        imputer = _Imputer(self._preprocessing, self._raw.features[self._split.train])
+        scaled = self._to_scale(self._split.train, imputer)
+        return imputer, _Scaler(self._preprocessing.scaling, scaled)
+
+    def _to_scale(self, rows: Rows, imputer: _Imputer) -> Floats:
+        """The columns that are scaled, of some rows: numbers imputed, and ordinal codes."""
+        numbers = imputer.transform(self._raw.features[rows])
+        if not self._encoder.is_ordinal or not self._encoder.names:
+            return numbers
+        return np.hstack([numbers, self._encoder.transform(rows)])
+
+    def _apply(self, rows: Rows, imputer: _Imputer, scaler: _Scaler) -> Floats:
+        parts = [scaler.transform(self._to_scale(rows, imputer))]
+        if not self._encoder.is_ordinal and self._encoder.names:
+            parts.append(self._encoder.transform(rows))
+        if len(self._indicated):
+            parts.append(self._missing(rows)[:, self._indicated].astype(np.float64))
+        return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.hstack(parts))
+
+    def _columns_to_indicate(self) -> NDArray[np.intp]:
+        if not self._preprocessing.missing_indicator:
+            return np.empty(0, np.intp)
+        return np.flatnonzero(self._missing(self._split.train).any(axis=0))
+
+    def _missing(self, rows: Rows) -> NDArray[np.bool_]:
+        """Where a value is missing, bool [len(rows), D + C]."""
+        numbers = np.isnan(self._raw.features[rows])
+        return np.hstack([numbers, self._raw.categories[rows] == MISSING_CODE])
+
+    def _refuse_endless(self) -> None:
+        gaps = int(np.isnan(self._raw.features).any(axis=1).sum())
+        pairs = gaps * len(self._split.train)
+        if pairs > _MOST_PAIRS:
+            raise DataError(
+                f"dataset '{self._raw.label}': imputation 'knn' compares each row that has a gap "
+                f"with every training row, here {gaps:,} with {len(self._split.train):,}; expected "
+                f"at most {_MOST_PAIRS:,} pairs. Use median, or draw fewer rows "
+                "(dataset: {rows: ...})."
+            )
 
 
-def _transform(pipeline: Pipeline, values: Floats) -> Floats:
-    if not len(values):  # scikit-learn refuses an empty table
-        return np.array(values, np.float64)
-    transformed = pipeline.transform(_without_infinity(values))
-    result = np.where(np.isinf(values), values, transformed)
-    return np.ascontiguousarray(result, np.float64)
+class _Imputer:
+    """Fills what is NaN in columns of numbers; Inf stays where it is."""
+
+    def __init__(self, preprocessing: PreprocessingSettings, train: Floats) -> None:
+        strategy = preprocessing.imputation
+        self._imputer: Any = None
+        self._units: Any = None
+        if strategy == "none" or not train.shape[1]:
+            return
+        known = _without_infinity(train)
+        if strategy == "knn":
+            # Distances are taken between standardised columns: in their own units, the column
+            # with the largest numbers alone would decide which rows are near.
+            self._units = StandardScaler().fit(known)
+            self._imputer = KNNImputer(
+                n_neighbors=preprocessing.neighbors, keep_empty_features=True
+            ).fit(self._units.transform(known))
+        else:
+            self._imputer = SimpleImputer(
+                strategy=strategy,
+                fill_value=preprocessing.fill_value if strategy == "constant" else None,
+                keep_empty_features=True,
+            ).fit(known)
+
+    def transform(self, values: Floats) -> Floats:
+        gaps = np.isnan(values)
+        if self._imputer is None or not gaps.any():
+            return values
+        rows = gaps.any(axis=1)
+        filled = self._fill(_without_infinity(values[rows]))
+        values[rows] = np.where(gaps[rows], filled, values[rows])
+        return values
+
+    def _fill(self, values: Floats) -> Floats:
+        if self._units is None:
+            filled: Floats = self._imputer.transform(values)
+            return filled
+        standardised = self._imputer.transform(self._units.transform(values))
+        filled = self._units.inverse_transform(standardised)
+        # Without any training value there is no mean to come back to.
+        return np.where(np.isnan(self._units.mean_), 0.0, filled)
+
+
+class _Scaler:
+    """Scales columns of numbers; Inf stays where it is."""
+
+    def __init__(self, name: str, train: Floats) -> None:
+        self._scaler: Any = None
+        if name == "log1p":
+            self._scaler = FunctionTransformer(np.log1p)
+        elif name != "none" and train.shape[1]:
+            self._scaler = _SCALERS[name](copy=False).fit(_without_infinity(train))
+
+    def transform(self, values: Floats) -> Floats:
+        """Scale an array of the caller's own, in place where that can be."""
+        if self._scaler is None or not values.size:  # scikit-learn refuses an empty table
+            return values
+        infinite = np.isinf(values)
+        if not infinite.any():
+            scaled: Floats = self._scaler.transform(values)
+            return scaled
+        return np.where(infinite, values, self._scaler.transform(_without_infinity(values)))
 
 
 def _without_infinity(values: Floats) -> Floats:
     # scikit-learn takes NaN for a missing value, but refuses Inf.
-    return np.where(np.isinf(values), np.nan, values)
+    infinite = np.isinf(values)
+    return np.where(infinite, np.nan, values) if infinite.any() else values
