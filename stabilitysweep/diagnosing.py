@@ -18,7 +18,7 @@ from stabilitysweep.grid import Trial
 from stabilitysweep.models import programs
 from stabilitysweep.planning import places
 from stabilitysweep.result import Result, open_result
-from stabilitysweep.runner import Sweep, changed_data, data_key, load_sweep
+from stabilitysweep.runner import Sweep, changed_data, key_of, load_sweep
 from stabilitysweep.store import ConfigRecord, SQLiteStore
 from stabilitysweep.types import Compiled, Outcome, TrialResult
 
@@ -161,7 +161,7 @@ class _Finder:
             sweep = self._sweep(record)
             for trial, program_of in _located(sweep, missing):
                 own = missing.pop(trial.trial_id)
-                key = data_key(trial)
+                key = key_of(trial)
                 found[trial.trial_id] = own, program_of, key, sweep.data[key]
         if missing:
             raise ResultError(
@@ -196,13 +196,12 @@ def _located(sweep: Sweep, wanted: Mapping[str, TrialResult]) -> Iterator[tuple[
     compiled = {result.compiled or Compiled.GRAPH for result in wanted.values()}
     for trial in sweep.grid:
         for kind in compiled:
-            members.setdefault((data_key(trial), kind), []).append(trial)
+            members.setdefault((key_of(trial), kind), []).append(trial)
         stored = wanted.get(trial.trial_id)
         if stored is not None:
-            found.append((trial, (data_key(trial), stored.compiled or Compiled.GRAPH)))
+            found.append((trial, (key_of(trial), stored.compiled or Compiled.GRAPH)))
     for key in {key for _, key in found}:
-        data = sweep.data[key[0]]
-        groups = programs.group(members[key], len(data.feature_names), data.outputs, key[1])
+        groups = programs.group(members[key], sweep.data.shapes[key[0]], key[1])
         own = {trial.trial_id: trial for trial, its in found if its == key}
         for program, sharing in groups.items():
             for trial in sharing:

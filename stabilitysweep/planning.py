@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 
-from stabilitysweep.data import PreparedData
+from stabilitysweep.data import DataShape
 from stabilitysweep.engines.base import VECTOR_LANES, Stack
-from stabilitysweep.executors import Job
+from stabilitysweep.executors import Job, Training
 from stabilitysweep.grid import Trial
 from stabilitysweep.models import programs
 from stabilitysweep.models.programs import Program
@@ -40,7 +40,7 @@ class Work:
     """Jobs and what they are expected to cost.
 
     Attributes:
-        jobs: one a program and prepared data set.
+        jobs: one a program, whichever data its trials are trained on.
         programs: number of different graphs.
         trials: number of trials in the jobs.
         seconds: expected duration of training with `workers` processes, start-up included.
@@ -59,7 +59,7 @@ class Work:
 
 def plan_work(
     trials: Mapping[str, Iterable[Trial]],
-    data: Mapping[str, PreparedData],
+    shapes: Mapping[str, DataShape],
     *,
     compiled: Compiled,
     engine: str,
@@ -69,27 +69,27 @@ def plan_work(
 
     Args:
         trials: by the key of the prepared data they train on.
-        data: that data.
+        shapes: the shape of that data, by the same key.
         compiled: plain graph or XLA.
         engine: `stacked` or `fit`.
         workers: number of processes.
     """
     jobs: list[Job] = []
-    graphs: set[Program] = set()
-    seconds = 0.0
-    count = 0
-    for key, members in trials.items():
-        prepared = data[key]
-        groups = programs.group(members, len(prepared.feature_names), prepared.outputs, compiled)
+    alike: dict[DataShape, list[str]] = {}
+    for key in trials:
+        alike.setdefault(shapes[key], []).append(key)
+    for shape, keys in alike.items():
+        members = {key: list(trials[key]) for key in keys}
+        key_of = {trial.trial_id: key for key, own in members.items() for trial in own}
+        groups = programs.group(chain.from_iterable(members.values()), shape, compiled)
         for program, sharing in groups.items():
-            stacks = tuple(_stacks(program, sharing, engine))
-            cost = sum(_stack_seconds(stack, engine) for stack in stacks)
-            jobs.append(Job(key, stacks, cost + _trace_seconds(program, engine)))
-            graphs.add(program)
-            seconds += jobs[-1].cost
-            count += len(sharing)
+            trainings = tuple(_trainings(program, sharing, key_of, engine))
+            cost = sum(_stack_seconds(training.stack, engine) for training in trainings)
+            jobs.append(Job(trainings, cost + _trace_seconds(program, engine)))
+    seconds = sum(job.cost for job in jobs)
+    count = sum(len(stack.trials) for job in jobs for stack in job.stacks)
     total = _START_SECONDS + seconds / max(workers, 1) if jobs else 0.0
-    return Work(tuple(jobs), len(graphs), count, total)
+    return Work(tuple(jobs), len(jobs), count, total)
 
 
 def parameters(program: Program) -> int:
@@ -120,6 +120,18 @@ def places(program: Program, batch_size: int) -> int:
     while chosen * 2 <= min(fitting, _MOST_PLACES):
         chosen *= 2
     return chosen
+
+
+def _trainings(
+    program: Program, trials: list[Trial], key_of: Mapping[str, str], engine: str
+) -> Iterable[Training]:
+    """The stacks of a program, those on the same data one after another."""
+    by_data: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by_data.setdefault(key_of[trial.trial_id], []).append(trial)
+    for key, members in by_data.items():
+        for stack in _stacks(program, members, engine):
+            yield Training(key, stack)
 
 
 def _stacks(program: Program, trials: list[Trial], engine: str) -> Iterable[Stack]:

@@ -16,8 +16,8 @@ from typing import Any
 import yaml
 
 from stabilitysweep import folder as folders
-from stabilitysweep.config import DatasetSettings, SweepConfig
-from stabilitysweep.data import SCALED_LOSSES, PreparedData, RawData, load, prepare
+from stabilitysweep.config import SweepConfig
+from stabilitysweep.data import PreparedSets, RawData, Split, data_key, load, split_rows
 from stabilitysweep.errors import ResultError
 from stabilitysweep.executors import Executor
 from stabilitysweep.grid import Grid, Trial, difference
@@ -39,15 +39,20 @@ class Sweep:
         config: what was asked for.
         grid: every trial of it.
         raw: the data sets, by label.
-        training_rows: of each data set, by label.
-        data: prepared data by the key that `data_key` gives a trial.
+        splits: their rows, trained on and held out, by label.
+        data: prepared data by the key that `key_of` gives a trial.
     """
 
     config: SweepConfig
     grid: Grid
     raw: Mapping[str, RawData]
-    training_rows: Mapping[str, int]
-    data: Mapping[str, PreparedData]
+    splits: Mapping[str, Split]
+    data: PreparedSets
+
+    @property
+    def training_rows(self) -> dict[str, int]:
+        """The number of training rows of each data set, by label."""
+        return {label: len(split.train) for label, split in self.splits.items()}
 
     def data_hashes(self) -> dict[str, str]:
         """Return the content hash of each data set, by label."""
@@ -79,40 +84,17 @@ def load_sweep(config: SweepConfig) -> Sweep:
         ConfigError: a combination that only the data rules out.
     """
     raw = {dataset.label: load(dataset, config.base_folder) for dataset in config.datasets}
-    rows: dict[str, int] = {}
-
-    def training_rows(dataset: DatasetSettings) -> int:
-        if dataset.label not in rows:
-            first = prepare(
-                raw[dataset.label], dataset, config.preprocessing, config.values("loss")[0]
-            )
-            rows[dataset.label] = first.train_rows
-        return rows[dataset.label]
-
-    grid = Grid(config, training_rows)
-    data: dict[str, PreparedData] = {}
+    splits = {dataset.label: split_rows(raw[dataset.label], dataset) for dataset in config.datasets}
+    grid = Grid(config, lambda dataset: len(splits[dataset.label].train))
+    data = PreparedSets(raw, splits)
     for trial in grid:
-        key = data_key(trial)
-        if key not in data:
-            data[key] = prepare(
-                raw[trial.dataset.label], trial.dataset, trial.preprocessing, trial.training.loss
-            )
-    return Sweep(config, grid, raw, rows, data)
+        data.lay_out(trial.dataset.label, trial.preprocessing, trial.training.loss)
+    return Sweep(config, grid, raw, splits, data)
 
 
-def data_key(trial: Trial) -> str:
-    """Name the prepared data of a trial: data set, preprocessing and kind of target."""
-    chosen = trial.preprocessing
-    loss = trial.training.loss
-    return "|".join(
-        (
-            trial.dataset.label,
-            chosen.imputation,
-            chosen.scaling,
-            str(chosen.target_scaling),
-            "regression" if loss in SCALED_LOSSES else loss,
-        )
-    )
+def key_of(trial: Trial) -> str:
+    """Return the key of the prepared data that a trial is trained on."""
+    return data_key(trial.dataset.label, trial.preprocessing, trial.training.loss)
 
 
 def missing_work(
@@ -122,8 +104,8 @@ def missing_work(
     trials: dict[str, list[Trial]] = {}
     for trial in sweep.grid:
         if trial.trial_id not in stored:
-            trials.setdefault(data_key(trial), []).append(trial)
-    return plan_work(trials, sweep.data, compiled=compiled, engine=engine, workers=workers)
+            trials.setdefault(key_of(trial), []).append(trial)
+    return plan_work(trials, sweep.data.shapes, compiled=compiled, engine=engine, workers=workers)
 
 
 def stored_trials(sweep: Sweep, folder: Path) -> set[str]:

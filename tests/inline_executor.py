@@ -36,8 +36,8 @@ class InlineExecutor:
     def train(self, jobs: Sequence[Job], data: Mapping[str, PreparedData]) -> Generator[StackDone]:
         try:
             for job in jobs:
-                for stack in job.stacks:
-                    assert data[job.data].train_rows > 0
+                for key, stack in job.trainings:
+                    assert data[key].train_rows > 0
                     self.trained += [trial.trial_id for trial in stack.trials]
                     results = [made_up(trial, self.outcome) for trial in stack.trials]
                     yield StackDone(stack, results)

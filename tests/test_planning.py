@@ -77,6 +77,18 @@ def test_a_program_serves_all_numbers_in_the_graph_but_one_batch_size_under_xla(
     assert work_of(GRID, compiled=Compiled.XLA).programs == 3 * 2
 
 
+@pytest.mark.parametrize("compiled", list(Compiled))
+def test_preprocessing_is_no_reason_for_another_program(compiled: Compiled) -> None:
+    scaled = {"scaling": ["none", "standard", "robust"], "imputation": ["none", "mean"]}
+    work = work_of({**GRID, **scaled}, compiled=compiled)
+    assert work.programs == work_of(GRID, compiled=compiled).programs == len(work.jobs)
+    for job in work.jobs:
+        keys = [training.data for training in job.trainings]
+        assert len(set(keys)) == 6
+        # Those on the same data follow one another.
+        assert len(list(itertools.groupby(keys))) == 6
+
+
 def test_the_fit_engine_hands_back_trial_by_trial() -> None:
     assert {len(stack.trials) for stack in stacks_of(work_of(GRID, engine="fit"))} == {1}
 

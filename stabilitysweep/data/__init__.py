@@ -9,17 +9,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stabilitysweep.data.batches import batch_order
-from stabilitysweep.data.prepared import PreparedData
+from stabilitysweep.data.prepared import DataShape, PreparedData
 from stabilitysweep.data.raw import RawData
 from stabilitysweep.data.targets import SCALED_LOSSES
 
 if TYPE_CHECKING:
+    from stabilitysweep.data.preparation import PreparedSets, data_key
     from stabilitysweep.data.preprocess import prepare
     from stabilitysweep.data.sources import load
+    from stabilitysweep.data.split import Split, split_rows
 
-__all__ = ["SCALED_LOSSES", "PreparedData", "RawData", "batch_order", "load", "prepare"]
+__all__ = [
+    "SCALED_LOSSES",
+    "DataShape",
+    "PreparedData",
+    "PreparedSets",
+    "RawData",
+    "Split",
+    "batch_order",
+    "data_key",
+    "load",
+    "prepare",
+    "split_rows",
+]
 
-_HOME = {"load": "sources", "prepare": "preprocess"}
+_HOME = {
+    "PreparedSets": "preparation",
+    "Split": "split",
+    "data_key": "preparation",
+    "load": "sources",
+    "prepare": "preprocess",
+    "split_rows": "split",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,7 @@ Notation: N training rows, M validation rows, D features, C classes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,18 @@ from numpy.typing import NDArray
 from stabilitysweep.data.raw import Array, hash_content, lock
 
 Floats = NDArray[np.float64]
+
+
+class DataShape(NamedTuple):
+    """What of prepared data shapes a training graph.
+
+    Attributes:
+        features: inputs of the model.
+        outputs: units of its head.
+    """
+
+    features: int
+    outputs: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +61,19 @@ class PreparedData:
         lock(*arrays)
         digest = hash_content([*arrays, np.array(self.outputs)], self.feature_names)
         object.__setattr__(self, "content_hash", digest)
+
+    @property
+    def shape(self) -> DataShape:
+        """What of it shapes a training graph."""
+        return DataShape(len(self.feature_names), self.outputs)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the four arrays."""
+        return sum(
+            array.nbytes
+            for array in (self.x_train, self.y_train, self.x_validation, self.y_validation)
+        )
 
     @property
     def train_rows(self) -> int:

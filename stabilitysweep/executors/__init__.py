@@ -1,7 +1,7 @@
 """Where stacks are trained: in worker processes on this machine."""
 
 from stabilitysweep.executors.apart import call_apart
-from stabilitysweep.executors.base import Executor, Job, StackDone
+from stabilitysweep.executors.base import Executor, Job, StackDone, Training
 from stabilitysweep.executors.local import LocalExecutor
 
-__all__ = ["Executor", "Job", "LocalExecutor", "StackDone", "call_apart"]
+__all__ = ["Executor", "Job", "LocalExecutor", "StackDone", "Training", "call_apart"]

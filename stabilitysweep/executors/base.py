@@ -4,28 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Stack
 from stabilitysweep.types import TrialResult
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """The stacks of one program on one prepared data set.
-
-    One worker takes a whole job, so that its program is compiled once.
+class Training(NamedTuple):
+    """A stack and what it is trained on.
 
     Attributes:
         data: key of the prepared data.
-        stacks: at least one.
-        cost: expected work of the whole job, in any unit that all jobs share.
+        stack: the trials.
     """
 
     data: str
-    stacks: tuple[Stack, ...]
+    stack: Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """The stacks of one program, on data of one shape.
+
+    One worker takes a whole job, so that its program is compiled once: other data of the
+    same shape is no reason to compile it again.
+
+    Attributes:
+        trainings: at least one; those on the same data follow one another.
+        cost: expected work of the whole job, in any unit that all jobs share.
+    """
+
+    trainings: tuple[Training, ...]
     cost: float
+
+    @property
+    def stacks(self) -> tuple[Stack, ...]:
+        """The stacks alone."""
+        return tuple(training.stack for training in self.trainings)
 
 
 @dataclass(frozen=True, slots=True)

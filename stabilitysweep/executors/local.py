@@ -133,7 +133,7 @@ class _Run:
                 task = self._schedule.take(place, idle=not worker.held)
                 if task is None:
                     break
-                worker.give(task, self._data[task.data])
+                worker.give(task, self._data)
         heard = wait([handle for worker in self._workers.values() for handle in worker.handles])
         for place, worker in list(self._workers.items()):
             if not any(handle in heard for handle in worker.handles):

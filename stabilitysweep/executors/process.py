@@ -7,8 +7,8 @@ import multiprocessing
 import re
 import signal
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -20,6 +20,9 @@ from stabilitysweep.executors.schedule import Task
 from stabilitysweep.executors.worker import Answer, Assignment, Ready, WorkerSettings, main
 
 _END_SECONDS = 5.0
+_KEPT_BYTES = 2**29
+"""How much prepared data a worker keeps beside that of its latest task."""
+
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CHATTER = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl")
 _GONE = (EOFError, OSError)
@@ -49,7 +52,7 @@ class WorkerProcess:
         self.held: deque[Task] = deque()
         self.ready = False
         self.given = 0
-        self._known: set[str] = set()
+        self._known: OrderedDict[str, int] = OrderedDict()
         self._connection = ours
         self._process = context.Process(target=main, args=(theirs, settings), daemon=True)
         try:
@@ -71,14 +74,32 @@ class WorkerProcess:
         """The number of the process."""
         return self._process.pid
 
-    def give(self, task: Task, data: PreparedData) -> None:
-        """Hand it a task; if it has died meanwhile, the task is held all the same."""
-        new = None if task.data in self._known else data
+    def give(self, task: Task, data: Mapping[str, PreparedData]) -> None:
+        """Hand it a task; if it has died meanwhile, the task is held all the same.
+
+        Args:
+            task: the task.
+            data: the prepared data by key; asked for that of the task if the worker has it not.
+        """
+        new = None if task.data in self._known else data[task.data]
         self.held.append(task)
         self.given += 1
-        self._known.add(task.data)
+        if new is not None:
+            self._known[task.data] = new.nbytes
+        self._known.move_to_end(task.data)
+        assignment = Assignment(task.number, task.stack, task.data, new, self._too_much())
         with contextlib.suppress(*_GONE):
-            self._connection.send(Assignment(task.number, task.stack, task.data, new))
+            self._connection.send(assignment)
+
+    def _too_much(self) -> tuple[str, ...]:
+        """Which data the worker is to let go of, the longest unused first."""
+        others = sum(self._known.values()) - next(reversed(self._known.values()))
+        dropped = []
+        while others > _KEPT_BYTES:
+            key, size = self._known.popitem(last=False)
+            dropped.append(key)
+            others -= size
+        return tuple(dropped)
 
     def receive(self) -> Answer | Ready | None:
         """Return what it says; None if it has died without another word.

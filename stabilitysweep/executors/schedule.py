@@ -42,8 +42,8 @@ class Schedule:
         number = 0
         for job in sorted(jobs, key=lambda job: -job.cost):
             self._jobs.append(deque())
-            for stack in job.stacks:
-                self._jobs[-1].append(Task(number, job.data, stack))
+            for data, stack in job.trainings:
+                self._jobs[-1].append(Task(number, data, stack))
                 number += 1
 
     def __len__(self) -> int:

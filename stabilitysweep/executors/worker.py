@@ -51,13 +51,15 @@ class Assignment:
         number: the driver's name for it.
         stack: the trials.
         key: which prepared data.
-        data: that data, where the worker has not been given it before.
+        data: that data, where the worker has it not.
+        forget: the keys of data to let go of, once what came before is trained.
     """
 
     number: int
     stack: Stack
     key: str
     data: PreparedData | None
+    forget: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,8 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
         connection.send(Ready())
         while True:
             assignment = inbox.get()
+            for key in assignment.forget:
+                known.pop(key, None)
             if assignment.data is not None:
                 known[assignment.key] = assignment.data
             results = train(engine, assignment.stack, known[assignment.key])

@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from stabilitysweep.config import ModelSettings
+from stabilitysweep.data import DataShape
 from stabilitysweep.grid import Trial
 from stabilitysweep.types import Compiled
 
@@ -90,19 +91,18 @@ def terms_of(trial: Trial) -> Terms:
 
 
 def group(
-    trials: Iterable[Trial], features: int, outputs: int, compiled: Compiled
+    trials: Iterable[Trial], shape: DataShape, compiled: Compiled
 ) -> dict[Program, list[Trial]]:
     """Sort trials on data of one shape into programs, in the order they first appear.
 
     Args:
         trials: their batch sizes are resolved numbers.
-        features: input columns of the data.
-        outputs: units the head needs.
+        shape: of the data they train on.
         compiled: plain graph or XLA.
     """
     groups: dict[Program, list[Trial]] = {}
     for trial in trials:
-        groups.setdefault(_program(trial, features, outputs, compiled), []).append(trial)
+        groups.setdefault(_program(trial, shape, compiled), []).append(trial)
     if compiled is Compiled.XLA:
         return groups
     shared: dict[Program, list[Trial]] = {}
@@ -114,13 +114,13 @@ def group(
     return shared
 
 
-def _program(trial: Trial, features: int, outputs: int, compiled: Compiled) -> Program:
+def _program(trial: Trial, shape: DataShape, compiled: Compiled) -> Program:
     training = trial.training
     xla = compiled is Compiled.XLA
     return Program(
         model=trial.model.model_copy(update={"l1": 0.0, "l2": 0.0}),
-        features=features,
-        outputs=outputs,
+        features=shape.features,
+        outputs=shape.outputs,
         precision=training.precision,
         loss=training.loss,
         optimizer="adam" if training.optimizer == "adamw" else training.optimizer,

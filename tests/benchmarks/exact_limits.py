@@ -156,19 +156,19 @@ def trained(
 ) -> list[tuple[Trial, TrialResult]]:
     """Train the trials of a config in one stack, in the order of their learning rates."""
     trials = tuple(Grid(config, lambda _: data.train_rows))
-    ((program, _),) = group(trials, len(data.feature_names), data.outputs, Compiled.GRAPH).items()
+    ((program, _),) = group(trials, data.shape, Compiled.GRAPH).items()
     return list(zip(trials, engine.run(Stack(program, trials, 128), data), strict=True))
 
 
-def hessian(data: PreparedData) -> tuple[Array, Array]:
-    """Return A and H."""
-    a = np.column_stack([data.x_train, np.ones(data.train_rows)])
-    return a, 2 * a.T @ a / data.train_rows
+def hessian(x: Array) -> tuple[Array, Array]:
+    """Return A and H of inputs [N, D]."""
+    a = np.column_stack([x, np.ones(len(x))])
+    return a, 2 * a.T @ a / len(x)
 
 
 def exact_limit(data: PreparedData, way: Way) -> float:
     """Return the limit by the formula, from exact eigenvalues."""
-    _, h = hessian(data)
+    _, h = hessian(data.x_train)
     kernel = np.diag([1.0] * (len(h) - 1) + [0.0])
     top, penalized = (float(np.linalg.eigvalsh(m)[-1]) for m in (h, h + 2 * L2 * kernel))
     return way.limit(top, penalized)
@@ -216,12 +216,12 @@ def overflow_rows(
     from stabilitysweep.models.builder import build_model
 
     data = prepared(config_of(source, WAYS[0], "float32", np.ones(1), LONG, folder))
-    a, h = hessian(data)
+    a, h = hessian(data.x_train)
     values, vectors = np.linalg.eigh(h)
     limit = 2 / float(values[-1])
     rates = limit * np.array(FACTORS)
     results = trained(engine, config_of(source, WAYS[0], "float32", rates, LONG, folder), data)
-    spec = ModelSpec(results[0][0].model, len(data.feature_names), data.outputs, "float32")
+    spec = ModelSpec(results[0][0].model, data.shape, "float32")
     start = [v.numpy().ravel() for v in build_model(spec, seed=0).trainable_variables]
     best = np.linalg.lstsq(a, data.y_train[:, 0], rcond=None)[0]
     along = float((np.concatenate(start) - best) @ vectors[:, -1])

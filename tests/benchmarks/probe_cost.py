@@ -46,7 +46,7 @@ def stack_of(data: PreparedData, precision: str, steps: int, compiled: Compiled)
         }
     )
     trials = tuple(Grid(config, lambda _: data.train_rows))
-    ((program, _),) = group(trials, len(data.feature_names), data.outputs, compiled).items()
+    ((program, _),) = group(trials, data.shape, compiled).items()
     return Stack(program, trials, TRIALS)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from stabilitysweep.config import parse_config
-from stabilitysweep.data import PreparedData
+from stabilitysweep.data import DataShape, PreparedData
 from stabilitysweep.diagnosis.records import Moment, Quantity
 from stabilitysweep.diagnosis.replay import differences, replay
 from stabilitysweep.engines.base import Stack
@@ -66,7 +66,7 @@ def stack(precision: str = "float32") -> Stack:
         }
     )
     trials = tuple(Grid(config, lambda _: 4))
-    (program,) = group(trials, 2, 1, Compiled.GRAPH)
+    (program,) = group(trials, DataShape(2, 1), Compiled.GRAPH)
     return Stack(program, trials, 16)
 
 

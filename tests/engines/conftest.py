@@ -95,7 +95,7 @@ class Lab:
         self, trials: Sequence[Trial], data: PreparedData, compiled: Compiled = Compiled.GRAPH
     ) -> Program:
         """The one program all the trials share."""
-        (program,) = group(trials, data.x_train.shape[1], data.outputs, compiled)
+        (program,) = group(trials, data.shape, compiled)
         return program
 
     def run(
@@ -108,9 +108,7 @@ class Lab:
     ) -> list[TrialResult]:
         """Run the trials in as few stacks as may be; the results in the trials' order."""
         found: dict[str, TrialResult] = {}
-        for program, members in group(
-            trials, data.x_train.shape[1], data.outputs, compiled
-        ).items():
+        for program, members in group(trials, data.shape, compiled).items():
             stacks: dict[tuple[Any, ...], list[Trial]] = {}
             for trial in members:
                 key = (trial.training.batch_size, trial.training.steps)

@@ -15,7 +15,7 @@ from fake_engines import SUSPECT, result, start
 from stabilitysweep.config import parse_config
 from stabilitysweep.data import PreparedData
 from stabilitysweep.errors import StabilitySweepError
-from stabilitysweep.executors import Executor, Job, LocalExecutor, StackDone
+from stabilitysweep.executors import Executor, Job, LocalExecutor, StackDone, Training
 from stabilitysweep.planning import Work
 from stabilitysweep.runner import Sweep, load_sweep, missing_work
 from stabilitysweep.types import Compiled, Outcome, TrialResult
@@ -73,9 +73,9 @@ def by_trial(finished: Sequence[StackDone]) -> dict[str, TrialResult]:
 
 def expected(work: Work, sweep: Sweep, engine: str) -> dict[str, TrialResult]:
     return {
-        trial.trial_id: result(trial.trial_id, sweep.data[job.data], engine)
+        trial.trial_id: result(trial.trial_id, sweep.data[key], engine)
         for job in work.jobs
-        for stack in job.stacks
+        for key, stack in job.trainings
         for trial in stack.trials
     }
 
@@ -94,6 +94,22 @@ def test_every_trial_comes_back_once_from_its_own_data(
     make: Factory, work: Work, sweep: Sweep
 ) -> None:
     assert train(make("echo"), work, sweep) == expected(work, sweep, "echo")
+
+
+def test_data_that_a_worker_let_go_of_is_given_again(
+    make_one: Factory, work: Work, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("stabilitysweep.executors.process._KEPT_BYTES", 0)
+    job = work.jobs[0]
+    by_key = {training.data: training for training in job.trainings}
+    assert len(by_key) > 1
+    turns = Job((*by_key.values(), *by_key.values(), *by_key.values()), 1.0)
+    done = list(make_one("echo").train((turns,), sweep.data))
+    for training, stack in zip(turns.trainings, done, strict=True):
+        data = sweep.data[training.data]
+        assert stack.results == [
+            result(trial.trial_id, data, "echo") for trial in training.stack.trials
+        ]
 
 
 def test_without_jobs_no_worker_is_started(make_one: Factory, sweep: Sweep) -> None:
@@ -158,7 +174,7 @@ def test_what_both_sides_say_at_once_may_exceed_the_pipe(work: Work, sweep: Swee
     """Neither side may wait for the other to listen: 4 MB each way, with data of its own."""
     some = work.jobs[0]
     wide = {str(number): _wide_data(rows=100_000) for number in range(4)}
-    jobs = tuple(Job(key, some.stacks[:1], 1.0) for key in wide)
+    jobs = tuple(Job((Training(key, some.stacks[0]),), 1.0) for key in wide)
     done = list(LocalExecutor(1, "answers a lot", _start_talker).train(jobs, wide))
     assert len(done) == len(jobs)
 
@@ -189,9 +205,11 @@ def _wide_data(rows: int) -> PreparedData:
 def _part(work: Work, stacks: int) -> Job:
     """One job of a few harmless stacks, and then one at the suspect learning rate."""
     job = work.jobs[0]
-    harmless = [s for s in job.stacks if s.trials[0].training.learning_rate != SUSPECT]
-    suspect = [s for s in job.stacks if s.trials[0].training.learning_rate == SUSPECT]
-    return Job(job.data, (*harmless[: stacks - 1], suspect[0]), job.cost)
+    harmless, suspect = [], []
+    for training in job.trainings:
+        rate = training.stack.trials[0].training.learning_rate
+        (suspect if rate == SUSPECT else harmless).append(training)
+    return Job((*harmless[: stacks - 1], suspect[0]), job.cost)
 
 
 def _wait_for(path: Path) -> str:

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stabilitysweep.engines.base import Stack
-from stabilitysweep.executors import Job
+from stabilitysweep.executors import Job, Training
 from stabilitysweep.executors.schedule import Schedule, Task
 
 
 def job(name: str, stacks: int, cost: float) -> Job:
-    return Job(name, tuple(cast("Stack", f"{name}{place}") for place in range(stacks)), cost)
+    own = (Training("data", cast("Stack", f"{name}{place}")) for place in range(stacks))
+    return Job(tuple(own), cost)
 
 
 def names(tasks: list[Task]) -> list[str]:

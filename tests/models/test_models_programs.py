@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from stabilitysweep.config import parse_config
+from stabilitysweep.data import DataShape
 from stabilitysweep.grid import Grid, Trial
 from stabilitysweep.models.programs import Program, Terms, group, terms_of
 from stabilitysweep.types import Compiled
@@ -29,7 +30,7 @@ def trials(seeds: int = 1, **axes: Any) -> list[Trial]:
 
 
 def programs(compiled: Compiled, **axes: Any) -> dict[Program, list[Trial]]:
-    return group(trials(**axes), 10, 1, compiled)
+    return group(trials(**axes), DataShape(10, 1), compiled)
 
 
 # axis values -> programs in the plain graph, programs under XLA
@@ -74,7 +75,7 @@ def test_every_trial_is_in_one_program_in_the_order_of_the_grid() -> None:
     axes = {"depth": [1, 2], "l2": [0, 0.1], "batch_size": [8, 16], "learning_rate": [0.1, 1]}
     whole = trials(**axes)
     for compiled in (GRAPH, XLA):
-        groups = group(whole, 10, 1, compiled)
+        groups = group(whole, DataShape(10, 1), compiled)
         ids = [trial.trial_id for members in groups.values() for trial in members]
         assert sorted(ids) == sorted(trial.trial_id for trial in whole)
         places = {trial.trial_id: place for place, trial in enumerate(whole)}
@@ -107,9 +108,11 @@ def test_the_batch_size_is_fixed_under_xla_alone() -> None:
 def test_shapes_and_way_of_compiling_are_part_of_a_program() -> None:
     own = trials()
     kinds = {
-        *group(own, 10, 1, GRAPH), *group(own, 9, 1, GRAPH), *group(own, 10, 3, GRAPH),
-        *group(own, 10, 1, XLA),
-    }  # fmt: skip
+        *group(own, DataShape(10, 1), GRAPH),
+        *group(own, DataShape(9, 1), GRAPH),
+        *group(own, DataShape(10, 3), GRAPH),
+        *group(own, DataShape(10, 1), XLA),
+    }
     assert len(kinds) == 4
 
 
