@@ -16,7 +16,7 @@ from stabilitysweep.config.names import (
     MOMENTUM_OPTIMIZERS,
     UNSCALED_LOSSES,
 )
-from stabilitysweep.config.settings import TrainingSettings
+from stabilitysweep.config.settings import PreprocessingSettings, TrainingSettings
 
 Values = Callable[[str], tuple[Any, ...]]
 """Gives all the values a setting has in the grid: one, or those of its axis."""
@@ -55,6 +55,8 @@ def find_conflicts(values: Values) -> Iterator[Conflict]:
         _nesterov_with_momentum,
         _warmup_within_steps,
         _decay_rate_of_schedule,
+        _fill_value_of_imputation,
+        _neighbors_of_imputation,
         _target_scaling_of_loss,
         _metric_of_loss,
     ):
@@ -108,14 +110,34 @@ def _decay_rate_of_schedule(values: Values) -> Iterator[Conflict]:
             )
 
 
+def _fill_value_of_imputation(values: Values) -> Iterator[Conflict]:
+    yield from _of_imputation(values, "fill_value", "constant")
+
+
+def _neighbors_of_imputation(values: Values) -> Iterator[Conflict]:
+    yield from _of_imputation(values, "neighbors", "knn")
+
+
+def _of_imputation(values: Values, setting: str, imputation: str) -> Iterator[Conflict]:
+    imputations = values("imputation")
+    unused = PreprocessingSettings.model_fields[setting].default
+    for value in values(setting):
+        if imputations and imputation not in imputations and value != unused:
+            yield Conflict(
+                setting,
+                f"imputation {imputation!r} to go with it",
+                f"{setting} {value:g}, which has no effect with imputation {imputations[0]!r}",
+            )
+
+
 def _target_scaling_of_loss(values: Values) -> Iterator[Conflict]:
     for loss, scaling in itertools.product(values("loss"), values("target_scaling")):
-        if scaling == "standard" and loss in UNSCALED_LOSSES:
+        if scaling not in (None, "none") and loss in UNSCALED_LOSSES:
             kind = "classes" if loss in CLASSIFICATION_LOSSES else "counts, never below 0"
             yield Conflict(
                 "target_scaling",
                 f"none, since the targets of loss {loss!r} are {kind}",
-                f"target_scaling 'standard' with loss {loss!r}",
+                f"target_scaling {scaling!r} with loss {loss!r}",
             )
 
 

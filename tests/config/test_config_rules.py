@@ -73,6 +73,21 @@ def problems(rest: str) -> list[str]:
             "preprocessing.target_scaling",
             "expected none, since the targets of loss 'binary_crossentropy' are classes",
         ),
+        (
+            "training: {loss: poisson}\ngrid: {target_scaling: [none, log1p]}",
+            "grid.target_scaling",
+            "got target_scaling 'log1p' with loss 'poisson'",
+        ),
+        (
+            "preprocessing: {imputation: mean, fill_value: 1}",
+            "preprocessing.fill_value",
+            "fill_value 1, which has no effect with imputation 'mean'",
+        ),
+        (
+            "grid: {neighbors: [5, 3], imputation: [none, constant]}",
+            "grid.neighbors",
+            "expected imputation 'knn' to go with it, got neighbors 3",
+        ),
     ],
 )
 def test_a_combination_that_is_refused_is_named(rest: str, path: str, part: str) -> None:
@@ -92,6 +107,9 @@ def test_a_combination_that_is_refused_is_named(rest: str, path: str, part: str)
         "training: {loss: binary_crossentropy, metrics: [accuracy]}",
         "preprocessing: {target_scaling: none}\ntraining: {loss: binary_crossentropy}",
         "training: {metrics: [mse, mae, rmse, r2]}",
+        "grid: {target_scaling: [none, standard, minmax, robust, maxabs, log1p]}",
+        "preprocessing: {fill_value: -1}\ngrid: {imputation: [mean, constant]}",
+        "preprocessing: {neighbors: 1, imputation: knn}",
     ],
 )
 def test_combinations_that_are_fine(rest: str) -> None:
