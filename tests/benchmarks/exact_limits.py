@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from linear import Array, hessian, write_csv
 from shared import described, table
 from sklearn.datasets import load_wine
 
@@ -50,8 +50,6 @@ FINE = 1.0 + 0.0025 * np.arange(-20, 21)
 NETWORKS = ((0, "relu"), (2, "tanh"), (2, "relu"), (4, "gelu"))
 FACTORS = (1.005, 1.01, 1.02, 1.05, 1.1)
 BOUNDARY_BAR, RATE_BAR, STEP_BAR = 0.01, 0.001, 0.01
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -88,14 +86,6 @@ WAYS = (
         lambda top, _: (2 + 2 * MOMENTUM) / ((1 + 2 * MOMENTUM) * top),
     ),
 )
-
-
-def write_csv(path: Path, x: Array, y: Array) -> None:
-    """Write inputs and target so that they are read back to the bit."""
-    names = [f"x{column}" for column in range(x.shape[1])]
-    rows = np.column_stack([x, y]).tolist()
-    lines = [",".join([*names, "y"]), *(",".join(map(repr, row)) for row in rows)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def conditioned() -> tuple[Array, Array]:
@@ -160,12 +150,6 @@ def trained(
     return list(zip(trials, engine.run(Stack(program, trials, 128), data), strict=True))
 
 
-def hessian(x: Array) -> tuple[Array, Array]:
-    """Return A and H of inputs [N, D]."""
-    a = np.column_stack([x, np.ones(len(x))])
-    return a, 2 * a.T @ a / len(x)
-
-
 def exact_limit(data: PreparedData, way: Way) -> float:
     """Return the limit by the formula, from exact eigenvalues."""
     _, h = hessian(data.x_train)
@@ -221,7 +205,7 @@ def overflow_rows(
     limit = 2 / float(values[-1])
     rates = limit * np.array(FACTORS)
     results = trained(engine, config_of(source, WAYS[0], "float32", rates, LONG, folder), data)
-    spec = ModelSpec(results[0][0].model, data.shape, "float32")
+    spec = ModelSpec(results[0][0].model, *data.shape, "float32")
     start = [v.numpy().ravel() for v in build_model(spec, seed=0).trainable_variables]
     best = np.linalg.lstsq(a, data.y_train[:, 0], rcond=None)[0]
     along = float((np.concatenate(start) - best) @ vectors[:, -1])
