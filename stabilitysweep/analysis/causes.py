@@ -112,9 +112,29 @@ def _verdict(table: Table, row: int) -> _Verdict | None:
     own = table.evidence(row)
     if own.outcome is Outcome.STALLED:
         return _stalled(table, row, own)
-    if own.half:
-        return _in_half_precision(table, row, own)
-    return _beside_twins(table, row, own, _alone(own))
+    verdict = (
+        _in_half_precision(table, row, own)
+        if own.half
+        else _beside_twins(table, row, own, _alone(own))
+    )
+    return _never_seen(table, row, verdict)
+
+
+def _never_seen(table: Table, row: int, verdict: _Verdict) -> _Verdict:
+    """Say where predictions alone fail for gaps or categories that training never saw."""
+    if verdict.cause is not Cause.PREDICTION_ONLY:
+        return verdict
+    for axis, leaves_gaps in (("unknown_categories", "missing"), ("imputation", "none")):
+        twin = _first_that_holds(table, axis, row)
+        # Training was finite: there it had nothing to fill, and both train on the same.
+        if twin is not None and table.value(axis, row) == leaves_gaps:
+            where = placed(axis, table.value(axis, twin))
+            return _Verdict(
+                verdict.cause,
+                f"{verdict.sentence} The same trial {where} does not fail: these rows have gaps "
+                "or categories that training never saw.",
+            )
+    return verdict
 
 
 def _alone(own: Evidence) -> _Verdict:

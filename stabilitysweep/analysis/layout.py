@@ -25,6 +25,7 @@ _NUMERIC_PREFERENCE = (
 )  # fmt: skip
 _CATEGORICAL_PREFERENCE = (
     "activation", "dataset", "optimizer", "initializer", "scaling", "imputation",
+    "encoding", "unknown_categories", "target_scaling", "missing_indicator",
 )  # fmt: skip
 
 # More panels than this are not drawn unless asked for: they would be too small to read.

@@ -95,6 +95,29 @@ def test_causes_that_no_precision_changes(precision: str) -> None:
         assert code(singular, precision=precision, loss="poisson") == "loss_function_singular"
 
 
+@pytest.mark.parametrize(
+    ("axis", "bare", "filled"),
+    [("imputation", "none", "mean"), ("unknown_categories", "missing", "encode")],
+)
+def test_a_prediction_that_a_filled_gap_mends_is_laid_to_what_training_never_saw(
+    axis: str, bare: str, filled: str
+) -> None:
+    validation = {"onset_step": 10, "onset_stage": "prediction", "onset_tensor": "prediction"}
+    axes = {axis: [bare, filled]}
+    found = judge(validation | {axis: bare}, HELD | {axis: filled}, axes=axes)
+    assert found is not None
+    assert found.cause == "prediction_only"
+    assert f"{filled} does not fail" in found.sentence
+    assert "training never saw" in found.sentence
+    # Where the twin fails as well, or where the gaps are filled already, it is not that.
+    for other in (
+        judge(validation | {axis: bare}, validation | {axis: filled}, axes=axes),
+        judge(validation | {axis: filled}, HELD | {axis: bare}, axes=axes),
+    ):
+        assert other is not None
+        assert "never saw" not in other.sentence
+
+
 def test_a_loss_is_singular_only_where_what_it_is_made_of_is_moderate() -> None:
     at_once = {"onset_step": 1, "onset_kind": "nan"}
     assert code(at_once, loss=None) == "loss_function_singular"
