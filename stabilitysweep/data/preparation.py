@@ -23,12 +23,15 @@ from stabilitysweep.data.targets import SCALED_LOSSES, encode_target
 _KEPT_BYTES = 2**29
 """How much prepared data is kept beside the one asked for last."""
 
+_Sides = tuple[NDArray[Any], NDArray[Any]]
+"""Of the training rows, and of the validation rows."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
     label: str
     inputs: Inputs
-    target: tuple[NDArray[Any], NDArray[Any]]
+    target: _Sides
     outputs: int
 
 
@@ -76,6 +79,7 @@ class PreparedSets(Mapping[str, PreparedData]):
         self._splits = splits
         self._recipes: dict[str, _Recipe] = {}
         self._inputs: dict[str, Inputs] = {}
+        self._targets: dict[tuple[str, str | None, str], tuple[_Sides, int]] = {}
         self._kept: OrderedDict[str, PreparedData] = OrderedDict()
 
     def lay_out(self, label: str, preprocessing: PreprocessingSettings, loss: str) -> str:
@@ -87,16 +91,24 @@ class PreparedSets(Mapping[str, PreparedData]):
         key = data_key(label, preprocessing, loss)
         if key in self._recipes:
             return key
-        raw, split = self._raw[label], self._splits[label]
-        target = encode_target(raw, loss)
-        scaled = scale_target(raw, target, split, preprocessing.target_scaling, loss)
+        target, outputs = self._target(label, preprocessing.target_scaling, loss)
         shared = _inputs_key(label, preprocessing)
         if shared not in self._inputs:
-            self._inputs[shared] = Inputs(raw, split, preprocessing)
+            self._inputs[shared] = Inputs(self._raw[label], self._splits[label], preprocessing)
         inputs = self._inputs[shared]
-        self._recipes[key] = _Recipe(label, inputs, scaled, target.outputs)
-        self.shapes[key] = DataShape(len(inputs.names), target.outputs)
+        self._recipes[key] = _Recipe(label, inputs, target, outputs)
+        self.shapes[key] = DataShape(len(inputs.names), outputs)
         return key
+
+    def _target(self, label: str, scaling: str | None, loss: str) -> tuple[_Sides, int]:
+        """The target of both sides, and the outputs it needs; shared by all inputs."""
+        key = (label, scaling, loss)
+        if key not in self._targets:
+            raw = self._raw[label]
+            target = encode_target(raw, loss)
+            scaled = scale_target(raw, target, self._splits[label], scaling, loss)
+            self._targets[key] = scaled, target.outputs
+        return self._targets[key]
 
     def __getitem__(self, key: str) -> PreparedData:
         """The prepared data of a key that was laid out."""
