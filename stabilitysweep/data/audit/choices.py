@@ -1,0 +1,148 @@
+"""What a sweep does with its data, as far as it decides how bad a finding is; and remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from stabilitysweep.config import DatasetSettings, SweepConfig, default_target_scaling
+from stabilitysweep.data.finding import Severity
+from stabilitysweep.data.targets import SCALED_LOSSES
+
+FLOAT16_LARGEST = 65_504.0
+FLOAT32_LARGEST = 3.4028234663852886e38
+LARGEST_ROOT = 255.9
+"""Above it a square is beyond float16: 255.9^2 = 65,485, 256^2 = 65,536."""
+
+ROUNDOFF = {
+    "float16": 2.0**-11,
+    "mixed_float16": 2.0**-11,
+    "mixed_bfloat16": 2.0**-8,
+    "float32": 2.0**-24,
+    "float64": 2.0**-53,
+}
+"""Unit roundoff of what a policy computes in: a number is stored within this share of it."""
+
+LARGEST = {
+    "float16": FLOAT16_LARGEST,
+    "mixed_float16": FLOAT16_LARGEST,
+    "mixed_bfloat16": FLOAT32_LARGEST,  # a little less, by its last bits
+    "float32": FLOAT32_LARGEST,
+    "float64": float("inf"),
+}
+"""Largest finite number of what a policy computes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """All values that settings have in the sweep; axes are crossed, so any may meet any.
+
+    Attributes:
+        dataset: the data set at hand.
+        imputations: of `imputation`; so are the others of the setting they are named after.
+        scalings: how inputs are scaled.
+        encodings: how categories become numbers.
+        unknown_categories: what becomes of categories that training never saw.
+        target_scalings: of losses that take a scaled target, `null` resolved; may be empty.
+        precisions: dtype policies.
+        batch_sizes: rows a step; `full` left out.
+        losses: the losses.
+        batch_norm: whether some trial normalises batches.
+    """
+
+    dataset: DatasetSettings
+    imputations: tuple[str, ...]
+    scalings: tuple[str, ...]
+    encodings: tuple[str, ...]
+    unknown_categories: tuple[str, ...]
+    target_scalings: tuple[str, ...]
+    precisions: tuple[str, ...]
+    batch_sizes: tuple[int, ...]
+    losses: tuple[str, ...]
+    batch_norm: bool
+
+    @classmethod
+    def of(cls, config: SweepConfig, dataset: DatasetSettings) -> Choices:
+        """Collect them from a config, for one of its data sets."""
+        scaled = {
+            given or default_target_scaling(loss)
+            for given in config.values("target_scaling")
+            for loss in config.values("loss")
+            if loss in SCALED_LOSSES
+        }
+        return cls(
+            dataset=dataset,
+            imputations=config.values("imputation"),
+            scalings=config.values("scaling"),
+            encodings=config.values("encoding"),
+            unknown_categories=config.values("unknown_categories"),
+            target_scalings=tuple(sorted(scaled)),
+            precisions=config.values("precision"),
+            batch_sizes=tuple(size for size in config.values("batch_size") if size != "full"),
+            losses=config.values("loss"),
+            batch_norm=any(config.values("batch_norm")),
+        )
+
+    @property
+    def imputed(self) -> bool:
+        """Whether every trial fills what is missing."""
+        return "none" not in self.imputations
+
+    @property
+    def float16(self) -> tuple[str, ...]:
+        """The policies of the sweep that compute in float16."""
+        return tuple(name for name in self.precisions if LARGEST[name] == FLOAT16_LARGEST)
+
+    def exclude(self, name: str) -> str:
+        """How to leave a column out; what is left out already stays so."""
+        if self.dataset.features is not None:
+            return f"leave {name} out of dataset: {{features: ...}}"
+        return setting("dataset", exclude=[*self.dataset.exclude, name])
+
+    def mark_missing(self, marks: Iterable[str | float]) -> str:
+        """How to have marks read as missing values, and these filled."""
+        line = setting("dataset", missing_values=[*self.dataset.missing_values, *marks])
+        return line if self.imputed else f"{line}\n{IMPUTE}"
+
+    def stratify(self) -> str:
+        """How to have each class on both sides; empty where that is so or cannot be."""
+        fixed = self.dataset.stratify or self.dataset.validation_path is not None
+        return "" if fixed else setting("dataset", stratify=True)
+
+
+def graded(
+    *, critical: bool = False, warning: bool = False, note: Severity = Severity.NOTE
+) -> Severity:
+    """The severity of which the condition holds, the worst first."""
+    if critical:
+        return Severity.CRITICAL
+    return Severity.WARNING if warning else note
+
+
+def setting(section: str, **values: Any) -> str:
+    """A line of YAML for the config: `dataset: {exclude: [id]}`; names are quoted as needed."""
+    flow = yaml.safe_dump(
+        values, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
+    )
+    return f"{section}: {flow.strip()}"
+
+
+def number(value: float) -> str:
+    """A number of the data in four digits: 1,200,000 is `1.2e6`, whole ones below as they are."""
+    if abs(value) < 1e6 and value == int(value):
+        return f"{int(value):,}"
+    mantissa, _, exponent = f"{value:.4g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def part(count: int, total: int, noun: str, verb: str = "are") -> str:
+    """A part of a whole as a subject: `12 of 442 values are`, `1 of 442 values is`."""
+    singular = {"are": "is", "have": "has", "lie": "lies"}
+    return f"{count:,} of {total:,} {noun} {singular[verb] if count == 1 else verb}"
+
+
+IMPUTE = setting("preprocessing", imputation="median")
+STANDARDISE = setting("preprocessing", scaling="standard")

@@ -1,0 +1,153 @@
+"""What is wrong with the rows: how many there are, those that come twice, and their batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from stabilitysweep.data.audit.choices import Choices, graded, part, setting
+from stabilitysweep.data.finding import Finding, Severity
+from stabilitysweep.data.raw import RawData
+from stabilitysweep.data.split import Split
+
+FEW_VALIDATION_ROWS = 10
+"""Below it, one row moves the validation loss by more than a tenth of its own."""
+
+LEAKAGE_SHARE = 0.01
+"""Share of the validation rows that also train from which their loss is misleading."""
+
+TINY_SHARE = 8
+"""The last batch is tiny if it has at most one row of so many: the noise of its gradient is
+sqrt(8), 2.8 times that of the others."""
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+class RowHashes:
+    """A 64-bit hash of each row, made column by column.
+
+    1,000,000 different rows share one with a probability of 3e-8.
+    """
+
+    def __init__(self, rows: int) -> None:
+        """Begin with N rows without columns."""
+        self.values = np.zeros(rows, np.uint64)
+
+    def add(self, column: NDArray[Any]) -> None:
+        """Take in a column [N] of numbers or text; -0.0 is 0.0, and NaN equals NaN."""
+        if column.dtype.kind == "f":
+            column = column + 0.0
+            column[np.isnan(column)] = np.nan
+        elif column.dtype.kind not in "biu":
+            column = np.unique(column.astype(str), return_inverse=True)[1].reshape(-1)
+        self.values *= _ODD
+        self.values += pd.util.hash_array(column, categorize=False)
+
+
+def repeated_rows(hashes: RowHashes, split: Split) -> Iterator[Finding]:
+    """Find validation rows that are training rows too, target included."""
+    held_out = len(split.validation)
+    if not held_out:
+        return
+    known = np.isin(hashes.values[split.validation], hashes.values[split.train])
+    count = int(np.count_nonzero(known))
+    if count:
+        yield Finding(
+            graded(warning=count >= LEAKAGE_SHARE * held_out),
+            "duplicate_rows",
+            "",
+            count,
+            f"{part(count, held_out, 'validation rows')} trained on too, target included: the "
+            "validation loss is too low",
+            setting("dataset", drop_duplicates=True),
+        )
+
+
+def row_counts(raw: RawData, split: Split, inputs: int) -> Iterator[Finding]:
+    """Compare the number of rows with what they are for.
+
+    Args:
+        raw: the data.
+        split: its rows.
+        inputs: the most inputs that the model has under the sweep's encodings.
+    """
+    train, held_out = len(split.train), len(split.validation)
+    if 0 < held_out < FEW_VALIDATION_ROWS:
+        yield Finding(
+            Severity.WARNING,
+            "few_validation_rows",
+            "",
+            held_out,
+            f"only {held_out:,} of {train + held_out:,} rows for validation: chance decides its "
+            "loss",
+            "" if raw.own_training_rows is not None else _larger_share(held_out, train),
+        )
+    if train < inputs:
+        yield Finding(
+            Severity.WARNING,
+            "fewer_rows_than_inputs",
+            "",
+            train,
+            f"{train:,} training rows for {inputs:,} inputs: a linear model fits any target "
+            "exactly",
+            setting("model", l2=0.01, dropout=0.2),
+        )
+
+
+def batches(rows: int, choices: Choices) -> Iterator[Finding]:
+    """Judge what `model.fit` would make of each batch size, where epochs end in a short batch.
+
+    Args:
+        rows: number of training rows.
+        choices: its batch sizes.
+    """
+    for size in choices.batch_sizes:
+        if size > rows:
+            yield Finding(
+                Severity.NOTE,
+                "empty_batch",
+                "",
+                size,
+                f"a batch size of {size:,} is more than the {rows:,} training rows: here it means "
+                "all of them; with drop_remainder there is no batch at all",
+                setting("training", batch_size="full"),
+            )
+            continue
+        last = rows % size
+        if not last or last * TINY_SHARE > size:
+            continue
+        alone = last == 1 and choices.batch_norm
+        text = (
+            f"with a batch size of {size:,}, model.fit ends each epoch of {rows:,} rows with a "
+            f"batch of {last:,}"
+        )
+        if alone:
+            text += ", whose variance is 0 to batch normalisation"
+        yield Finding(
+            graded(warning=alone),
+            "tiny_last_batch",
+            "",
+            last,
+            text + "; here all batches are full",
+            setting("training", batch_size=_better_size(rows, size)),
+        )
+
+
+def _larger_share(held_out: int, train: int) -> str:
+    share = FEW_VALIDATION_ROWS / (held_out + train)
+    if share >= 1:
+        return ""
+    return setting("dataset", validation_fraction=max(0.2, float(np.ceil(share * 100) / 100)))
+
+
+def _better_size(rows: int, size: int) -> int:
+    """The nearest batch size whose last batch is whole, or at least half of one."""
+    for distance in range(1, size):
+        for other in (size - distance, size + distance):
+            if other <= rows and (rows % other == 0 or 2 * (rows % other) >= other):
+                return other
+    return rows
