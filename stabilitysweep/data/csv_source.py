@@ -1,211 +1,332 @@
-"""Read a CSV file: a header, a target column, and features that are numbers.
+"""Read a file of separated text: CSV in all its forms.
 
-The standard `csv` module reads the rows and not pandas, which fills a short row with NaN and
-takes the first column of a long one for an index: both would pass for data here, where a NaN
-in the input is a finding. Numbers go through `float`, which rounds correctly.
+Arrow reads the rows, block by block: it refuses a short or a long row, which pandas fills with
+NaN or takes for an index, and it rounds numbers as `float` does. It tells the types from the
+first block, and where a later one does not keep to them, the column is read anew: first with
+Python's `float`, which takes more than Arrow does, and then as text.
 """
 
 from __future__ import annotations
 
-import csv
-import difflib
+import itertools
+import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
+from pyarrow import csv
 
-from stabilitysweep.data.raw import Array, RawData
+from stabilitysweep.config import DatasetSettings
+from stabilitysweep.data.columns import (
+    MISSING,
+    Coded,
+    Column,
+    Kind,
+    Values,
+    arrow_column,
+    arrow_values,
+    as_number,
+)
+from stabilitysweep.data.delimited import SEPARATORS, Delimited, Lines, open_bytes, reading
+from stabilitysweep.data.table import Chunk, RetypeError, Table, shortened, some
 from stabilitysweep.errors import DataError
 
-# What pandas takes for a missing value by default, lower-cased.
-MISSING = frozenset(
-    {"", "na", "n/a", "nan", "-nan", "null", "none", "<na>", "#n/a", "#na", "#n/a n/a"}
-    | {"1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan"}
-)
-_SHOWN = 8
-_OTHER_FORMATS = {".parquet", ".npz", ".npy", ".xlsx", ".xls", ".json", ".gz", ".zip", ".feather"}
-_OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_BLOCK_BYTES = 2**22
+_PYTHON_ROWS = 2**14
+# A quote after a blank opens no text for Arrow, as it does for Python.
+_LATE_QUOTE = re.compile(r'\s+"')
+_CONVERSION = re.compile(r"In CSV column #(\d+).*: CSV conversion error to (\w+)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The text of a file: `columns[d][i]` stands in line `lines[i]` of the file."""
+class _Mode(StrEnum):
+    """How a column is read."""
 
-    file: Path
-    header: list[str]
-    columns: list[list[str]]
-    lines: list[int]
+    NUMBERS = "numbers"  # by Arrow
+    CAREFUL = "careful"  # text that Python takes for numbers: +1e999, a gap in odd spelling
+    FLAGS = "flags"
+    TIMES = "times"
+    TEXT = "text"
 
 
-def load_csv(base_folder: Path, path: str, target: str, label: str) -> RawData:
-    """Read a CSV file (UTF-8, separated by commas, with a header).
+class _QuoteCounter:
+    """A binary file that counts the quotation marks in it: one not closed swallows rows."""
 
-    Args:
-        base_folder: what a relative `path` is relative to.
-        path: the file.
-        target: the column to predict; every other column is a feature.
-        label: the name the data goes by.
+    def __init__(self, handle: BinaryIO) -> None:
+        self._handle = handle
+        self.quotes = 0
 
-    Returns:
-        Features float64 [N, D], N and D >= 1; empty cells and the usual marks (NA, nan, null
-        ...) are NaN. The target is float64 [N] where every value is a number, text otherwise.
+    def read(self, size: int = -1) -> bytes:
+        """Read some bytes."""
+        content = self._handle.read(size)
+        self.quotes += content.count(b'"')
+        return content
 
-    Raises:
-        DataError: the file is missing, or not such a table; a feature holds text; the target
-            column is missing, has gaps, or holds Inf.
-    """
-    file = _locate(base_folder, path)
-    table = _read(file)
-    wanted = _target_column(table, target)
-    others = [column for column in range(len(table.header)) if column != wanted]
-    features = np.empty((len(table.lines), len(others)), np.float64)
-    for place, column in enumerate(others):
-        features[:, place] = _feature(table, column)
-    return RawData(
-        features=features,
-        target=_target(table, wanted),
-        feature_names=tuple(table.header[column] for column in others),
-        label=label,
-        source=f"CSV file {path}, target '{table.header[wanted]}'",
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed; Arrow asks."""
+        return self._handle.closed
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
+
+
+class CsvTable(Table):
+    """The columns of a file of separated text."""
+
+    def __init__(self, file: Path, settings: DatasetSettings) -> None:
+        """Read the head of a file: the separator, the names and, of the first block, the types.
+
+        Raises:
+            DataError: the file is not such a table.
+        """
+        self.text = Delimited(
+            file=file,
+            separator=settings.separator or "",
+            encoding=settings.encoding,
+            decimal=settings.decimal,
+            header=settings.header,
+        ).told()
+        target = str(settings.target)
+        super().__init__(str(file), {}, target)
+        self.places = Lines(self.text)
+        self.usual_marks = True
+        self._names = _names(self.text)
+        self._own_names: dict[str, str] = {}
+        self._marks = settings.missing_values
+        self._modes: dict[str, _Mode] = {}
+        self._types: dict[str, pa.DataType] = {}
+        self._by_python = self._many_lines = False
+        self._failures = 0
+        self._tell_modes()
+        # What has been read as text so far stays the text of a class: True is not 1.
+        if self._modes.get(target) in (_Mode.FLAGS, _Mode.TIMES):
+            self._set(target, _Mode.TEXT)
+
+    def take_as_text(self, names: Sequence[str]) -> None:
+        """Read columns as they are written."""
+        for name in names:
+            if name in self._modes:
+                self._set(name, _Mode.TEXT)
+
+    def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
+        """Read some columns."""
+        blocks = self._python_blocks(names) if self._by_python else self._arrow_blocks(names)
+        misread: set[str] = set()
+        for block in blocks:
+            chunk = {name: self._values(name, array) for name, array in block.items()}
+            misread |= {name for name, values in chunk.items() if values is None}
+            # The rest is read to the end all the same, to find all such columns at once.
+            if not misread:
+                yield cast(Chunk, chunk)
+        if misread:
+            for name in misread:
+                self._set(name, _Mode.TEXT)
+            raise RetypeError
+
+    def _set(self, name: str, mode: _Mode, type_: pa.DataType | None = None) -> None:
+        """Read a column in a way from now on; `type_` is what Arrow converts it to."""
+        self._modes[name] = mode
+        if type_ is None:
+            type_ = pa.float64() if mode is _Mode.NUMBERS else pa.string()
+        self._types[name] = type_
+        seen = Column(Kind.NUMBERS, "float64") if mode is _Mode.CAREFUL else arrow_column(type_)
+        self.columns[name] = seen
+
+    def _values(self, name: str, array: pa.Array) -> Values | None:
+        """Return the values of a column in a block, None if they are not what they seemed."""
+        values = arrow_values(array)
+        if not isinstance(values, Coded):
+            return values
+        if self._modes[name] is _Mode.TEXT:
+            self._many_lines |= any("\n" in level for level in values.levels if level)
+            if not self._by_python and any(
+                _LATE_QUOTE.match(level or "") for level in values.levels
+            ):
+                self._leave_arrow()
+                raise RetypeError
+            return values
+        coded = values
+        numbers = [float("nan") if level is None else self._number(level) for level in coded.levels]
+        if None in numbers:
+            return None
+        return np.array([*numbers, np.nan], np.float64)[coded.codes]
+
+    def _number(self, text: str) -> float | None:
+        text = text.strip()
+        return float("nan") if text in self._marks else as_number(text, self.text.decimal)
+
+    def _tell_modes(self) -> None:
+        """Tell from the first block how each column is read."""
+        for name in self._names:
+            self._set(name, _Mode.CAREFUL)
+        first = self._first_block()
+        if first is None:
+            return
+        self._own_names = dict(zip(self._names, first.schema.names, strict=True))
+        for name, array in zip(self._names, first.columns, strict=True):
+            type_ = array.type
+            if pa.types.is_binary(type_):
+                # Not text in this encoding, which is an error once the column is read.
+                self._set(name, _Mode.TEXT)
+            elif pa.types.is_boolean(type_):
+                self._set(name, _Mode.FLAGS, type_)
+            elif pa.types.is_temporal(type_):
+                self._set(name, _Mode.TIMES, type_)
+            elif not pa.types.is_string(type_):
+                self._set(name, _Mode.NUMBERS)
+            elif self._values(name, array) is None:
+                self._set(name, _Mode.TEXT)
+
+    def _first_block(self) -> pa.RecordBatch | None:
+        try:
+            with self._open(None) as (reader, _):
+                first = reader.read_next_batch()
+        except (pa.ArrowInvalid, StopIteration):
+            first = None
+        if first is None or first.num_columns != len(self._names):
+            self._leave_arrow()
+            return None
+        return first
+
+    @contextmanager
+    def _open(
+        self, names: Sequence[str] | None
+    ) -> Iterator[tuple[csv.CSVStreamingReader, _QuoteCounter]]:
+        """Begin to read: columns of known types, or all of them, to tell their types."""
+        convert = csv.ConvertOptions(
+            strings_can_be_null=True,
+            null_values=[*_spellings(), *self._marks],
+            decimal_point=self.text.decimal,
+            include_columns=None if names is None else [self._own_names[name] for name in names],
+            column_types=None
+            if names is None
+            else {self._own_names[name]: self._types[name] for name in names},
+        )
+        # Arrow says of nothing but UTF-8 where it is not what it should be.
+        encoding = "utf8" if self.text.is_utf8 else self.text.encoding
+        with reading(self.text), open_bytes(self.text.file) as handle:
+            counter = _QuoteCounter(handle)
+            yield (
+                csv.open_csv(
+                    pa.PythonFile(counter, mode="r"),
+                    read_options=csv.ReadOptions(
+                        block_size=_BLOCK_BYTES,
+                        encoding=encoding,
+                        autogenerate_column_names=not self.text.header,
+                    ),
+                    parse_options=csv.ParseOptions(
+                        delimiter=self.text.separator, newlines_in_values=True
+                    ),
+                    convert_options=convert,
+                ),
+                counter,
+            )
+
+    def _arrow_blocks(self, names: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
+        try:
+            with self._open(names) as (reader, counter):
+                for batch in reader:
+                    yield dict(zip(names, batch.columns, strict=True))
+        except pa.ArrowInvalid as error:
+            self._yield_to(str(error))
+            raise RetypeError from error
+        if counter.quotes % 2 or self._many_lines:
+            # Arrow takes what follows a quote that is not closed for one text.
+            self._verify()
+
+    def _python_blocks(self, names: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
+        places = {name: self._names.index(name) for name in names}
+        rows = self.text.rows(len(self._names))
+        while block := [record for _, record in itertools.islice(rows, _PYTHON_ROWS)]:
+            yield {
+                name: pa.array([record[place] for record in block], pa.string())
+                for name, place in places.items()
+            }
+
+    def _yield_to(self, refusal: str) -> None:
+        """Change what Arrow refuses: the type of a column, or who reads the file."""
+        found = _CONVERSION.match(refusal)
+        if found is None or "UTF8" in refusal:
+            self._leave_arrow()
+            return
+        name = self._names[int(found[1])]
+        self._failures += 1
+        numbers = [name for name, mode in self._modes.items() if mode is _Mode.NUMBERS]
+        if self._modes[name] is _Mode.NUMBERS:
+            # One column may be odd; a second is a sign that more are.
+            for odd in numbers if self._failures > 1 else [name]:
+                self._set(odd, _Mode.CAREFUL)
+        else:
+            self._set(name, _Mode.TEXT)
+
+    def _leave_arrow(self) -> None:
+        """Explain what is wrong with the file; if Python finds nothing, let it read the file."""
+        self._verify()
+        self._by_python = True
+        for name, mode in self._modes.items():
+            if mode is not _Mode.TEXT:
+                self._set(name, _Mode.CAREFUL)
+
+    def _verify(self) -> None:
+        for _ in self.text.records(len(self._names)):
+            pass
+
+
+def _spellings() -> list[str]:
+    """The usual marks as they are mostly written; in other spellings Python finds them."""
+    return sorted(
+        {
+            spelling
+            for mark in MISSING
+            for spelling in (mark, mark.upper(), mark.capitalize(), mark.title(), "NaN", "N/A")
+        }
     )
 
 
-def _locate(base_folder: Path, path: str) -> Path:
-    file = base_folder / Path(path).expanduser()
-    if file.is_dir():
-        raise DataError(f"dataset: expected a CSV file, got a folder: {file}")
-    if not file.is_file():
-        message = f"dataset: there is no file '{path}'. Looked for {file.absolute()}"
-        message += "" if Path(path).is_absolute() else " (paths are relative to the config)"
-        beside = [entry.name for entry in file.parent.iterdir()] if file.parent.is_dir() else []
-        nearest = difflib.get_close_matches(file.name, sorted(beside), n=1)
-        raise DataError(message + "." + (f" There is '{nearest[0]}'." if nearest else ""))
-    if file.suffix.lower() in _OTHER_FORMATS:
-        raise DataError(
-            f"dataset: expected a CSV file, got {file.name}. Convert it, for instance with "
-            "pandas: frame.to_csv('data.csv', index=False)."
-        )
-    return file
+def _names(text: Delimited) -> tuple[str, ...]:
+    """Return the names of the columns.
 
-
-def _read(file: Path) -> _Table:
-    rows: list[list[str]] = []
-    lines: list[int] = []
-    header: list[str] | None = None
-    try:
-        # utf-8-sig drops the byte order mark that Excel writes before the first name.
-        with file.open(encoding="utf-8-sig", newline="") as handle:
-            reader = csv.reader(handle, strict=True, skipinitialspace=True)
-            try:
-                for row in reader:
-                    if not row:
-                        continue
-                    if header is None:
-                        header = _header(file, row)
-                    elif len(row) != len(header):
-                        raise DataError(
-                            f"{file}, line {reader.line_num}: expected {len(header)} values as "
-                            f"in the header, got {len(row)}."
-                        )
-                    else:
-                        rows.append(row)
-                        lines.append(reader.line_num)
-            except csv.Error as error:
-                raise DataError(f"{file}, line {reader.line_num}: not CSV: {error}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{file}: expected text in UTF-8, got the byte 0x{error.object[error.start]:02x} "
-            "that is none. Save the file as CSV in UTF-8."
-        ) from error
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
-    if header is None:
-        raise DataError(f"{file}: the file is empty. Expected a header and rows of numbers.")
-    if not rows:
-        raise DataError(f"{file}: expected rows of numbers below the header, got none.")
-    return _Table(file, header, [list(column) for column in zip(*rows, strict=True)], lines)
-
-
-def _header(file: Path, row: list[str]) -> list[str]:
-    header = [name.strip() for name in row]
-    if len(header) == 1:
-        hints = [
-            f" It looks separated by {word}; it must be commas."
-            for separator, word in _OTHER_SEPARATORS.items()
-            if separator in header[0]
-        ]
+    Raises:
+        DataError: the file is empty, or its head is not that of a table.
+    """
+    file = text.file
+    with closing(text.records()) as records:
+        _, first = next(records, (0, None))
+        if first is None:
+            raise DataError(f"{file}: the file is empty. Expected a header and rows of values.")
+        if text.header and next(records, None) is None:
+            raise DataError(f"{file}: expected rows of values below the header, got none.")
+    names = [name.strip() for name in first]
+    if len(names) == 1:
         raise DataError(
             f"{file}: expected a target column and at least one feature, got only one column, "
-            f"{header[0]!r}." + "".join(hints[:1])
+            f"{shortened(names[0])!r}.{_hint(text, names[0])}"
         )
-    for place, name in enumerate(header, start=1):
+    if not text.header:
+        return tuple(f"column_{place}" for place in range(1, len(names) + 1))
+    for place, name in enumerate(names, start=1):
         if not name:
             raise DataError(
                 f"{file}: column {place} has no name. Name it; if it is the row index that "
-                "pandas writes, save with index=False."
+                "pandas writes, save with index=False. If the file has no header, set "
+                "header: false."
             )
-    repeated = [name for name, count in Counter(header).items() if count > 1]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
-        raise DataError(f"{file}: expected different column names, got twice: {_some(repeated)}.")
-    return header
+        raise DataError(f"{file}: expected different column names, got twice: {some(repeated)}.")
+    return tuple(names)
 
 
-def _target_column(table: _Table, target: str) -> int:
-    if target in table.header:
-        return table.header.index(target)
-    nearest = difflib.get_close_matches(target, table.header, n=1)
-    raise DataError(
-        f"{table.file}: there is no column '{target}'."
-        + (f" Did you mean '{nearest[0]}'?" if nearest else "")
-        + f" Columns: {_some(table.header, 30)}."
-    )
-
-
-def _feature(table: _Table, column: int) -> NDArray[np.float64]:
-    values = [_number(text) for text in table.columns[column]]
-    for place, value in enumerate(values):
-        if value is None:
-            raise DataError(
-                f"{table.file}: column '{table.header[column]}' holds text: "
-                f"{table.columns[column][place]!r} in line {table.lines[place]}. Features must be "
-                "numbers: encode the column as numbers, or drop it."
-            )
-    return np.array(values, np.float64)
-
-
-def _target(table: _Table, column: int) -> Array:
-    name, texts = table.header[column], [text.strip() for text in table.columns[column]]
-    gaps = [line for line, text in zip(table.lines, texts, strict=True) if text.lower() in MISSING]
-    if gaps:
-        raise DataError(
-            f"{table.file}: the target '{name}' has no value in {_lines(gaps)}. "
-            "Remove these rows, or fill them in."
-        )
-    values = [_number(text) for text in texts]
-    if any(value is None for value in values):
-        return np.array(texts, np.str_)
-    target = np.array(values, np.float64)
-    infinite = [table.lines[place] for place in np.flatnonzero(np.isinf(target))]
-    if infinite:
-        raise DataError(f"{table.file}: the target '{name}' is infinite in {_lines(infinite)}.")
-    return target
-
-
-def _number(text: str) -> float | None:
-    """Return the number in a cell, NaN for a missing one, None for text."""
-    try:
-        # float takes 1_000 for a thousand; in a data file that is text.
-        return float(text) if "_" not in text else None
-    except ValueError:
-        return float("nan") if text.strip().lower() in MISSING else None
-
-
-def _lines(lines: list[int]) -> str:
-    return ("line " if len(lines) == 1 else "lines ") + _some([str(line) for line in lines])
-
-
-def _some(items: list[str], shown: int = _SHOWN) -> str:
-    more = len(items) - shown
-    return ", ".join(items[:shown]) + (f" and {more} more" if more > 0 else "")
+def _hint(text: Delimited, line: str) -> str:
+    for separator, word in SEPARATORS.items():
+        if separator in line:
+            return f" It looks separated by {word}: leave separator out, or set it to those."
+    if len(line.split()) > 1:
+        return " If it is separated by blanks, save it with commas."
+    return ""

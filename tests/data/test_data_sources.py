@@ -12,8 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from stabilitysweep.config import DATASETS, DatasetSettings
+from stabilitysweep.config.names import KERAS_DATASETS
 from stabilitysweep.data import RawData, load
-from stabilitysweep.data.sources import BUNDLED, GENERATORS
+from stabilitysweep.data.sklearn_source import BUNDLED, GENERATORS
 from stabilitysweep.errors import DataError
 
 HERE = Path()
@@ -24,7 +25,7 @@ def generated(name: Any, **options: Any) -> RawData:
 
 
 def test_the_config_knows_the_same_names() -> None:
-    assert (*BUNDLED, *GENERATORS) == DATASETS
+    assert (*BUNDLED, *GENERATORS, *KERAS_DATASETS) == DATASETS
 
 
 @pytest.mark.parametrize(

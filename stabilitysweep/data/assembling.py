@@ -1,0 +1,201 @@
+"""From what was gathered to the record: levels in order, duplicates out, the target whole.
+
+Notation: N rows, D columns of numbers, C columns of categories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stabilitysweep.config import DatasetSettings
+from stabilitysweep.data.choosing import Choice, choose
+from stabilitysweep.data.columns import Marks, as_number, shortest
+from stabilitysweep.data.gathering import Gathered, gather
+from stabilitysweep.data.raw import MISSING_CODE, Array, RawData
+from stabilitysweep.data.sampling import Rows, Sample, first_of_equals
+from stabilitysweep.data.table import OWN_TARGET, Places, RetypeError, Table
+from stabilitysweep.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """Says where a row of the data stands in its source.
+
+    Attributes:
+        places: of each source.
+        ends: the number of rows up to the end of each source, as they were read.
+        rows: of each row of the data, its number among those read, or None for the same.
+        sources: of each row read, its number in its source, or None for the same.
+    """
+
+    places: tuple[Places, ...]
+    ends: tuple[int, ...]
+    rows: Rows | None
+    sources: Rows | None
+
+    def __call__(self, row: int) -> str:
+        """Where one row stands."""
+        return self.all_of([row])
+
+    def all_of(self, rows: Sequence[int]) -> str:
+        """Where rows stand, a text for all."""
+        texts = []
+        read = [row if self.rows is None else int(self.rows[row]) for row in rows]
+        start = 0
+        for place, end in enumerate(self.ends):
+            own = [
+                row - start if self.sources is None else int(self.sources[row])
+                for row in read
+                if start <= row < end
+            ]
+            if own:
+                tail = " of the validation rows" if place else ""
+                texts.append(self.places[place](own) + tail)
+            start = end
+        return " and ".join(texts)
+
+
+def assemble(
+    table: Table, held_out: Table | None, settings: DatasetSettings, source: str
+) -> RawData:
+    """Read the columns that the settings name, and make the record of them.
+
+    Args:
+        table: where the rows are.
+        held_out: where the data's own validation rows are, if it has any.
+        settings: which columns and rows, and what is missing.
+        source: one line that says where the data came from.
+
+    Raises:
+        DataError: a source cannot be read, or its content cannot be used.
+    """
+    choice = choose(table, settings)
+    tables = [table] if held_out is None else [table, held_out]
+    if held_out is not None:
+        choose(held_out, settings.model_copy(update={"features": choice.inputs, "exclude": ()}))
+    table.take_as_text(tuple(choice.categorical))
+    gathered = _gather(tables, choice, settings)
+    numeric = [name in choice.categorical for name in gathered.code_names]
+    levels = []
+    for column, texts in enumerate(gathered.levels):
+        codes, ordered = _in_order(gathered.codes[:, column], texts, numeric[column])
+        gathered.codes[:, column] = codes
+        levels.append(ordered)
+    levels = _without_levels(gathered, choice, levels)
+    locate = Locator(tuple(entry.places for entry in tables), gathered.ends, None, gathered.rows)
+    target = _whole_target(gathered, table, locate)
+    training, keep = gathered.ends[0], None
+    if settings.drop_duplicates:
+        codes, _ = _target_codes(gathered)
+        keep = first_of_equals(gathered.numbers, gathered.codes, codes)
+        training = int(np.searchsorted(keep, training))
+        keep = None if len(keep) == len(target) else keep
+        if held_out is not None and training == (len(target) if keep is None else len(keep)):
+            raise DataError(
+                f"{held_out.origin}: every row held out is a row that is trained on, and with "
+                "drop_duplicates none is left. Give other rows, or set drop_duplicates to false."
+            )
+    if keep is not None:
+        locate = Locator(locate.places, locate.ends, keep, locate.sources)
+    return RawData(
+        features=gathered.numbers if keep is None else gathered.numbers[keep],
+        target=target if keep is None else target[keep],
+        feature_names=gathered.number_names,
+        label=settings.label,
+        source=source,
+        categories=gathered.codes if keep is None else gathered.codes[keep],
+        category_names=gathered.code_names,
+        levels=tuple(levels),
+        own_training_rows=None if held_out is None else training,
+        dtypes=_dtypes(table, choice),
+        target_name=table.target_name,
+        drawn_from=gathered.total if gathered.rows is not None else None,
+        locate=locate,
+    )
+
+
+def _gather(tables: Sequence[Table], choice: Choice, settings: DatasetSettings) -> Gathered:
+    marks = [Marks.of(settings.missing_values, table.usual_marks) for table in tables]
+    while True:
+        first = tables[0].columns
+        texts = tuple(name for name in first if first[name].kind == "text")
+        for other in tables[1:]:
+            other.take_as_text((*texts, *choice.categorical))
+        sample = None if settings.rows is None else Sample(settings.rows, settings.sample_seed)
+        try:
+            return gather(tables, choice, marks, sample)
+        except RetypeError:
+            # Each time a column becomes text, which it stays: this comes to an end.
+            continue
+
+
+def _dtypes(table: Table, choice: Choice) -> dict[str, str]:
+    names = [*choice.inputs, choice.target]
+    dtypes = {name: table.columns[name].dtype for name in names}
+    named = {table.target_name if name == OWN_TARGET else name: dtypes[name] for name in dtypes}
+    return {name: dtype for name, dtype in named.items() if name}
+
+
+def _in_order(
+    codes: NDArray[np.int32], texts: Sequence[str | None], numeric: bool
+) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Number the texts of a column in sorted order, and leave out those no row has."""
+    used = np.unique(codes[codes != MISSING_CODE])
+    found = {int(code): texts[code] for code in used}
+    if numeric and all(text is not None and as_number(text) is not None for text in found.values()):
+        found = {code: shortest(text or "") for code, text in found.items()}
+    ordered = tuple(sorted({text for text in found.values() if text is not None}))
+    places = {text: place for place, text in enumerate(ordered)}
+    table = np.full(len(texts) + 1, MISSING_CODE, np.int32)
+    for code, text in found.items():
+        table[code] = MISSING_CODE if text is None else places[text]
+    return table[codes], ordered
+
+
+def _without_levels(
+    gathered: Gathered, choice: Choice, levels: list[tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """Make columns of categories that have no level columns of numbers, all NaN."""
+    empty = [name for name, texts in zip(gathered.code_names, levels, strict=True) if not texts]
+    if not empty:
+        return levels
+    stay = [place for place, texts in enumerate(levels) if texts]
+    names = [name for name in choice.inputs if name in gathered.number_names or name in empty]
+    numbers = np.full((len(gathered.numbers), len(names)), np.nan)
+    numbers[:, [names.index(name) for name in gathered.number_names]] = gathered.numbers
+    gathered.numbers, gathered.number_names = numbers, tuple(names)
+    gathered.codes = np.ascontiguousarray(gathered.codes[:, stay])
+    gathered.code_names = tuple(gathered.code_names[place] for place in stay)
+    return [levels[place] for place in stay]
+
+
+def _target_codes(gathered: Gathered) -> tuple[Array, tuple[str, ...]]:
+    if gathered.target_levels is None:
+        return gathered.target, ()
+    return _in_order(gathered.target.astype(np.int32), gathered.target_levels, numeric=False)
+
+
+def _whole_target(gathered: Gathered, table: Table, locate: Locator) -> Array:
+    """Return the target, numbers or texts, if each row has one."""
+    codes, texts = _target_codes(gathered)
+    text = gathered.target_levels is not None
+    named = f"the target '{table.target_name}'" if table.target_name else "the target"
+    gaps = np.flatnonzero(codes == MISSING_CODE if text else np.isnan(codes))
+    if gaps.size:
+        raise DataError(
+            f"{table.origin}: {named} has no value in {locate.all_of(gaps.tolist())}. "
+            "Remove these rows, or fill them in."
+        )
+    if text:
+        return np.array(texts, np.str_)[codes]
+    infinite = np.flatnonzero(np.isinf(codes))
+    if infinite.size:
+        raise DataError(
+            f"{table.origin}: {named} is infinite in {locate.all_of(infinite.tolist())}. "
+            "Remove these rows, or mend them."
+        )
+    return codes
