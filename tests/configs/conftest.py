@@ -1,0 +1,23 @@
+"""One engine for all tests, so that they share what it compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from trained_configs import RunConfig, run_smaller
+
+from stabilitysweep.executors.worker import start_engine
+from stabilitysweep.result import Result
+
+
+@pytest.fixture(scope="session")
+def run_config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """Runs a config in a folder of its own; see `run_smaller`."""
+    engine = start_engine("stacked")
+
+    def run(config: Any, seeds: int = 1, **axes: Sequence[Any]) -> Result:
+        return run_smaller(engine, tmp_path_factory.mktemp("result"), config, seeds, **axes)
+
+    return run
