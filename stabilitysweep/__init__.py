@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stabilitysweep.api import run
+    from stabilitysweep.api import audit, run
     from stabilitysweep.config import SweepConfig, load_config
     from stabilitysweep.diagnosing import diagnose
     from stabilitysweep.diagnosis.records import Diagnosis
@@ -31,6 +31,7 @@ _HOME = {
     "SweepConfig": "config",
     "Thresholds": "numerics.outcomes",
     "UserError": "errors",
+    "audit": "api",
     "diagnose": "diagnosing",
     "load_config": "config",
     "open_result": "result",
@@ -48,6 +49,7 @@ __all__ = [
     "Thresholds",
     "UserError",
     "__version__",
+    "audit",
     "diagnose",
     "load_config",
     "open_result",

@@ -1,4 +1,4 @@
-"""The Python interface: `run` a config, get its `Result`."""
+"""The Python interface: `run` a config, get its `Result`; `audit` its data beforehand."""
 
 from __future__ import annotations
 
@@ -9,9 +9,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from stabilitysweep import folder as folders
 from stabilitysweep import runner
 from stabilitysweep.config import SweepConfig, load_config, parse_config
+from stabilitysweep.data import load, split_rows
+from stabilitysweep.data.audit import audit as find_in_data
+from stabilitysweep.data.finding_table import finding_table
 from stabilitysweep.errors import UserError
 from stabilitysweep.executors import LocalExecutor
 from stabilitysweep.executors.local import available_cores
@@ -184,6 +189,31 @@ def run(
     if compiled not in set(Compiled):
         raise UserError(f"compiled: expected {' or '.join(Compiled)}, got {compiled!r}.")
     return execute(plan(config, out, Options(engine, workers, Compiled(compiled), fresh)))
+
+
+def audit(config: str | Path | Mapping[str, Any] | SweepConfig) -> pd.DataFrame:
+    """Find what in the data of a sweep can break its trainings; trains and writes nothing.
+
+    A target that a loss cannot take is a finding here, where `run` refuses it.
+
+    Args:
+        config: path of a YAML file, a mapping with the same content, or a `SweepConfig`.
+
+    Returns:
+        One row a finding, the worst first of each data set: `label` of the data set,
+        `severity` (critical, warning, note), `code` (see docs/audit.md), `column`, empty for
+        what is no column's, `count`, `text`, and `remedy`, mostly a line for the config.
+
+    Raises:
+        UserError: the config or its data cannot be used.
+    """
+    checked = read_config(config)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for dataset in checked.datasets:
+        raw = load(dataset, checked.base_folder)
+        findings = find_in_data(raw, split_rows(raw, dataset), dataset, checked)
+        found[dataset.label] = [finding.to_json() for finding in findings]
+    return finding_table(found)
 
 
 def _workers(options: Options) -> int:

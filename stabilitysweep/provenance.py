@@ -1,10 +1,10 @@
-"""Where a result comes from: versions, processor, flags and data, as plain values."""
+"""Where a result comes from: versions, processor, flags, data and its audit, as plain values."""
 
 from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ def provenance(
     training_rows: Mapping[str, int],
     base_folder: Path,
     flags: Mapping[str, Any],
+    data_sets: Mapping[str, Mapping[str, Any]] | None = None,
+    audit: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> dict[str, Any]:
     """Collect what is needed to reproduce a result, or to see why it cannot be.
 
@@ -25,6 +27,8 @@ def provenance(
         training_rows: number of training rows of each, by label.
         base_folder: what relative paths in the config are relative to.
         flags: what the run was called with: engine, compilation, workers.
+        data_sets: source, shape and dtypes of each data set, by label.
+        audit: what was found in each, by label.
 
     Returns:
         Plain values for JSON. No package is imported to ask it for its version.
@@ -40,6 +44,8 @@ def provenance(
         "flags": dict(flags),
         "data": dict(data_hashes),
         "training_rows": dict(training_rows),
+        "data_sets": dict(data_sets or {}),
+        "audit": {label: list(found) for label, found in (audit or {}).items()},
         "base_folder": str(base_folder.resolve()),
     }
 

@@ -18,12 +18,14 @@ from stabilitysweep.analysis import (
     Summary,
     candidates,
     explanations,
+    grid_order,
     recomputed_outcomes,
     stability_map,
     summary,
     zeros_beside_twin,
 )
 from stabilitysweep.config import SweepConfig, parse_config
+from stabilitysweep.data.finding_table import finding_table
 from stabilitysweep.errors import ResultError
 from stabilitysweep.folder import DATABASE, FIGURES, make_folder
 from stabilitysweep.grid import Grid
@@ -87,12 +89,20 @@ class Result:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Versions, processor, flags, data hashes and thresholds of the last run."""
+        """Versions, processor, flags, data, its audit and the thresholds of the last run."""
         with self._open() as store:
             meta = store.meta()
         if self._thresholds is not None:
             meta["thresholds"] = asdict(self._thresholds)
         return {**self._records[-1].provenance, **meta, "started": self._records[-1].created}
+
+    @property
+    def audit(self) -> pd.DataFrame:
+        """What the audit of the last run's data found, as `stabilitysweep.audit` returns it.
+
+        Empty for a result of before there was an audit.
+        """
+        return finding_table(self._records[-1].provenance.get("audit", {}))
 
     @cached_property
     def trials(self) -> pd.DataFrame:
@@ -139,7 +149,10 @@ class Result:
         excess, lost = zeros_beside_twin(table, names)
         table.insert(place, "excess_zero_gradients", excess)
         table.insert(place + 1, "lost_gradients", lost)
-        order = [_sort_key(table[name], self.config.values(name)) for name in names]
+        order = [
+            grid_order(table[name], [_label(value) for value in self.config.values(name)])
+            for name in names
+        ]
         keys = pd.DataFrame(dict(enumerate([*order, table["seed"]])), index=table.index)
         return table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
 
@@ -435,11 +448,3 @@ def _setting_of_the_time(axis: str, record: ConfigRecord) -> Any:
 
 def _label(value: Any) -> Any:
     return getattr(value, "label", value)
-
-
-def _sort_key(column: pd.Series[Any], values: Sequence[Any]) -> pd.Series[Any]:
-    """Rank an axis column in the order of the grid, numbers by size."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column
-    order = {str(_label(value)): place for place, value in enumerate(values)}
-    return column.map(lambda value: order.get(str(value), len(order)))

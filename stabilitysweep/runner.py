@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,17 @@ import yaml
 
 from stabilitysweep import folder as folders
 from stabilitysweep.config import SweepConfig
-from stabilitysweep.data import PreparedSets, RawData, Split, data_key, load, split_rows
+from stabilitysweep.data import (
+    Finding,
+    PreparedSets,
+    RawData,
+    Split,
+    data_key,
+    load,
+    split_rows,
+)
+from stabilitysweep.data.audit import audit
+from stabilitysweep.data.described import describe
 from stabilitysweep.errors import ResultError
 from stabilitysweep.executors import Executor
 from stabilitysweep.grid import Grid, Trial, difference
@@ -31,7 +42,7 @@ _EMPTY_BYTES = 4096
 """A record of one page has no tables yet: the run that made it was killed that very moment."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sweep:
     """A config with its data loaded and its grid laid out.
 
@@ -53,6 +64,16 @@ class Sweep:
     def training_rows(self) -> dict[str, int]:
         """The number of training rows of each data set, by label."""
         return {label: len(split.train) for label, split in self.splits.items()}
+
+    @cached_property
+    def audit(self) -> dict[str, tuple[Finding, ...]]:
+        """What in each data set can break a training of this sweep, by label; the worst first."""
+        return {
+            dataset.label: audit(
+                self.raw[dataset.label], self.splits[dataset.label], dataset, self.config
+            )
+            for dataset in self.config.datasets
+        }
 
     def data_hashes(self) -> dict[str, str]:
         """Return the content hash of each data set, by label."""
@@ -153,7 +174,15 @@ def train(
         _refuse_conflict(sweep, store, folder)
         store.set_meta("thresholds", asdict(Thresholds()))
         facts = provenance(
-            sweep.data_hashes(), sweep.training_rows, sweep.config.base_folder, flags
+            sweep.data_hashes(),
+            sweep.training_rows,
+            sweep.config.base_folder,
+            flags,
+            data_sets={label: describe(raw) for label, raw in sweep.raw.items()},
+            audit={
+                label: [finding.to_json() for finding in found]
+                for label, found in sweep.audit.items()
+            },
         )
         latest = store.latest_config()
         if latest is None or work.jobs or latest.resolved != resolved:

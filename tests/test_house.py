@@ -180,6 +180,7 @@ def test_the_public_names_are_these() -> None:
         "Thresholds",
         "UserError",
         "__version__",
+        "audit",
         "diagnose",
         "load_config",
         "open_result",

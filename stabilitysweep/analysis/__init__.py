@@ -3,7 +3,7 @@
 Nothing here draws, trains, or touches a file.
 """
 
-from stabilitysweep.analysis.axes import Axis, value_label
+from stabilitysweep.analysis.axes import Axis, grid_order, value_label
 from stabilitysweep.analysis.boundary import STATUSES, Boundary, BoundaryStatus
 from stabilitysweep.analysis.caption import caption
 from stabilitysweep.analysis.causes import candidates, explanations
@@ -41,6 +41,7 @@ __all__ = [
     "caption",
     "explained",
     "explanations",
+    "grid_order",
     "nearest_failed",
     "recomputed_outcomes",
     "remedies",

@@ -181,6 +181,19 @@ def value_label(value: object, digits: int = 3) -> str:
     return str(value)
 
 
+def grid_order(column: pd.Series[Any], values: Sequence[object]) -> pd.Series[Any]:
+    """Rank the cells of an axis column in the order of the grid, numbers by size.
+
+    Args:
+        column: of the trials table.
+        values: the axis' values as the table has them; others come after.
+    """
+    if pd.api.types.is_numeric_dtype(column):
+        return column
+    order = {str(value): place for place, value in enumerate(values)}
+    return column.map(lambda value: order.get(str(value), len(order)))
+
+
 def value_labels(values: Iterable[object]) -> tuple[str, ...]:
     """Labels of several values, with as many digits as it takes to tell them apart."""
     values = tuple(values)

@@ -141,8 +141,14 @@ def run(
 
 
 @app.command(short_help="Print what a run would do; train nothing.")
-def check(config: Config, out: Out = None) -> None:
-    """Validate a config, load its data and print the plan; trains and writes nothing."""
+def check(
+    config: Config,
+    out: Out = None,
+    all: Annotated[
+        bool, typer.Option("--all", help="Print every finding of the audit, column by column.")
+    ] = False,
+) -> None:
+    """Validate a config, audit its data and print the plan; trains and writes nothing."""
     from stabilitysweep.config import load_config
 
     checked = load_config(config)
@@ -150,7 +156,7 @@ def check(config: Config, out: Out = None) -> None:
     from stabilitysweep.api import plan
     from stabilitysweep.cli.plan_view import whole
 
-    emit(console(), whole(plan(checked, out), config, out))
+    emit(console(), whole(plan(checked, out), config, out, every=all))
 
 
 @app.command(short_help="Print a summary, or one trial with its curve.")

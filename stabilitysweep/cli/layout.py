@@ -20,7 +20,7 @@ OUTCOME_STYLES = {
 }
 
 
-def fields(pairs: Iterable[tuple[str, RenderableType]], label_width: int = 10) -> Table:
+def fields(pairs: Iterable[tuple[RenderableType, RenderableType]], label_width: int = 10) -> Table:
     """Labels with what belongs to each; long texts are wrapped beside their label."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True, min_width=label_width)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,14 +10,14 @@ from rich.console import Group, RenderableType
 
 from stabilitysweep.analysis import value_label
 from stabilitysweep.api import Plan
-from stabilitysweep.cli.layout import columns, fields, warning
+from stabilitysweep.cli.audit_view import brief_audit, whole_audit
+from stabilitysweep.cli.layout import columns, fields
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import about, counted
 from stabilitysweep.data import PreparedData, RawData
 from stabilitysweep.runner import Sweep
 
 _SHOWN_VALUES = 6
-_SHOWN_COLUMNS = 5
 
 
 def brief(plan: Plan) -> RenderableType:
@@ -33,23 +33,24 @@ def brief(plan: Plan) -> RenderableType:
                 ("result", str(plan.folder)),
             ]
         ),
-        *warnings(plan.sweep),
+        *brief_audit(plan.sweep.audit),
     )
 
 
-def whole(plan: Plan, config: str, out: str | None) -> RenderableType:
+def whole(plan: Plan, config: str, out: str | None, *, every: bool = False) -> RenderableType:
     """The whole plan, printed by `check`.
 
     Args:
         plan: the plan.
         config: the config as the user named it.
         out: the result folder if the user named one.
+        every: whether every finding of the audit is shown, column by column.
     """
     sweep = plan.sweep
     run = command("run", config, *(["--out", out] if out else []))
     return Group(
         fields([("sweep", sweep.config.name), *_data_fields(sweep)]),
-        *warnings(sweep),
+        *whole_audit(sweep.audit, every=every),
         "",
         columns(("axis", "values", ""), _axis_rows(sweep), text=3),
         "",
@@ -88,29 +89,6 @@ def to_train(plan: Plan) -> str:
     return f"{work.trials:,} in {programs} and {stacks}, by {workers}: {about(work.seconds)}"
 
 
-def warnings(sweep: Sweep) -> Iterator[RenderableType]:
-    """One warning for each data set with inputs that are NaN or infinite."""
-    for raw in sweep.raw.values():
-        found = nonfinite_columns(raw.features, raw.feature_names)
-        if found:
-            total = sum(count for _, count in found)
-            named = ", ".join(f"{name} ({count:,})" for name, count in found[:_SHOWN_COLUMNS])
-            more = len(found) - _SHOWN_COLUMNS
-            rest = f" and {counted(more, 'column')} more" if more > 0 else ""
-            yield warning(
-                f"{raw.label}: {counted(total, 'input')} NaN or infinite, in {named}{rest}"
-            )
-
-
-def nonfinite_columns(
-    features: np.ndarray[Any, Any], names: Sequence[str]
-) -> list[tuple[str, int]]:
-    """The columns with values that are NaN or infinite, the worst first, and how many."""
-    counts = np.count_nonzero(~np.isfinite(features), axis=0)
-    order = np.argsort(-counts, kind="stable")
-    return [(names[place], int(counts[place])) for place in order if counts[place]]
-
-
 def _data_fields(sweep: Sweep) -> Iterator[tuple[str, RenderableType]]:
     first: dict[str, PreparedData] = {}
     for prepared in sweep.data.values():
@@ -142,8 +120,7 @@ def _axis_rows(sweep: Sweep) -> Iterator[tuple[str, str, str]]:
 
 
 def _shape(raw: RawData) -> str:
-    rows, inputs = raw.features.shape
-    return f"{raw.label}, {counted(rows, 'row')} x {counted(inputs, 'column')}"
+    return f"{raw.label}, {counted(len(raw.target), 'row')} x {counted(raw.columns, 'column')}"
 
 
 def _stored(plan: Plan) -> str:

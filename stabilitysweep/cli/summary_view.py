@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from stabilitysweep.analysis import BoundaryStatus, EarliestOnset, RateLimit, Summary, value_label
+from stabilitysweep.analysis.wording import spoken
+from stabilitysweep.cli.audit_view import tally
 from stabilitysweep.cli.layout import columns, fields, outcome_text
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import counted, onset, settings, share
@@ -19,6 +21,7 @@ from stabilitysweep.types import Outcome
 
 _LONGEST_LABEL = len("earliest onset")
 _MOST_SENTENCES = 4
+_MOST_LIMITS = 8
 
 
 def overview(summary: Summary, crash: Entry | None) -> RenderableType:
@@ -79,15 +82,25 @@ def rate_limits(summary: Summary) -> Iterator[str]:
 
     None as long as nothing can be said, or if the learning rate is no axis.
     """
-    by_precision, overall = summary.stable_rate_by_precision, summary.stable_rate
-    limits = [*by_precision.values(), *([overall] if overall else [])]
+    by, overall = summary.stable_rate_by, summary.stable_rate
+    if overall is None:
+        return
+    limits = [overall, *(limit for values in by.values() for limit in values.values())]
     if all(limit.status is BoundaryStatus.UNMEASURED for limit in limits):
         return
-    for precision, limit in by_precision.items():
-        yield f"{precision}: {rate_limit(limit)}"
-    if overall is not None and len(by_precision) != 1:
-        yield ("all: " if by_precision else "") + rate_limit(overall)
+    shown = [axis for axis, values in by.items() if axis == "precision" or _differ(values)]
+    for axis in shown:
+        for value, limit in by[axis].items():
+            # A precision is known by its value, others are not: `none` of what?
+            named = value if axis == "precision" else f"{spoken(axis)} {value}"
+            yield f"{named}: {rate_limit(limit)}"
+    if shown != ["precision"] or len(by["precision"]) != 1:
+        yield ("all: " if shown else "") + rate_limit(overall)
     yield "(there and below, every seed of every cell is stable)"
+
+
+def _differ(limits: Mapping[str, RateLimit]) -> bool:
+    return len({limit.value for limit in limits.values()}) > 1 and len(limits) <= _MOST_LIMITS
 
 
 def rate_limit(limit: RateLimit) -> str:
@@ -141,6 +154,7 @@ def result_view(result: Result) -> RenderableType:
     software = f"tensorflow {versions.get('tensorflow', '?')}, keras {versions.get('keras', '?')}"
     engine = f"{flags.get('engine', '?')} engine ({flags.get('compiled', '?')})"
     again = result.thresholds is not None
+    found = result.audit["severity"].tolist()
     axes = " x ".join(f"{len(values)} {name}" for name, values in result.axes.items())
     return Group(
         fields(
@@ -148,6 +162,11 @@ def result_view(result: Result) -> RenderableType:
                 ("sweep", Text(result.config.name, style="bold")),
                 ("axes", axes),
                 ("last run", f"{provenance['started']}, {engine}, {software}"),
+                *(
+                    [("data", f"{tally(found)} found in it: check CONFIG names them")]
+                    if found
+                    else []
+                ),
                 *([("judged", f"{result.thresholds}; the files below as stored")] if again else []),
             ]
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stabilitysweep.data.batches import batch_order
+from stabilitysweep.data.finding import Finding, Severity
 from stabilitysweep.data.prepared import DataShape, PreparedData
 from stabilitysweep.data.raw import RawData
 from stabilitysweep.data.targets import SCALED_LOSSES
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
 __all__ = [
     "SCALED_LOSSES",
     "DataShape",
+    "Finding",
     "PreparedData",
     "PreparedSets",
     "RawData",
+    "Severity",
     "Split",
     "batch_order",
     "data_key",

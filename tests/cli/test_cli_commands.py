@@ -73,8 +73,12 @@ def test_check_warns_of_inputs_that_are_not_finite(
     (tmp_path / "gaps.csv").write_text("a,b,c,y\n" + rows)
     path = write_config(tmp_path, {**TINY, "dataset": {"path": "gaps.csv", "target": "y"}})
     assert main(["check", str(path)]) == 0
-    warned = "warning: gaps: 4 inputs NaN or infinite, in b (3), c (1)\n"
-    assert warned in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "audit of gaps: 2 critical" in out
+    assert "missing_values: b\n" in out
+    assert "3 of 20 values are missing" in out
+    assert "infinite_values: c\n" in out
+    assert "1 of 20 values is infinite (1 +Inf)" in out
 
 
 def test_show_prints_the_summary(base: tuple[Path, Any]) -> None:

@@ -23,7 +23,7 @@ from stabilitysweep.analysis import (
     Summary,
 )
 from stabilitysweep.cli import words
-from stabilitysweep.cli.plan_view import brief, nonfinite_columns, whole
+from stabilitysweep.cli.plan_view import brief, whole
 from stabilitysweep.cli.progress import Pace, bar, line, reporting
 from stabilitysweep.cli.summary_view import overview, rate_limit, rate_limits, what_next
 from stabilitysweep.cli.trial_view import trial_view
@@ -70,9 +70,11 @@ def make_summary(**changes: Any) -> Summary:
             1, "ab12" * 4, "gradient", "dense/kernel", "+inf", {"depth": 8, "learning_rate": 10.0}
         ),
         "stable_rate": RateLimit(0.01, BoundaryStatus.FOUND),
-        "stable_rate_by_precision": {
-            "float32": RateLimit(0.2069138, BoundaryStatus.FOUND),
-            "float16": RateLimit(None, BoundaryStatus.ALL_FAIL),
+        "stable_rate_by": {
+            "precision": {
+                "float32": RateLimit(0.2069138, BoundaryStatus.FOUND),
+                "float16": RateLimit(None, BoundaryStatus.ALL_FAIL),
+            }
         },
         "causes": {"learning_rate_too_high": 7_500, "float16_overflow": 1_500},
         "explained": (
@@ -208,12 +210,6 @@ def test_the_whole_plan_lists_every_axis() -> None:
     assert "an old result is kept beside" in printed(brief(fresh))
 
 
-def test_the_worst_columns_come_first() -> None:
-    features = np.array([[1.0, np.nan, np.inf], [1.0, np.nan, 1.0]])
-    assert nonfinite_columns(features, ["a", "b", "c"]) == [("b", 2), ("c", 1)]
-    assert nonfinite_columns(np.ones((2, 2)), ["a", "b"]) == []
-
-
 def test_the_pace_is_that_of_the_last_half_minute() -> None:
     pace = Pace()
     assert pace.rate() is None
@@ -300,7 +296,7 @@ def test_a_summary_without_failures_or_learning_rates_is_short() -> None:
         outcomes=dict.fromkeys(Outcome, 0) | {Outcome.STABLE: 5},
         earliest_onset=None,
         stable_rate=None,
-        stable_rate_by_precision={},
+        stable_rate_by={},
         causes={},
         explained=(),
     )
@@ -330,14 +326,29 @@ def test_every_boundary_status_has_its_words() -> None:
     found = {status: rate_limit(RateLimit(0.5, status)) for status in BoundaryStatus}
     assert len(set(found.values())) == len(BoundaryStatus)
     assert "highest tried" in found[BoundaryStatus.NO_FAILURE]
-    one = make_summary(stable_rate_by_precision={"float32": RateLimit(1.0, BoundaryStatus.FOUND)})
+    one = make_summary(
+        stable_rate_by={"precision": {"float32": RateLimit(1.0, BoundaryStatus.FOUND)}}
+    )
     assert next(iter(rate_limits(one))) == "float32: learning rate 1"
     assert len(list(rate_limits(one))) == 2
     unknown = RateLimit(None, BoundaryStatus.UNMEASURED)
-    early = make_summary(stable_rate=unknown, stable_rate_by_precision={"float32": unknown})
+    early = make_summary(stable_rate=unknown, stable_rate_by={"precision": {"float32": unknown}})
     assert list(rate_limits(early)) == []
-    none = make_summary(stable_rate_by_precision={})
+    none = make_summary(stable_rate_by={})
     assert next(iter(rate_limits(none))) == "learning rate 0.01"
+
+
+def test_learning_rates_are_told_apart_by_the_axes_on_which_they_differ() -> None:
+    low, high = (RateLimit(value, BoundaryStatus.FOUND) for value in (0.01, 1.0))
+    by = {
+        "scaling": {"none": low, "standard": high},
+        "activation": {"relu": low, "tanh": low},
+    }
+    assert list(rate_limits(make_summary(stable_rate_by=by)))[:-1] == [
+        "scaling none: learning rate 0.01",
+        "scaling standard: learning rate 1",
+        "all: learning rate 0.01",
+    ]
 
 
 def test_a_trial_shows_its_onset_and_numbers() -> None:

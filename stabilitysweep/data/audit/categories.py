@@ -194,8 +194,8 @@ def _marks(column: CategoryColumn, choices: Choices) -> Iterator[Finding]:
             "missing_marks",
             column.name,
             rows,
-            f"{_some(texts)} in {part(rows, column.rows, 'rows')} a category of its own: marks "
-            "of missing values?",
+            f"{_some(texts)} in {rows:,} of {column.rows:,} rows, a category of its own: marks of "
+            "missing values?",
             choices.mark_missing(texts),
         )
 

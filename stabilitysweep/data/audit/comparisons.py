@@ -38,20 +38,26 @@ def unequal_scales(columns: Sequence[NumberColumn], choices: Choices) -> Iterato
     least, most = spreads[0], spreads[-1]
     middle = spreads[len(spreads) // 2][0]
     if len(spreads) == 2 or most[0] / middle >= middle / least[0]:
-        odd, other, kind = most, least, "largest"
+        odd, other = most, least
         count = sum(std > SCALE_RATIO * least[0] for std, _ in spreads)
     else:
-        odd, other, kind = least, most, "least"
+        odd, other = least, most
         count = sum(std * SCALE_RATIO < most[0] for std, _ in spreads)
     unequal = [scaling for scaling in choices.scalings if scaling in _UNEQUAL_SCALINGS]
-    against = "least" if kind == "largest" else "largest"
+    ratio = number(most[0] / least[0])
+    text = (
+        f"the largest standard deviation, {number(odd[0])}, is {ratio} times the least, "
+        f"{number(other[0])} of {other[1]}"
+        if odd is most
+        else f"the least standard deviation, {number(odd[0])}: the largest, {number(other[0])} "
+        f"of {other[1]}, is {ratio} times that"
+    )
     yield Finding(
         graded(warning=bool(unequal)),
         "unequal_scales",
         odd[1],
         count,
-        f"the {kind} standard deviation, {number(odd[0])}, is {number(most[0] / least[0])} times "
-        f"apart from the {against}, {number(other[0])} of {other[1]}",
+        text,
         STANDARDISE,
     )
 

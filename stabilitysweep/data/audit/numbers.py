@@ -15,8 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stabilitysweep.data.audit.choices import FLOAT16_LARGEST, FLOAT32_LARGEST, LARGEST_ROOT
+from stabilitysweep.data.split import Rows
 
 Floats = NDArray[np.float64]
+
+_UNKNOWN = (math.nan, math.nan, math.nan)
+_COLUMNS_AT_ONCE = 8  # a row of 8 numbers is a line of the cache: the table is read once
+_ROWS_AT_ONCE = 4_096  # and what is copied together stays in the cache
 
 OUTLIER_Z = 10.0
 """Robust z-score of an outlier. The largest of 1,000,000 normal values is near 5, and one
@@ -68,7 +73,7 @@ class NumberColumn:
         train_high: largest of the training rows.
         mean: of the training rows, as are the next two.
         std: standard deviation, divided by their number.
-        quartiles: 25 %, 50 % and 75 %.
+        quartiles: 25 %, 50 % and 75 %; NaN where nothing depends on them.
         beyond: number of values beyond float32, or if none is beyond float16, or if none is
             beyond it once squared.
         marks: extreme values that look like marks of missing ones, and how often they occur.
@@ -94,7 +99,7 @@ class NumberColumn:
     train_high: float = math.nan
     mean: float = math.nan
     std: float = math.nan
-    quartiles: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    quartiles: tuple[float, float, float] = _UNKNOWN
     beyond: int = 0
     marks: tuple[tuple[float, int], ...] = ()
     outliers: int = 0
@@ -154,39 +159,51 @@ def measure_columns(
         held_out: [N], whether a row is for validation.
 
     Yields:
-        Each column measured, and its values [N] without gaps between them in memory.
+        Each column measured, and its values [N] without gaps between them in memory; they
+        are there until the next column is asked for.
     """
-    at_once = 8  # a row of 8 is a line of the cache: the table is read once, not 8 times
-    for first in range(0, len(names), at_once):
-        block = np.ascontiguousarray(features[:, first : first + at_once].T)
-        for name, values in zip(names[first : first + at_once], block, strict=True):
-            yield measure(name, values, held_out), values
+    train = np.flatnonzero(~held_out)
+    block = np.empty((_COLUMNS_AT_ONCE, len(features)))
+    for first in range(0, len(names), _COLUMNS_AT_ONCE):
+        chosen = names[first : first + _COLUMNS_AT_ONCE]
+        for row in range(0, len(features), _ROWS_AT_ONCE):
+            part = features[row : row + _ROWS_AT_ONCE, first : first + len(chosen)]
+            block[: len(chosen), row : row + len(part)] = part.T
+        for name, values in zip(chosen, block, strict=False):
+            yield measure(name, values, train), values
 
 
-def measure(name: str, values: Floats, held_out: NDArray[np.bool_]) -> NumberColumn:
+def measure(name: str, values: Floats, train_rows: Rows) -> NumberColumn:
     """Measure one column.
 
     Args:
         name: its name.
         values: [N].
-        held_out: [N], whether a row is for validation.
+        train_rows: numbers of the training rows.
     """
     with np.errstate(all="ignore"):  # squares of 1e200 are Inf, which is an answer
         finite = np.isfinite(values)
         whole = bool(finite.all())
-        train = values[~held_out] if whole else values[finite & ~held_out]
-        counts = _count_nonfinite(values, finite, held_out) if not whole else (0, 0, 0, 0, 0)
+        train, counts = values[train_rows], (0, 0, 0, 0, 0)
+        if not whole:
+            counts = _count_nonfinite(values, train)
+            train = train[np.isfinite(train)]
         if not train.size:
             return NumberColumn(name, len(values), *counts, known_training=0)
         known = values if whole else values[finite]
         low, high = float(known.min()), float(known.max())
         mean = float(train.mean())
         deviations = train - mean
+        std = math.sqrt(float(deviations @ deviations) / len(train))
         marks, ordinary_train = _find_marks(known, train, low, high)
-        quartiles = _quartiles(train)
         ordinary = known[~np.isin(known, [value for value, _ in marks])] if marks else known
-        middle = _quartiles(ordinary_train) if marks and ordinary_train.size else quartiles
-        outliers, farthest, farthest_z = _find_outliers(ordinary, ordinary_train, middle)
+        quartiles, beyond = _UNKNOWN, _count_beyond(known, max(abs(low), abs(high)))
+        far = (0, math.nan, 0.0)
+        if marks or beyond or not _surely_without_outliers(train, low, high, mean, std):
+            quartiles = _quartiles(train)
+            if ordinary_train.size:
+                middle = _quartiles(ordinary_train) if marks else quartiles
+                far = _find_outliers(ordinary, ordinary_train, middle)
         return NumberColumn(
             name,
             len(values),
@@ -197,27 +214,23 @@ def measure(name: str, values: Floats, held_out: NDArray[np.bool_]) -> NumberCol
             train_low=float(train.min()),
             train_high=float(train.max()),
             mean=mean,
-            std=math.sqrt(float(deviations @ deviations) / len(train)),
+            std=std,
             quartiles=quartiles,
-            beyond=_count_beyond(known, max(abs(low), abs(high))),
+            beyond=beyond,
             marks=marks,
-            outliers=outliers,
-            farthest=farthest,
-            farthest_z=farthest_z,
+            outliers=far[0],
+            farthest=far[1],
+            farthest_z=far[2],
             is_identifier=whole and _numbers_the_rows(values, low, high),
             not_above_minus_one=int(np.count_nonzero(known <= -1)) if low <= -1 else 0,
         )
 
 
-def _count_nonfinite(
-    values: Floats, finite: NDArray[np.bool_], held_out: NDArray[np.bool_]
-) -> tuple[int, int, int, int, int]:
-    places = np.flatnonzero(~finite)
-    found, validation = values[places], held_out[places]
-    missing = np.isnan(found)
-    counts = (missing, missing & validation, found > 0, found < 0, ~missing & validation)
-    first, second, third, fourth, fifth = (int(np.count_nonzero(these)) for these in counts)
-    return first, second, third, fourth, fifth
+def _count_nonfinite(values: Floats, train: Floats) -> tuple[int, int, int, int, int]:
+    missing, training = (int(np.count_nonzero(np.isnan(side))) for side in (values, train))
+    plus, minus = (int(np.count_nonzero(values == end)) for end in (math.inf, -math.inf))
+    infinite = int(np.count_nonzero(np.isinf(train)))
+    return missing, missing - training, plus, minus, plus + minus - infinite
 
 
 def _count_beyond(known: Floats, largest: float) -> int:
@@ -225,6 +238,23 @@ def _count_beyond(known: Floats, largest: float) -> int:
         if largest > limit:
             return int(np.count_nonzero(np.abs(known) > limit))
     return 0
+
+
+def _surely_without_outliers(
+    train: Floats, low: float, high: float, mean: float, std: float
+) -> bool:
+    """Prove that there is no outlier without finding the quartiles, which takes 30 times longer.
+
+    A quarter of the values at or below a, and another at or above b, bound the quartiles from
+    inside; the median lies between a and b if half of the values are on either side of both.
+    """
+    a, b = mean - std / 2, mean + std / 2
+    below, above = int(np.count_nonzero(train <= a)), int(np.count_nonzero(train >= b))
+    rows = len(train)
+    # Two rows of reserve: quartiles are values that are there, next to the quarters.
+    if not all(rows / 4 + 2 <= side < rows / 2 for side in (below, above)):
+        return False
+    return max(high - a, b - low) <= OUTLIER_Z * (b - a) / _IQR_OF_NORMAL
 
 
 def _quartiles(values: Floats) -> tuple[float, float, float]:

@@ -53,8 +53,10 @@ def repeated_rows(hashes: RowHashes, split: Split) -> Iterator[Finding]:
     held_out = len(split.validation)
     if not held_out:
         return
-    known = np.isin(hashes.values[split.validation], hashes.values[split.train])
-    count = int(np.count_nonzero(known))
+    train = np.sort(hashes.values[split.train])  # np.isin takes ten times as long
+    validation = np.sort(hashes.values[split.validation])
+    places = np.minimum(np.searchsorted(train, validation), len(train) - 1)
+    count = int(np.count_nonzero(train[places] == validation))
     if count:
         yield Finding(
             graded(warning=count >= LEAKAGE_SHARE * held_out),

@@ -55,9 +55,7 @@ def target_findings(raw: RawData, split: Split, choices: Choices) -> Iterator[Fi
             yield _misfit(raw, name, loss, str(error))
     usable = [loss for loss in choices.losses if loss not in refused]
     if any(loss in REGRESSION_LOSSES for loss in usable):
-        held_out = np.zeros(len(raw.target), bool)
-        held_out[split.validation] = True
-        column = measure(name, raw.target.astype(np.float64), held_out)
+        column = measure(name, raw.target.astype(np.float64), split.train)
         yield from _regression(column, usable, choices)
     if BINARY_LOSS in usable or SPARSE_LOSS in usable:
         yield from _classification(raw, split, name, usable, choices)

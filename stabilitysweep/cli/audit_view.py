@@ -1,0 +1,153 @@
+"""What the audit found: grouped by severity, one entry a code, the remedy below it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import yaml
+from rich.console import RenderableType
+from rich.text import Text
+
+from stabilitysweep.cli.layout import fields
+from stabilitysweep.cli.words import counted
+from stabilitysweep.data import Finding, Severity
+
+_STYLES = {Severity.CRITICAL: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "cyan"}
+_SHOWN_COLUMNS = 5
+_LONGEST_NAME = 40
+_MOST_MERGED = 30
+
+Audit = Mapping[str, Sequence[Finding]]
+
+
+def whole_audit(audit: Audit, *, every: bool = False) -> Iterator[RenderableType]:
+    """Everything that was found, for `check`.
+
+    Args:
+        audit: the findings of each data set, by label, the worst first.
+        every: whether each column has its own entry, or each code.
+    """
+    for label, findings in audit.items():
+        if findings:
+            yield ""
+            yield _head(label, findings)
+            yield from _entries(findings, every=every)
+        else:
+            yield _head(label, findings)
+    if not every and any(len(group) > 1 for found in audit.values() for group in _groups(found)):
+        yield Text("(check --all names every column)", style="dim")
+
+
+def brief_audit(audit: Audit) -> Iterator[RenderableType]:
+    """What may break a run, printed before it; notes are only counted."""
+    for label, findings in audit.items():
+        bad = [finding for finding in findings if finding.severity is not Severity.NOTE]
+        if bad:
+            yield ""
+            yield _head(label, findings)
+            yield from _entries(bad, every=False)
+        notes = len(findings) - len(bad)
+        if notes:
+            shows = "shows it" if notes == 1 else "shows them"
+            yield Text(f"{_printable(label)}: {counted(notes, 'note')}: check {shows}", "dim")
+
+
+def tally(severities: Iterable[str]) -> str:
+    """Findings by severity, the worst first: `1 critical, 2 warnings`; `nothing` if none."""
+    counts = Counter(severities)
+    words = {Severity.CRITICAL: "critical", Severity.WARNING: "", Severity.NOTE: ""}
+    parts = [
+        counted(counts[severity], severity.value, plural)
+        for severity, plural in words.items()
+        if counts[severity]
+    ]
+    return ", ".join(parts) or "nothing"
+
+
+def _head(label: str, findings: Sequence[Finding]) -> Text:
+    if not findings:
+        return Text(f"audit of {_printable(label)}: nothing found", "dim")
+    found = tally(finding.severity for finding in findings)
+    return Text(f"audit of {_printable(label)}: {found}", "bold")
+
+
+def _entries(findings: Sequence[Finding], *, every: bool) -> Iterator[RenderableType]:
+    groups = [[finding] for finding in findings] if every else list(_groups(findings))
+    before: Severity | None = None
+    for group in groups:
+        severity = group[0].severity
+        label = Text(severity.value, _STYLES[severity]) if severity is not before else Text("")
+        before = severity
+        yield fields([(label, _entry(group))])
+
+
+def _groups(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
+    for _, group in groupby(findings, key=lambda finding: (finding.severity, finding.code)):
+        yield list(group)
+
+
+def _entry(group: Sequence[Finding]) -> Text:
+    """One entry: the code with its columns, the text of the worst, and what mends all."""
+    first = group[0]
+    names = [_short(finding.column) for finding in group if finding.column]
+    head = Text(first.code, "bold")
+    if names:
+        shown = ", ".join(names[:_SHOWN_COLUMNS])
+        more = len(names) - _SHOWN_COLUMNS
+        head.append(f": {shown}" + (f" and {more:,} more" if more > 0 else ""), "not bold")
+    of_one = f"{names[0]}: " if len(names) > 1 else ""
+    lines = [head, Text(of_one + _printable(first.text))]
+    remedy = _merged([finding.remedy for finding in group])
+    lines += [Text(f"  {_printable(line)}", "green") for line in remedy.splitlines()]
+    return Text("\n").join(lines)
+
+
+def _merged(remedies: Sequence[str]) -> str:
+    """One remedy for several columns: lists of columns and of marks become one list."""
+    different = list(dict.fromkeys(remedies))[:_MOST_MERGED]
+    if len(different) == 1:
+        return different[0]
+    try:
+        parsed = [yaml.safe_load(remedy) for remedy in different]
+    except yaml.YAMLError:
+        return different[0]
+    merged = parsed[0]
+    for other in parsed[1:]:
+        merged = _union(merged, other)
+    if not isinstance(merged, dict):
+        return different[0]
+    return "\n".join(
+        f"{section}: {_flow(settings)}"
+        for section, settings in merged.items()
+        if isinstance(settings, dict)
+    )
+
+
+def _union(one: Any, other: Any) -> Any:
+    if isinstance(one, dict) and isinstance(other, dict):
+        shared = {key: _union(one[key], other[key]) for key in one if key in other}
+        return {**one, **other, **shared}
+    if isinstance(one, list) and isinstance(other, list):
+        return [*one, *(item for item in other if item not in one)]
+    return one
+
+
+def _flow(settings: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(
+        settings, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
+    ).strip()
+
+
+def _short(name: str) -> str:
+    name = _printable(name)
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}..."
+
+
+def _printable(text: str) -> str:
+    """A text of the data without what a terminal would obey."""
+    return "".join(
+        character if character.isprintable() else repr(character)[1:-1] for character in text
+    )
