@@ -69,10 +69,7 @@ def _is_text(target: Array) -> bool:
 
 def _numbers(raw: RawData, loss: str) -> Array:
     if _is_text(raw.target):
-        raise DataError(
-            f"dataset '{raw.label}': {loss} needs a target of numbers, got text: "
-            f"{str(raw.target[0])!r}. For classes use {SPARSE_LOSS} (or {BINARY_LOSS} for two)."
-        )
+        raise DataError(_text_for_numbers(raw, loss))
     values = raw.target.astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
@@ -81,6 +78,31 @@ def _numbers(raw: RawData, loss: str) -> Array:
             f"{raw.locate(int(bad[0]))} ({bad.size} such rows). Remove them."
         )
     return values
+
+
+def _text_for_numbers(raw: RawData, loss: str) -> str:
+    row = next((row for row, text in enumerate(raw.target) if not _is_number(str(text))), 0)
+    text = str(raw.target[row])
+    message = (
+        f"dataset '{raw.label}' ({raw.source}): {loss} needs a target of numbers, got the "
+        f"text {text!r} in {raw.locate(row)}."
+    )
+    if _is_number(text.replace(".", "").replace(",", ".")):
+        return message + " If the comma is a decimal point, set dataset.decimal to ','."
+    numbers = sum(_is_number(str(value)) for value in raw.target)
+    if numbers > len(raw.target) / 2:
+        return (
+            f"{message} {numbers} of {len(raw.target)} are numbers: mend or remove the other rows."
+        )
+    return f"{message} For classes use {SPARSE_LOSS} (or {BINARY_LOSS} for two)."
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _counts(raw: RawData) -> Array:

@@ -248,7 +248,13 @@ def test_classes_keep_their_number_when_none_is_trained_on() -> None:
 @pytest.mark.parametrize(
     ("target", "loss", "message"),
     [
-        (["a", "b"] * 10, "mse", r"mse needs a target of numbers, got text: 'a'.*" + SPARSE),
+        (
+            ["a", "b"] * 10,
+            "mse",
+            r"mse needs a target of numbers, got the text 'a' in row 0.*" + SPARSE,
+        ),
+        (["1", "2"] * 9 + ["x", "3"], "mse", r"'x' in row 18.* 19 of 20 are numbers: mend"),
+        (["0,5", "1.000,25"] * 10, "mae", r"decimal point, set dataset\.decimal to ','"),
         (["a"] * 20, BINARY, "exactly two classes, got 1 .*nothing to learn"),
         (["a", "b", "c", "a"] * 5, BINARY, f"got 3 .a, b, c.; use {SPARSE}"),
         (np.arange(20) + 0.5, BINARY, "got 20 .*; use mse, mae or huber"),
