@@ -170,8 +170,8 @@ Linear regression (`depth: 0`), mean square error, plain descent, full batch, {S
 `scaling: [none, standard]` as an axis. **Exact** is 2 / lambda, lambda the largest eigenvalue of
 H = 2 A'A / N, A the inputs with a column of ones, by NumPy from columns that NumPy standardised.
 **Measured** is the largest learning rate with no failure at or below it, out of the powers of
-{FACTOR}: all within {NEAR:.0%} of a limit, elsewhere every {COARSE}th.
-**Ratio** is raw over standardised; bar: within {BAR:.0%} of the exact one.
+{FACTOR}: all within {100 * NEAR:g} % of a limit, elsewhere every {COARSE}th.
+**Ratio** is raw over standardised; bar: within {100 * BAR:g} % of the exact one.
 
 {table(header, [row for row, _ in measured], 2)}
 
