@@ -6,7 +6,7 @@ Notation: N rows, D columns of numbers, C columns of categories.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,14 @@ class Locator:
 
     Attributes:
         places: of each source.
+        held_out: what the second source is called.
         ends: the number of rows up to the end of each source, as they were read.
         rows: of each row of the data, its number among those read, or None for the same.
         sources: of each row read, its number in its source, or None for the same.
     """
 
     places: tuple[Places, ...]
+    held_out: str
     ends: tuple[int, ...]
     rows: Rows | None
     sources: Rows | None
@@ -53,7 +55,7 @@ class Locator:
                 if start <= row < end
             ]
             if own:
-                tail = " of the validation rows" if place else ""
+                tail = f" of {self.held_out}" if place else ""
                 texts.append(self.places[place](own) + tail)
             start = end
         return " and ".join(texts)
@@ -86,7 +88,13 @@ def assemble(
         gathered.codes[:, column] = codes
         levels.append(ordered)
     levels = _without_levels(gathered, choice, levels)
-    locate = Locator(tuple(entry.places for entry in tables), gathered.ends, None, gathered.rows)
+    locate = Locator(
+        places=tuple(entry.places for entry in tables),
+        held_out="the validation rows" if held_out is None else held_out.origin,
+        ends=gathered.ends,
+        rows=None,
+        sources=gathered.rows,
+    )
     target = _whole_target(gathered, table, locate)
     training, keep = gathered.ends[0], None
     if settings.drop_duplicates:
@@ -100,7 +108,7 @@ def assemble(
                 "drop_duplicates none is left. Give other rows, or set drop_duplicates to false."
             )
     if keep is not None:
-        locate = Locator(locate.places, locate.ends, keep, locate.sources)
+        locate = replace(locate, rows=keep)
     return RawData(
         features=gathered.numbers if keep is None else gathered.numbers[keep],
         target=target if keep is None else target[keep],
@@ -113,7 +121,7 @@ def assemble(
         own_training_rows=None if held_out is None else training,
         dtypes=_dtypes(table, choice),
         target_name=table.target_name,
-        drawn_from=gathered.total if gathered.rows is not None else None,
+        drawn_from=gathered.total if gathered.total > (settings.rows or gathered.total) else None,
         locate=locate,
     )
 

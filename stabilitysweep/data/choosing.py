@@ -61,10 +61,11 @@ def unknown(
     origin: str, key: str, name: str, names: list[str], what: str, others: Iterable[str] = ()
 ) -> DataError:
     """Return the error of a name that is not there: the nearest, and what there is."""
-    nearest = difflib.get_close_matches(name, [*names, *others], n=1)
+    lowered = {known.lower(): known for known in (*others, *names)}
+    nearest = difflib.get_close_matches(name.lower(), lowered, n=1)
     return DataError(
         f"{origin}: {key}there is no {what.lower()[:-1]} '{name}'."
-        + (f" Did you mean '{nearest[0]}'?" if nearest else "")
+        + (f" Did you mean '{lowered[nearest[0]]}'?" if nearest else "")
         + f" {what}: {some(names, _SHOWN)}."
     )
 

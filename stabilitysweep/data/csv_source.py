@@ -103,6 +103,7 @@ class CsvTable(Table):
         self._types: dict[str, pa.DataType] = {}
         self._by_python = self._many_lines = False
         self._failures = 0
+        self._as_text: set[str] = set()
         self._tell_modes()
         # What has been read as text so far stays the text of a class: True is not 1.
         if self._modes.get(target) in (_Mode.FLAGS, _Mode.TIMES):
@@ -112,6 +113,7 @@ class CsvTable(Table):
         """Read columns as they are written."""
         for name in names:
             if name in self._modes:
+                self._as_text.add(name)
                 self._set(name, _Mode.TEXT)
 
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
@@ -269,9 +271,9 @@ class CsvTable(Table):
         """Explain what is wrong with the file; if Python finds nothing, let it read the file."""
         self._verify()
         self._by_python = True
-        for name, mode in self._modes.items():
-            if mode is not _Mode.TEXT:
-                self._set(name, _Mode.CAREFUL)
+        for name in self._names:
+            # What Arrow took for text may be a number in quotes.
+            self._set(name, _Mode.TEXT if name in self._as_text else _Mode.CAREFUL)
 
     def _verify(self) -> None:
         for _ in self.text.records(len(self._names)):

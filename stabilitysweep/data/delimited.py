@@ -139,12 +139,14 @@ def reading(text: Delimited) -> Iterator[None]:
         raise DataError(
             f"{file}: expected text in {text.encoding}: {error}. Set encoding to the one it has."
         ) from error
-    except _DAMAGED as error:
+    except (OSError, *_DAMAGED) as error:
+        # What the system says has a number; what an unpacker says has none.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise DataError(f"{file}: cannot be read: {error.strerror}.") from error
+        reason = str(error).rstrip(".")
         raise DataError(
-            f"{file}: the compressed file is damaged or cut short: {error}. Copy it anew."
+            f"{file}: the compressed file is damaged or cut short: {reason}. Copy it anew."
         ) from error
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror or error}.") from error
 
 
 def open_bytes(file: Path) -> BinaryIO:

@@ -31,6 +31,9 @@ def npz_table(file: Path, settings: DatasetSettings) -> ArrayTable:
         names = list(archive.files)
         if target not in names:
             raise unknown(origin, "", target, names, "Arrays")
+        for feature in settings.features or ():
+            if not any(_holds(name, feature) for name in names):
+                raise unknown(origin, "features: ", feature, names, "Arrays")
         skipped = {name for name in names if not _is_needed(name, settings)} - {target}
         arrays = {name: _array(file, archive, name) for name in names if name not in skipped}
     values = arrays.pop(target)
@@ -61,9 +64,11 @@ def _is_needed(name: str, settings: DatasetSettings) -> bool:
     if name in settings.exclude:
         return False
     wanted = settings.features
-    return wanted is None or any(
-        feature == name or feature.startswith(f"{name}_") for feature in wanted
-    )
+    return wanted is None or any(_holds(name, feature) for feature in wanted)
+
+
+def _holds(array: str, column: str) -> bool:
+    return column == array or column.startswith(f"{array}_")
 
 
 def _columns(file: Path, stem: str, array: Array, rows: int) -> dict[str, Array]:

@@ -14,7 +14,7 @@ from stabilitysweep.data.columns import arrow_column, arrow_values
 from stabilitysweep.data.table import Chunk, Table, shortened, some
 from stabilitysweep.errors import DataError
 
-_BATCH_ROWS = 2**16
+_BATCH_ROWS = 2**14
 # pandas keeps the index of a frame in such columns; it is no feature.
 _INDEX = re.compile(r"__index_level_\d+__")
 
@@ -56,7 +56,8 @@ class ParquetTable(Table):
     @contextmanager
     def _opened(self) -> Iterator[parquet.ParquetFile]:
         try:
-            with parquet.ParquetFile(self._file, pre_buffer=False) as source:
+            # Read through a buffer: a file may be one row group, and need not be there whole.
+            with parquet.ParquetFile(self._file, pre_buffer=False, buffer_size=2**20) as source:
                 yield source
         except (pa.ArrowException, OSError) as error:
             reason = shortened(str(error).splitlines()[0]) if str(error) else type(error).__name__

@@ -80,7 +80,8 @@ def _inputs(origin: str, features: Any) -> dict[str, Any]:
         raise DataError(
             f"{origin}: expected at least one row and one column in x, got the shape {array.shape}."
         )
-    columns = matrix_columns("x", array.reshape(-1, 1) if array.ndim == 1 else array, joint="")
+    array = array.reshape(-1, 1) if array.ndim == 1 else array
+    columns = matrix_columns("x", array, joint="" if array.ndim == 2 else "_")
     return {name: column_of(origin, name, column) for name, column in columns.items()}
 
 
@@ -143,7 +144,8 @@ def _array(origin: str, what: str, value: Any) -> Array:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
         raise DataError(
-            f"{origin}: expected an array in {what}, got what numpy makes none of: {error}."
+            f"{origin}: expected an array in {what}, got what numpy makes none of: "
+            f"{str(error).rstrip('.')}."
         ) from error
 
 

@@ -96,11 +96,13 @@ class ArrayTable(Table):
             origin, {name: _described(array) for name, array in self._arrays.items()}, key
         )
         self.target_name = target_name or key
-        lengths = {name: len(array) for name, array in self._arrays.items()}
-        if len(set(lengths.values())) > 1:
-            listed = ", ".join(f"{name or 'the target'}: {n:,}" for name, n in lengths.items())
-            raise DataError(f"{origin}: expected columns of one length, got {shortened(listed)}.")
-        self.rows = next(iter(lengths.values()))
+        lengths: dict[int, str] = {}
+        for name, array in self._arrays.items():
+            lengths.setdefault(len(array), f"{len(array):,} in " + (name or "the target"))
+        if len(lengths) > 1:
+            got = some(list(lengths.values()))
+            raise DataError(f"{origin}: expected as many rows in each column, got {got}.")
+        self.rows = next(iter(lengths))
         if self.rows == 0:
             raise DataError(f"{origin}: expected rows, got none.")
 
