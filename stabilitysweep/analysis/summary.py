@@ -82,8 +82,10 @@ class Summary:
         share_stable: of the trials that could be run, the share in [0, 1] that neither
             diverged nor became non-finite; None if none could be run.
         earliest_onset: None if nothing became non-finite.
-        stable_rate: over all precisions; None if the learning rate is no axis.
-        stable_rate_by_precision: empty if precision or learning rate is no axis.
+        stable_rate: over all settings; None if the learning rate is no axis.
+        stable_rate_by: the same for each value of each axis that is not of numbers, such as
+            precision, data set or scaling, by axis and value; empty if there is none, or if
+            the learning rate is no axis.
         causes: failed trials by cause, the most frequent first; empty if the table has none.
         explained: the share of failures that each axis explains, the largest first.
     """
@@ -97,7 +99,7 @@ class Summary:
     share_stable: float | None
     earliest_onset: EarliestOnset | None
     stable_rate: RateLimit | None
-    stable_rate_by_precision: Mapping[str, RateLimit]
+    stable_rate_by: Mapping[str, Mapping[str, RateLimit]]
     causes: Mapping[str, int] = field(default_factory=dict)
     explained: tuple[AxisShare, ...] = ()
 
@@ -113,7 +115,7 @@ class Summary:
         """
         onset = self.earliest_onset
         overall = self.stable_rate
-        by_precision = self.stable_rate_by_precision.items()
+        by_precision = self.stable_rate_by.get(_PRECISION, {}).items()
         return {
             "outcomes": {str(outcome): count for outcome, count in self.outcomes.items()},
             "trials": self.trials,
@@ -137,6 +139,10 @@ class Summary:
                 "status": None if overall is None else str(overall.status),
                 "by_precision": {name: limit.value for name, limit in by_precision},
                 "status_by_precision": {name: str(limit.status) for name, limit in by_precision},
+                "by": {
+                    axis: {name: limit.value for name, limit in limits.items()}
+                    for axis, limits in self.stable_rate_by.items()
+                },
             },
             "causes": dict(self.causes),
             "explained": [
@@ -183,7 +189,7 @@ def summary(
     cells = math.prod(len(axis) for axis in made.values())
     if wanted is None:
         wanted = cells * int(trials["seed"].nunique())
-    overall, by_precision = _rate_limits(trials, made, codes, cell, measured, failed)
+    overall, by_axis = _rate_limits(trials, made, codes, cell, measured, failed)
     return Summary(
         outcomes={kind: int(count) for kind, count in zip(OUTCOMES, counts, strict=True)},
         trials=len(trials),
@@ -194,7 +200,7 @@ def summary(
         share_stable=float(1 - failed.sum() / measured.sum()) if measured.any() else None,
         earliest_onset=_earliest_onset(trials, made),
         stable_rate=overall,
-        stable_rate_by_precision=by_precision,
+        stable_rate_by=by_axis,
         causes=causes_of(trials)[1],
         explained=tuple(explained(trials, axes)),
     )
@@ -245,7 +251,7 @@ def _rate_limits(
     cell: NDArray[np.int64],
     measured: NDArray[np.bool_],
     failed: NDArray[np.bool_],
-) -> tuple[RateLimit | None, dict[str, RateLimit]]:
+) -> tuple[RateLimit | None, dict[str, dict[str, RateLimit]]]:
     rate_axis = axes.get(_RATE)
     if rate_axis is None or not rate_axis.numeric:
         return None, {}
@@ -273,12 +279,13 @@ def _rate_limits(
         return RateLimit(value, STATUSES[int(status)])
 
     overall = limit(np.ones(len(trials), dtype=np.bool_), cells_per_rate)
-    precision = axes.get(_PRECISION)
-    if precision is None:
-        return overall, {}
     return overall, {
-        value_label(value): limit(codes[_PRECISION] == code, cells_per_rate // len(precision))
-        for code, value in enumerate(precision.values)
+        name: {
+            value_label(value): limit(codes[name] == code, cells_per_rate // len(axis))
+            for code, value in enumerate(axis.values)
+        }
+        for name, axis in axes.items()
+        if not axis.numeric
     }
 
 

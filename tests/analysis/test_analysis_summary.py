@@ -40,7 +40,7 @@ def fail(trials: pd.DataFrame, rate: float, precision: str) -> pd.DataFrame:
 def limits(trials: pd.DataFrame) -> tuple[object, ...]:
     found = summary(trials, GRID)
     assert found.stable_rate is not None
-    by_precision = found.stable_rate_by_precision
+    by_precision = found.stable_rate_by["precision"]
     return (
         found.stable_rate.value, str(found.stable_rate.status),
         by_precision["float32"].value, by_precision["float16"].value,
@@ -62,6 +62,18 @@ def test_safe_learning_rates(stable: pd.DataFrame) -> None:
     both = fail(fail(stable, 0.1, "float16"), 1.0, "float32")
     assert limits(both) == (0.01, "found", 0.1, 0.01)
     assert limits(fail(stable, 0.001, "float32")) == (None, "all_fail", None, 1.0)
+
+
+def test_learning_rates_by_every_axis_that_is_not_of_numbers(stable: pd.DataFrame) -> None:
+    found = summary(fail(stable, 0.1, "float16"), GRID)
+    assert set(found.stable_rate_by) == {"precision"}
+    renamed = fail(stable, 0.1, "float16").rename(columns={"precision": "scaling"})
+    axes = {("scaling" if name == "precision" else name): GRID[name] for name in GRID}
+    again = summary(renamed, axes)
+    assert again.stable_rate_by == {"scaling": found.stable_rate_by["precision"]}
+    rates = again.to_json()["largest_stable_learning_rate"]
+    assert rates["by"] == {"scaling": {"float32": 1.0, "float16": 0.01}}
+    assert rates["by_precision"] == {}
 
 
 def test_a_cell_not_yet_trained_ends_the_claim(stable: pd.DataFrame) -> None:
@@ -99,7 +111,7 @@ def test_the_earliest_onset_and_its_ties(rows_of: TableMaker) -> None:
 
 def test_without_a_learning_rate_nothing_is_claimed(rows_of: TableMaker) -> None:
     found = summary(rows_of(["depth"], [(1, "stable", None)]), {"depth": [1, 2]}, wanted=6)
-    assert found.stable_rate is None and found.stable_rate_by_precision == {}
+    assert found.stable_rate is None and found.stable_rate_by == {}
     assert (found.cells, found.cells_measured, found.missing) == (2, 1, 5)
 
 
