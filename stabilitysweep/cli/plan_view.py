@@ -14,7 +14,8 @@ from stabilitysweep.cli.audit_view import brief_audit, whole_audit
 from stabilitysweep.cli.layout import columns, fields
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import about, counted
-from stabilitysweep.data import PreparedData, RawData
+from stabilitysweep.config.names import CLASSIFICATION_LOSSES
+from stabilitysweep.data import RawData
 from stabilitysweep.runner import Sweep
 
 _SHOWN_VALUES = 6
@@ -90,23 +91,21 @@ def to_train(plan: Plan) -> str:
 
 
 def _data_fields(sweep: Sweep) -> Iterator[tuple[str, RenderableType]]:
-    first: dict[str, PreparedData] = {}
-    for prepared in sweep.data.values():
-        first.setdefault(prepared.label, prepared)
+    as_classes = CLASSIFICATION_LOSSES.issuperset(sweep.config.values("loss"))
     for label, raw in sweep.raw.items():
         yield "data", f"{_shape(raw)} ({raw.source})"
-        prepared = first[label]
-        held_out = len(prepared.x_validation)
-        split = counted(prepared.train_rows, "training row")
+        rows = sweep.splits[label]
+        held_out = len(rows.validation)
+        split = counted(len(rows.train), "training row")
         yield "", f"{split}, {held_out:,} for validation" if held_out else f"{split}: all of them"
-        yield "", f"target: {_target(raw.target, prepared)}"
+        yield "", f"target: {_target(raw.target, as_classes)}"
 
 
-def _target(target: np.ndarray[Any, Any], prepared: PreparedData) -> str:
-    if prepared.outputs == 1 and target.dtype.kind == "f":
+def _target(target: np.ndarray[Any, Any], as_classes: bool) -> str:
+    if target.dtype.kind == "f" and not as_classes:
         return f"numbers from {value_label(target.min())} to {value_label(target.max())}"
     classes = np.unique(target)
-    shown = ", ".join(map(str, classes[:_SHOWN_VALUES].tolist()))
+    shown = ", ".join(map(value_label, classes[:_SHOWN_VALUES].tolist()))
     more = ", ..." if len(classes) > _SHOWN_VALUES else ""
     return f"{len(classes):,} different values: {shown}{more}"
 
