@@ -90,7 +90,7 @@ def assemble(
     levels = _without_levels(gathered, choice, levels)
     locate = Locator(
         places=tuple(entry.places for entry in tables),
-        held_out="the validation rows" if held_out is None else held_out.origin,
+        held_out=tables[-1].origin if tables[-1].origin != table.origin else "the validation rows",
         ends=gathered.ends,
         rows=None,
         sources=gathered.rows,

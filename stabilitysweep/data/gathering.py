@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stabilitysweep.data.choosing import Choice
-from stabilitysweep.data.columns import Coded, Kind, Marks, Values, levels_of
+from stabilitysweep.data.columns import Coded, Kind, Marks, Values, as_number, levels_of
 from stabilitysweep.data.growing import Growing
 from stabilitysweep.data.raw import MISSING_CODE, Array
 from stabilitysweep.data.sampling import Rows, Sample
@@ -204,7 +204,9 @@ class _Gatherer:
                 table = self.tables[0]
                 table.columns[name] = self.tables[place].columns[name]
                 raise RetypeError
-        first = int(np.argmin(missing))
+        odd = np.array([level is not None and as_number(level) is None for level in values.levels])
+        worst = odd[values.codes] & ~missing
+        first = int(np.argmax(worst if worst.any() else ~missing))
         got = f"the text {values.levels[values.codes[first]]!r}"
         raise self._mismatch(place, name, "numbers", got, start + first)
 

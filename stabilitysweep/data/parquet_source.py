@@ -15,6 +15,7 @@ from stabilitysweep.data.table import Chunk, Table, shortened, some
 from stabilitysweep.errors import DataError
 
 _BATCH_ROWS = 2**14
+_BUFFER_BYTES = 2**20
 # pandas keeps the index of a frame in such columns; it is no feature.
 _INDEX = re.compile(r"__index_level_\d+__")
 
@@ -57,7 +58,12 @@ class ParquetTable(Table):
     def _opened(self) -> Iterator[parquet.ParquetFile]:
         try:
             # Read through a buffer: a file may be one row group, and need not be there whole.
-            with parquet.ParquetFile(self._file, pre_buffer=False, buffer_size=2**20) as source:
+            with parquet.ParquetFile(
+                self._file,
+                pre_buffer=False,
+                buffer_size=_BUFFER_BYTES,
+                page_checksum_verification=True,
+            ) as source:
                 yield source
         except (pa.ArrowException, OSError) as error:
             reason = shortened(str(error).splitlines()[0]) if str(error) else type(error).__name__

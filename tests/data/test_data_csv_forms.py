@@ -22,8 +22,6 @@ from stabilitysweep.data.raw import MISSING_CODE
 from stabilitysweep.errors import DataError
 
 PLAIN = "a,c,y\n1.5,red,0\n2.5,blue,1\n,,0\n"
-LATE = 1_000_000
-"""Bytes after which a column changes its type: well in the second block."""
 
 
 def read(folder: Path, content: str | bytes, name: str = "data.csv", **keys: Any) -> RawData:
@@ -67,7 +65,7 @@ def test_a_wrong_encoding_is_named_with_its_remedy(tmp_path: Path) -> None:
         read(tmp_path, "a,y\né,1\n".encode("latin-1"))
     with pytest.raises(DataError, match="Set encoding: utf-16"):
         read(tmp_path, "a,y\n1,1\n".encode("utf-16"))
-    with pytest.raises(DataError, match="expected text in ascii|expected text in UTF-8"):
+    with pytest.raises(DataError, match="expected text in UTF-8"):
         read(tmp_path, "a,y\né,1\n".encode("latin-1"), encoding="ascii")
 
 
