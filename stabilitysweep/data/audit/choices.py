@@ -134,7 +134,7 @@ def number(value: float) -> str:
     """A number of the data in four digits: 1,200,000 is `1.2e6`, whole ones below as they are."""
     if abs(value) < 1e6 and value == int(value):
         return f"{int(value):,}"
-    mantissa, _, exponent = f"{value:.4g}".partition("e")
+    mantissa, _, exponent = f"{value:,.4g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 

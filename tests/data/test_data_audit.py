@@ -1,0 +1,153 @@
+"""Each fault that is planted is found, with its column, number, severity and a remedy that fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from planted_faults import FAULTS, ROWS, Fault, audited, clean, sweep
+
+from stabilitysweep.config import SweepConfig, parse_config
+from stabilitysweep.data import Finding, RawData, Severity, Split
+from stabilitysweep.data.audit import audit
+
+_SECTIONS = ("dataset:", "preprocessing:", "model:", "training:")
+
+
+def config_for(fault: Fault, settings: Mapping[str, Any]) -> SweepConfig:
+    usual = {"loss": "binary_crossentropy"} if fault.classes else {}
+    return sweep(**(usual | dict(settings)))
+
+
+def found(fault: Fault, settings: Mapping[str, Any]) -> tuple[Finding, list[Finding]]:
+    """The finding of a fault, and the others."""
+    planting = clean(fault.classes)
+    fault.plant(planting)
+    findings = audited(planting, config_for(fault, settings))
+    mine = [one for one in findings if (one.code, one.column) == (fault.code, fault.column)]
+    assert len(mine) == 1, findings
+    return mine[0], [one for one in findings if one is not mine[0]]
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_planted_fault_is_found(fault: Fault) -> None:
+    finding, others = found(fault, fault.broken)
+    assert finding.severity == fault.severity
+    if fault.count >= 0:
+        assert finding.count == fault.count
+    for text in fault.says:
+        assert text in finding.text
+    assert {other.code for other in others} <= set(fault.others), others
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, id=name) for name, fault in FAULTS.items() if fault.repaired]
+)
+def test_what_all_trials_repair_is_a_note(fault: Fault) -> None:
+    assert fault.repaired is not None
+    assert found(fault, fault.repaired)[0].severity == "note"
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_remedy_is_a_config_that_can_be_pasted(fault: Fault) -> None:
+    finding, _ = found(fault, fault.broken)
+    if not finding.remedy.startswith(_SECTIONS):
+        return
+    content = config_for(fault, fault.broken).resolved()
+    for section, settings in yaml.safe_load(finding.remedy).items():
+        content["grid"] = {
+            axis: values for axis, values in content["grid"].items() if axis not in settings
+        }
+        content[section] |= settings
+    parse_config(content)
+
+
+def test_the_faults_are_of_every_kind_in_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
+    assert {fault.code for fault in FAULTS.values()} == listed - set(Severity)
+
+
+@pytest.mark.parametrize("classes", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"scaling": ["none", "standard"], "precision": ["float16", "mixed_bfloat16", "float32"]},
+        {"scaling": "robust", "imputation": "knn", "batch_norm": True},
+    ],
+)
+def test_a_clean_data_set_has_no_findings(classes: bool, settings: Mapping[str, Any]) -> None:
+    loss = {"loss": "binary_crossentropy"} if classes else {}
+    assert audited(clean(classes), sweep(**settings, **loss)) == ()
+
+
+def test_a_million_normal_and_uniform_values_raise_no_alarm() -> None:
+    random = np.random.default_rng(3)
+    rows = 1_000_000
+    features = np.column_stack([random.standard_normal(rows), random.random(rows)])
+    raw = RawData(features, random.standard_normal(rows), ("normal", "uniform"), "big", "made")
+    split = Split(np.arange(800_000), np.arange(800_000, rows))
+    config = sweep(scaling=["none", "standard"], precision=["float32", "float16"])
+    assert audit(raw, split, config.datasets[0], config) == ()
+
+
+def test_text_labels_and_three_classes_are_no_fault() -> None:
+    planting = clean(classes=True)
+    planting.target = np.array(["ox", "ant", "bee", "ant"] * 100)
+    assert audited(planting, sweep(loss="sparse_categorical_crossentropy")) == ()
+
+
+def test_a_class_that_is_the_text_of_a_column_leaks() -> None:
+    planting = clean()
+    planting.target = np.array(planting.texts["colour"], str)
+    (finding,) = audited(planting, sweep(loss="sparse_categorical_crossentropy"))
+    assert (finding.code, finding.column) == ("target_leak", "colour")
+
+
+def test_columns_of_few_values_have_no_outliers_or_marks() -> None:
+    planting = clean()
+    planting["n0"][:] = np.arange(ROWS) % 10  # 9 is the highest, and repeated
+    planting["n1"][:] = np.arange(ROWS) % 2
+    planting["n2"][:] = np.where(np.arange(ROWS) % 10, 0, 1)  # mostly the same
+    planting["n3"][:] = np.arange(ROWS) % 100
+    assert audited(planting, sweep()) == ()
+
+
+def test_remedies_keep_what_the_config_says_already() -> None:
+    planting = clean()
+    FAULTS["sentinel"].plant(planting)
+    FAULTS["duplicate column"].plant(planting)
+    given = {"exclude": ["old"], "missing_values": ["?"]}
+    remedies = {one.code: one.remedy for one in audited(planting, sweep(given, imputation="mean"))}
+    assert remedies["sentinel_values"] == "dataset: {missing_values: ['?', -999]}"
+    assert remedies["duplicate_column"] == "dataset: {exclude: [old, copy]}"
+    named = sweep({"features": [*planting.names]})
+    (copy,) = [one for one in audited(planting, named) if one.code == "duplicate_column"]
+    assert "out of dataset: {features" in copy.remedy
+
+
+def test_names_that_yaml_would_misread_are_quoted() -> None:
+    planting = clean()
+    planting.add("no: [yes]", planting["n0"])
+    (finding,) = audited(planting, sweep())
+    assert yaml.safe_load(finding.remedy) == {"dataset": {"exclude": ["no: [yes]"]}}
+
+
+def test_a_better_batch_size_leaves_no_tiny_batch() -> None:
+    planting = clean()
+    FAULTS["tiny last batch"].plant(planting)
+    (finding,) = audited(planting, sweep())
+    size = yaml.safe_load(finding.remedy)["training"]["batch_size"]
+    assert 289 % size == 0 or 2 * (289 % size) >= size
+
+
+def test_without_validation_rows_nothing_is_said_of_them() -> None:
+    planting = clean()
+    planting.split = Split(np.arange(ROWS), np.arange(0))
+    assert audited(planting, sweep()) == ()

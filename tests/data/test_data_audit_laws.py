@@ -1,0 +1,133 @@
+"""Laws of the audit: neighbours and the order of rows do not matter; what is measured is exact."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted_faults import FAULTS, Planting, audited, clean, sweep
+
+from stabilitysweep.config import PreprocessingSettings
+from stabilitysweep.config.names import Scaling
+from stabilitysweep.data import Finding, Severity, Split, prepare, split_rows
+from stabilitysweep.data.audit.numbers import OUTLIER_Z, measure
+from stabilitysweep.data.audit.rows import RowHashes
+
+BETWEEN_COLUMNS = {"unequal_scales", "duplicate_column", "target_leak"}
+OF_COLUMNS = [
+    name
+    for name, fault in FAULTS.items()
+    if fault.column not in ("", "y") and fault.code not in BETWEEN_COLUMNS and not fault.classes
+]
+
+
+def shuffled(planting: Planting, seed: int) -> Planting:
+    """The rows of each side in another order."""
+    random = np.random.default_rng(seed)
+    train, held_out = planting.split
+    order = np.concatenate([random.permutation(train), random.permutation(held_out)])
+    texts = {name: [column[row] for row in order] for name, column in planting.texts.items()}
+    return Planting(
+        planting.features[order],
+        planting.target[order],
+        planting.names,
+        texts,
+        planting.dtypes,
+        Split(np.arange(len(train)), np.arange(len(train), len(order))),
+    )
+
+
+@pytest.mark.parametrize("name", OF_COLUMNS)
+def test_a_fault_changes_no_finding_about_other_columns(name: str) -> None:
+    fault = FAULTS[name]
+    config = sweep(scaling=["none", "standard"], precision=["float16", "float32"])
+    gaps = "n1" if fault.column == "u1" else "u1"
+    planting = clean()
+    planting[gaps][:4] = np.nan
+    if fault.column != "u3":
+        planting["u3"][:] = planting["u3"] * 10 + 280
+
+    def of_others() -> list[Finding]:
+        return [
+            one
+            for one in audited(planting, config)
+            if one.column not in (fault.column, "") and one.code not in BETWEEN_COLUMNS
+        ]
+
+    before = of_others()
+    fault.plant(planting)
+    assert of_others() == before
+    assert {one.column for one in before} == {gaps, "u3"} - {fault.column}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_order_of_rows_on_either_side_is_irrelevant(name: str) -> None:
+    fault = FAULTS[name]
+    loss = {"loss": "binary_crossentropy"} if fault.classes else {}
+    config = sweep(**(loss | dict(fault.broken)))
+    planting = clean(fault.classes)
+    fault.plant(planting)
+    before, after = audited(planting, config), audited(shuffled(planting, 5), config)
+    if fault.code == "invalid_target":  # names the first such row
+        before, after = ([replace(one, text="") for one in found] for found in (before, after))
+    assert after == before
+
+
+@given(seed=st.integers(0, 10_000), spread=st.sampled_from([0.1, 1.0, 3.0, 10.0]))
+@settings(max_examples=60, deadline=None)
+def test_outliers_are_those_that_sorting_finds(seed: int, spread: float) -> None:
+    """The quick proof that there is none never hides one."""
+    random = np.random.default_rng(seed)
+    rows = int(random.integers(8, 200))
+    values = random.standard_t(spread, rows)
+    train = np.flatnonzero(random.random(rows) < 0.8)
+    if len(train) < 4:
+        return
+    ordered = np.sort(values[train])
+    low, middle, high = (ordered[(len(train) - 1) * quarter // 4] for quarter in (1, 2, 3))
+    scores = np.abs(values - middle) / ((high - low) / 1.349)
+    expected = int(np.count_nonzero(scores > OUTLIER_Z))
+    if expected > 0.1 * rows:
+        expected = 0
+    assert measure("x", values, train).outliers == expected
+
+
+@pytest.mark.parametrize("scaling", ["none", "standard", "minmax", "maxabs", "robust", "log1p"])
+def test_the_largest_input_is_that_of_preprocessing(scaling: Scaling) -> None:
+    planting = clean()
+    planting["u0"][:] = np.abs(planting["u0"]) * 500
+    planting["u0"][[3, 330]] = 1e5, 2e5
+    raw, dataset = planting.raw(), sweep().datasets[0]
+    made = prepare(raw, dataset, PreprocessingSettings(scaling=scaling), "mse")
+    place = planting.names.index("u0")
+    largest = max(np.abs(side[:, place]).max() for side in (made.x_train, made.x_validation))
+    train = split_rows(raw, dataset).train
+    # scikit-learn interpolates between the two rows next to a quarter.
+    tolerance = 0.02 if scaling == "robust" else 1e-12
+    found = measure("u0", raw.features[:, place], train).largest_after(scaling)
+    assert found == pytest.approx(largest, rel=tolerance)
+
+
+def test_equal_rows_have_equal_hashes_and_others_do_not() -> None:
+    table = np.array([[0.0, np.nan], [-0.0, np.nan], [np.nan, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    hashes = RowHashes(len(table))
+    for column in table.T:
+        hashes.add(column.copy())
+    assert hashes.values[0] == hashes.values[1]
+    assert len(set(hashes.values.tolist())) == 4
+
+
+def test_findings_are_sorted_the_worst_first_and_by_code() -> None:
+    planting = clean()
+    for name in ("missing", "outlier", "constant", "infinite", "tiny last batch"):
+        FAULTS[name].plant(planting)
+    findings = audited(planting, sweep())
+    ranks = [list(Severity).index(one.severity) for one in findings]
+    assert ranks == sorted(ranks)
+    codes = [code for code, _ in groupby((one.severity, one.code) for one in findings)]
+    assert len(codes) == len(set(codes))
+    assert len({one.severity for one in findings}) == 3
