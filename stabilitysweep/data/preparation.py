@@ -20,7 +20,7 @@ from stabilitysweep.data.raw import RawData
 from stabilitysweep.data.split import Split
 from stabilitysweep.data.targets import SCALED_LOSSES, encode_target
 
-_KEPT_BYTES = 2**29
+_KEPT_BYTES = 2**28
 """How much prepared data is kept beside the one asked for last."""
 
 _Sides = tuple[NDArray[Any], NDArray[Any]]

@@ -121,7 +121,8 @@ def scale_target(
             f"dataset '{raw.label}': target_scaling 'log1p' needs targets above -1, got "
             f"{float(target.values[row, 0]):g} in {raw.locate(row)}. Use standard or robust."
         )
-    scaler = _Scaler(scaling, train)
+    scaler = _Scaler(scaling)
+    scaler.fit(train)
     return scaler.transform(train), scaler.transform(validation)
 
 
@@ -157,7 +158,9 @@ class Inputs:
         self._preprocessing = preprocessing
         self._encoder = CategoryEncoder(raw, split.train, preprocessing)
         self._indicated = self._columns_to_indicate()
-        self._fitted: tuple[_Imputer, _Scaler] | None = None
+        self._imputer = _Imputer(preprocessing)
+        self._scaler = _Scaler(preprocessing.scaling)
+        self._learnt = False
         if preprocessing.imputation == "knn":
             self._refuse_endless()
         indicated = [
@@ -175,30 +178,30 @@ class Inputs:
             # A column that is all NaN, or whose variance overflows, is what a sweep may be
             # about; its NaN reaches the audit and the probes, a warning would say less.
             warnings.simplefilter("ignore", RuntimeWarning)
-            if self._fitted is None:
-                self._fitted = self._fit()
-            train, validation = (self._apply(rows, *self._fitted) for rows in self._split)
-        return train, validation
+            train = self._of(self._split.train, learn=not self._learnt)
+            self._learnt = True
+            return train, self._of(self._split.validation)
 
-    def _fit(self) -> tuple[_Imputer, _Scaler]:
-        imputer = _Imputer(self._preprocessing, self._raw.features[self._split.train])
-        scaled = self._to_scale(self._split.train, imputer)
-        return imputer, _Scaler(self._preprocessing.scaling, scaled)
-
-    def _to_scale(self, rows: Rows, imputer: _Imputer) -> Floats:
-        """The columns that are scaled, of some rows: numbers imputed, and ordinal codes."""
-        numbers = imputer.transform(self._raw.features[rows])
-        if not self._encoder.is_ordinal or not self._encoder.names:
-            return numbers
-        return np.hstack([numbers, self._encoder.transform(rows)])
-
-    def _apply(self, rows: Rows, imputer: _Imputer, scaler: _Scaler) -> Floats:
-        parts = [scaler.transform(self._to_scale(rows, imputer))]
+    def _of(self, rows: Rows, *, learn: bool = False) -> Floats:
+        """The inputs of some rows; with `learn`, these are the rows to learn from."""
+        parts = [self._scaled(rows, learn)]
         if not self._encoder.is_ordinal and self._encoder.names:
             parts.append(self._encoder.transform(rows))
         if len(self._indicated):
             parts.append(self._missing(rows)[:, self._indicated].astype(np.float64))
         return np.ascontiguousarray(parts[0] if len(parts) == 1 else np.hstack(parts))
+
+    def _scaled(self, rows: Rows, learn: bool) -> Floats:
+        """The columns that are scaled: numbers, their gaps filled, and ordinal codes."""
+        numbers = self._raw.features[rows]
+        if learn:
+            self._imputer.fit(numbers)
+        numbers = self._imputer.transform(numbers)
+        if self._encoder.is_ordinal and self._encoder.names:
+            numbers = np.hstack([numbers, self._encoder.transform(rows)])
+        if learn:
+            self._scaler.fit(numbers)
+        return self._scaler.transform(numbers)
 
     def _columns_to_indicate(self) -> NDArray[np.intp]:
         if not self._preprocessing.missing_indicator:
@@ -225,10 +228,13 @@ class Inputs:
 class _Imputer:
     """Fills what is NaN in columns of numbers; Inf stays where it is."""
 
-    def __init__(self, preprocessing: PreprocessingSettings, train: Floats) -> None:
-        strategy = preprocessing.imputation
+    def __init__(self, preprocessing: PreprocessingSettings) -> None:
+        self._preprocessing = preprocessing
         self._imputer: Any = None
         self._units: Any = None
+
+    def fit(self, train: Floats) -> None:
+        strategy = self._preprocessing.imputation
         if strategy == "none" or not train.shape[1]:
             return
         known = _without_infinity(train)
@@ -237,12 +243,12 @@ class _Imputer:
             # with the largest numbers alone would decide which rows are near.
             self._units = StandardScaler().fit(known)
             self._imputer = KNNImputer(
-                n_neighbors=preprocessing.neighbors, keep_empty_features=True
+                n_neighbors=self._preprocessing.neighbors, keep_empty_features=True
             ).fit(self._units.transform(known))
         else:
             self._imputer = SimpleImputer(
                 strategy=strategy,
-                fill_value=preprocessing.fill_value if strategy == "constant" else None,
+                fill_value=self._preprocessing.fill_value if strategy == "constant" else None,
                 keep_empty_features=True,
             ).fit(known)
 
@@ -268,12 +274,15 @@ class _Imputer:
 class _Scaler:
     """Scales columns of numbers; Inf stays where it is."""
 
-    def __init__(self, name: str, train: Floats) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._scaler: Any = None
-        if name == "log1p":
+
+    def fit(self, train: Floats) -> None:
+        if self._name == "log1p":
             self._scaler = FunctionTransformer(np.log1p)
-        elif name != "none" and train.shape[1]:
-            self._scaler = _SCALERS[name](copy=False).fit(_without_infinity(train))
+        elif self._name != "none" and train.shape[1]:
+            self._scaler = _SCALERS[self._name](copy=False).fit(_without_infinity(train))
 
     def transform(self, values: Floats) -> Floats:
         """Scale an array of the caller's own, in place where that can be."""

@@ -20,7 +20,7 @@ from stabilitysweep.executors.schedule import Task
 from stabilitysweep.executors.worker import Answer, Assignment, Ready, WorkerSettings, main
 
 _END_SECONDS = 5.0
-_KEPT_BYTES = 2**29
+_KEPT_BYTES = 2**28
 """How much prepared data a worker keeps beside that of its latest task."""
 
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
