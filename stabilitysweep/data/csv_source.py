@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from enum import StrEnum
@@ -33,10 +32,10 @@ from stabilitysweep.data.columns import (
     as_number,
 )
 from stabilitysweep.data.delimited import SEPARATORS, Delimited, Lines, open_bytes, reading
-from stabilitysweep.data.table import Chunk, RetypeError, Table, shortened, some
+from stabilitysweep.data.table import Chunk, RetypeError, Table, check_different, shortened
 from stabilitysweep.errors import DataError
 
-_BLOCK_BYTES = 2**22
+_BLOCK_BYTES = 2**20
 _PYTHON_ROWS = 2**14
 # A quote after a blank opens no text for Arrow, as it does for Python.
 _LATE_QUOTE = re.compile(r'\s+"')
@@ -319,9 +318,7 @@ def _names(text: Delimited) -> tuple[str, ...]:
                 "pandas writes, save with index=False. If the file has no header, set "
                 "header: false."
             )
-    repeated = [name for name, count in Counter(names).items() if count > 1]
-    if repeated:
-        raise DataError(f"{file}: expected different column names, got twice: {some(repeated)}.")
+    check_different(str(file), names)
     return tuple(names)
 
 

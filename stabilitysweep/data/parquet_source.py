@@ -11,7 +11,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from stabilitysweep.data.columns import arrow_column, arrow_values
-from stabilitysweep.data.table import Chunk, Table, shortened, some
+from stabilitysweep.data.table import Chunk, Table, check_different, shortened
 from stabilitysweep.errors import DataError
 
 _BATCH_ROWS = 2**14
@@ -33,11 +33,7 @@ class ParquetTable(Table):
         with self._opened() as source:
             schema = source.schema_arrow
             rows = source.metadata.num_rows
-        repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
-        if repeated:
-            raise DataError(
-                f"{file}: expected different column names, got twice: {some(repeated)}."
-            )
+        check_different(str(file), schema.names)
         columns = {
             field.name: arrow_column(field.type)
             for field in schema

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from stabilitysweep.data.columns import arrow_column
 from stabilitysweep.data.raw import Array
-from stabilitysweep.data.table import ArrayTable, column_of, matrix_columns, some
+from stabilitysweep.data.table import ArrayTable, check_different, column_of, matrix_columns, some
 from stabilitysweep.errors import DataError
 
 _EXPECTED = (
@@ -102,9 +102,7 @@ def _target(origin: str, labels: Any) -> Array | pa.Array:
 def _named(origin: str, table: Any) -> dict[str, Any]:
     """Return the columns of a frame or a mapping by name."""
     names = [str(name) for name in (table.keys() if hasattr(table, "keys") else table.columns)]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise DataError(f"{origin}: expected different column names, got twice: {some(repeated)}.")
+    check_different(origin, names)
     if not names:
         raise DataError(f"{origin}: expected columns, got none.")
     columns: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -157,6 +158,17 @@ def some(items: Sequence[Any], shown: int = SHOWN) -> str:
     """List the first items, and how many more there are."""
     more = len(items) - shown
     return ", ".join(map(str, items[:shown])) + (f" and {more} more" if more > 0 else "")
+
+
+def check_different(origin: str, names: Sequence[str]) -> None:
+    """Refuse names of columns that are there twice.
+
+    Raises:
+        DataError: some are.
+    """
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise DataError(f"{origin}: expected different column names, got twice: {some(repeated)}.")
 
 
 def shortened(text: str, most: int = 200) -> str:

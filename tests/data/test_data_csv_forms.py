@@ -257,3 +257,10 @@ def test_arrow_and_python_read_alike(
     raw = read(folder, "v,w,y\n" + fast)
     slow = read(folder, "v,w,y\n" + fast.replace(",q,", ', "q",'))
     assert raw.content_hash == slow.content_hash
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_row_may_be_longer_than_a_block(tmp_path: Path) -> None:
+    raw = read(tmp_path, "c,a,y\n" + "x,1,2\n" * 30 + "z" * 500 + ",3,4\n")
+    assert raw.levels == (("x", "z" * 500),)
+    assert raw.features[-1] == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from stabilitysweep.config import DATASETS, DatasetSettings
@@ -171,3 +173,12 @@ def test_settings_guarantee_what_load_relies_on() -> None:
 def test_a_generator_with_one_sample_is_one_row() -> None:
     raw = load(DatasetSettings(name="make_regression", options={"n_samples": 1}), Path())
     assert raw.features.shape[0] == len(raw.target) == 1
+
+
+def test_every_example_of_the_page_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    examples = [part for block in blocks for part in re.split(r"^dataset:", block, flags=re.M)[1:]]
+    assert len(examples) > 10
+    for example in examples:
+        DatasetSettings.model_validate(yaml.safe_load("dataset:" + example)["dataset"])
