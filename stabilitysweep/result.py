@@ -218,15 +218,7 @@ class Result:
     @cached_property
     def fixed(self) -> dict[str, Any]:
         """The settings that all trials share, those that are off left out."""
-        resolved = self.config.resolved()
-        shared = {} if "dataset" in self.axes else {"dataset": self.config.datasets[0].label}
-        for section in ("preprocessing", "model", "training"):
-            for name, value in resolved[section].items():
-                off = value in (None, 0, False, "none") or name in ("name", "metrics")
-                idle = name == "decay_rate" and "exponential" not in self.config.values("schedule")
-                if not (off or idle or name in self.axes):
-                    shared[name] = value
-        return shared
+        return self.config.fixed()
 
     def first_crash(self) -> Entry | None:
         """Return the first crashed trial of the table, None if none crashed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from stabilitysweep.config.names import (
@@ -21,7 +22,16 @@ from stabilitysweep.config.settings import PreprocessingSettings, TrainingSettin
 Values = Callable[[str], tuple[Any, ...]]
 """Gives all the values a setting has in the grid: one, or those of its axis."""
 
-_UNUSED_DECAY_RATE = TrainingSettings.model_fields["decay_rate"].default
+# Settings that mean nothing but beside one value of another.
+_NEEDS = {
+    "decay_rate": ("schedule", "exponential"),
+    "fill_value": ("imputation", "constant"),
+    "neighbors": ("imputation", "knn"),
+}
+_UNUSED = {
+    name: (PreprocessingSettings.model_fields | TrainingSettings.model_fields)[name].default
+    for name in _NEEDS
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +59,16 @@ def find_conflicts(values: Values) -> Iterator[Conflict]:
     Yields:
         For each rule that is broken, its first broken combination.
     """
-    for rule in (
+    rules: tuple[Callable[[Values], Iterator[Conflict]], ...] = (
         _momentum_of_optimizer,
         _nesterov_of_optimizer,
         _nesterov_with_momentum,
         _warmup_within_steps,
-        _decay_rate_of_schedule,
-        _fill_value_of_imputation,
-        _neighbors_of_imputation,
+        *(partial(_setting_without_effect, setting) for setting in _NEEDS),
         _target_scaling_of_loss,
         _metric_of_loss,
-    ):
+    )
+    for rule in rules:
         yield from itertools.islice(rule(values), 1)
 
 
@@ -99,35 +108,13 @@ def _warmup_within_steps(values: Values) -> Iterator[Conflict]:
             yield Conflict("warmup_steps", f"fewer than the {steps} steps of training", f"{warmup}")
 
 
-def _decay_rate_of_schedule(values: Values) -> Iterator[Conflict]:
-    schedules = values("schedule")
-    for rate in values("decay_rate"):
-        if schedules and "exponential" not in schedules and rate != _UNUSED_DECAY_RATE:
-            yield Conflict(
-                "decay_rate",
-                "schedule 'exponential' to go with it",
-                f"decay_rate {rate:g}, which has no effect with schedule {schedules[0]!r}",
-            )
-
-
-def _fill_value_of_imputation(values: Values) -> Iterator[Conflict]:
-    yield from _of_imputation(values, "fill_value", "constant")
-
-
-def _neighbors_of_imputation(values: Values) -> Iterator[Conflict]:
-    yield from _of_imputation(values, "neighbors", "knn")
-
-
-def _of_imputation(values: Values, setting: str, imputation: str) -> Iterator[Conflict]:
-    imputations = values("imputation")
-    unused = PreprocessingSettings.model_fields[setting].default
+def _setting_without_effect(setting: str, values: Values) -> Iterator[Conflict]:
+    by, needed = _NEEDS[setting]
+    deciders = values(by)
     for value in values(setting):
-        if imputations and imputation not in imputations and value != unused:
-            yield Conflict(
-                setting,
-                f"imputation {imputation!r} to go with it",
-                f"{setting} {value:g}, which has no effect with imputation {imputations[0]!r}",
-            )
+        if deciders and needed not in deciders and value != _UNUSED[setting]:
+            got = f"{setting} {value:g}, which has no effect with {by} {deciders[0]!r}"
+            yield Conflict(setting, f"{by} {needed!r} to go with it", got)
 
 
 def _target_scaling_of_loss(values: Values) -> Iterator[Conflict]:

@@ -130,6 +130,20 @@ class SweepConfig(Head):
         content["seeds"] = self.seeds
         return content
 
+    def fixed(self) -> dict[str, Any]:
+        """The settings that all trials share, but those that are off or have no effect."""
+        shared: dict[str, Any] = {}
+        if DATASET not in self.grid:
+            shared[DATASET] = self.datasets[0].label
+        for section in SECTIONS:
+            settings = getattr(self, section)
+            silent = settings.unsaid() | {"name", "metrics", *self.grid}
+            for name, value in settings.model_dump(mode="json").items():
+                idle = name == "decay_rate" and "exponential" not in self.values("schedule")
+                if not (name in silent or idle or value in (None, 0, False, "none")):
+                    shared[name] = value
+        return shared
+
     def __eq__(self, other: object) -> bool:
         """Whether both say the same: all settings, axes in the same order, and seeds."""
         if not isinstance(other, SweepConfig):
