@@ -284,7 +284,7 @@ def _spellings() -> list[str]:
     return sorted(
         {
             spelling
-            for mark in MISSING
+            for mark in MISSING - {"-nan"}  # which is a number to `float`, sign and all
             for spelling in (mark, mark.upper(), mark.capitalize(), mark.title(), "NaN", "N/A")
         }
     )

@@ -16,7 +16,7 @@ import lzma
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -27,9 +27,9 @@ from stabilitysweep.data.table import SHOWN, listed_places
 from stabilitysweep.errors import DataError
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+csv.field_size_limit(2**31 - 1)  # a text may be long, and the default is 128 KiB
 _HEAD = 2**18
 _HEAD_LINES = 30
-_LONGEST_CELL = 2**31 - 1
 _MAGIC = {
     b"\x1f\x8b": "gzip",
     b"BZh": "bz2",
@@ -81,7 +81,6 @@ class Delimited:
         Raises:
             DataError: the file is not text, not CSV, or a record is short or long.
         """
-        csv.field_size_limit(_LONGEST_CELL)
         with reading(self), open_text(self) as handle:
             reader = csv.reader(
                 handle, delimiter=self.separator, strict=True, skipinitialspace=True
@@ -135,6 +134,10 @@ def reading(text: Delimited) -> Iterator[None]:
         yield
     except UnicodeDecodeError as error:
         raise _not_text(text, error.object[error.start]) from error
+    except LookupError as error:
+        raise DataError(
+            f"{file}: encoding: {error}. Expected utf-8, latin-1 or the like."
+        ) from error
     except UnicodeError as error:
         raise DataError(
             f"{file}: expected text in {text.encoding}: {error}. Set encoding to the one it has."
@@ -188,8 +191,12 @@ def _only_member(file: Path) -> BinaryIO:
 
 def _fitness(head: str, separator: str) -> tuple[bool, float, int]:
     """How well a separator fits the head of a file: better is larger."""
-    records = csv.reader(io.StringIO(head), delimiter=separator, skipinitialspace=True)
-    widths = [len(record) for record in itertools.islice(records, _HEAD_LINES) if record]
+    lines = io.StringIO(head, newline="")
+    records = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    widths = []
+    # What is no CSV is explained where it is read.
+    with suppress(csv.Error):
+        widths = [len(record) for record in itertools.islice(records, _HEAD_LINES) if record]
     if not widths:
         return False, 0.0, 0
     # The last record may be cut where the head ends.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ def function_tables(
     module = _module(origin, module_name, folders)
     function = _function(origin, module, name)
     _check_options(origin, function, settings.options)
+    # Should the function import TensorFlow, then without its notices.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with_file = _origin_with_file(origin, module)
     try:
         returned = function(**settings.options)

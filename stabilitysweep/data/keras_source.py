@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +70,24 @@ def keras_home() -> Path:
     return folder if os.access(folder, os.W_OK) or not folder.exists() else Path("/tmp/.keras")
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what native code writes off the terminal: TensorFlow greets before it has a level."""
+    with open(os.devnull, "wb") as nowhere:
+        kept = os.dup(2)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 def _loader(name: str) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import keras
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # as in the workers; others may not be there
+    with _quiet():
+        import keras
 
     def load() -> Any:
         talkative = keras.config.is_interactive_logging_enabled()

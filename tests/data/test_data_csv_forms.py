@@ -69,6 +69,12 @@ def test_a_wrong_encoding_is_named_with_its_remedy(tmp_path: Path) -> None:
         read(tmp_path, "a,y\né,1\n".encode("latin-1"), encoding="ascii")
 
 
+@pytest.mark.parametrize("encoding", ["hex", "rot13"])
+def test_an_encoding_that_is_none_of_text(tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(DataError, match=f"'{encoding}' is not a text encoding"):
+        read(tmp_path, PLAIN, encoding=encoding)
+
+
 @pytest.mark.usefixtures("small_blocks")
 def test_a_byte_that_is_no_text_is_found_anywhere(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="byte 0xe9"):
@@ -130,6 +136,13 @@ def test_quoted_texts_may_hold_lines_separators_and_quotes(tmp_path: Path) -> No
     raw = read(tmp_path, 'c,y\n"one\ntwo, ""three""",1\nplain,2\n')
     assert raw.levels == (('one\ntwo, "three"', "plain"),)
     assert raw.locate(1) == "line 4"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_in_any_way(tmp_path: Path, end: str) -> None:
+    raw = read(tmp_path, PLAIN.replace("\n", end))
+    assert raw.content_hash == read(tmp_path, PLAIN).content_hash
+    assert raw.locate(2) == "line 4"
 
 
 def test_a_quote_may_stand_after_a_blank(tmp_path: Path) -> None:
