@@ -51,7 +51,7 @@ CONFIGS: dict[str, tuple[str, list[str]]] = {
     ),
     "missing CSV": (on_csv("price", path="nope.csv"), ["nope.csv"]),
     "missing target column": (on_csv("prize"), ["data.csv", "'prize'", "price"]),
-    "text target for a regression": (on_csv("colour"), ["mse needs", "text: 'blue'"]),
+    "text target for a regression": (on_csv("colour"), ["mse needs", "text 'blue'", "line 2"]),
     "a loss that does not fit": (
         changed(dataset="wine", training={"steps": 10, "loss": "binary_crossentropy"}),
         ["'wine'", "binary_crossentropy"],

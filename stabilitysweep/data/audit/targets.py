@@ -62,7 +62,9 @@ def target_findings(raw: RawData, split: Split, choices: Choices) -> Iterator[Fi
 
 
 def _misfit(raw: RawData, name: str, loss: str, message: str) -> Finding:
-    text, _, remedy = message.removeprefix(f"dataset '{raw.label}': ").partition(". ")
+    for beginning in (f"dataset '{raw.label}'", f" ({raw.source})", ": "):
+        message = message.removeprefix(beginning)
+    text, _, remedy = message.partition(". ")
     return Finding(
         Severity.CRITICAL, "invalid_target", name, _count_bad(raw.target, loss), text, remedy
     )
