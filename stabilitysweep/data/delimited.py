@@ -171,7 +171,12 @@ def open_bytes(file: Path) -> BinaryIO:
 def open_text(text: Delimited) -> io.TextIOWrapper:
     """Open a file as text, without the byte order mark that Excel writes first."""
     encoding = "utf-8-sig" if text.is_utf8 else text.encoding
-    return io.TextIOWrapper(open_bytes(text.file), encoding=encoding, newline="")
+    handle = open_bytes(text.file)
+    try:
+        return io.TextIOWrapper(handle, encoding=encoding, newline="")
+    except LookupError:
+        handle.close()
+        raise
 
 
 def _only_member(file: Path) -> BinaryIO:
