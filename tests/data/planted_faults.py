@@ -234,7 +234,8 @@ FAULTS: dict[str, Fault] = {
     "beyond float16": Fault(
         _set("n3", [4, 321], [7e4, -8e4]), "beyond_float16", "n3", 2,
         ("beyond float16's 65,504", "up to 80,000", "Inf in float16 with scaling none"),
-        _UNSCALED_HALF, "critical", {"scaling": "standard"}, others=("outliers", "unequal_scales"),
+        _UNSCALED_HALF, "critical", {"scaling": "standard", "precision": "float16"},
+        others=("outliers", "unequal_scales"),
     ),
     "beyond float16 after robust scaling": Fault(
         _set("n3", [4], [7e5]), "beyond_float16", "n3", 1, ("with scaling robust",),

@@ -119,6 +119,38 @@ def test_columns_of_few_values_have_no_outliers_or_marks() -> None:
     assert audited(planting, sweep()) == ()
 
 
+def test_a_nine_is_a_mark_only_if_negative() -> None:
+    planting = clean()
+    planting["n0"][:] = np.arange(ROWS) % 4
+    planting["n0"][:5] = 9
+    assert audited(planting, sweep()) == ()
+    planting["n0"][:5] = -9
+    (finding,) = audited(planting, sweep())
+    assert finding.remedy.startswith("dataset: {missing_values: [-9]}")
+
+
+def test_whole_numbers_that_repeat_identify_nothing() -> None:
+    planting = clean()
+    planting.add("age", np.random.default_rng(2).integers(0, 4_000, ROWS))
+    assert {one.code for one in audited(planting, sweep())}.isdisjoint({"identifier"})
+
+
+def test_a_copy_with_gaps_is_a_copy() -> None:
+    planting = clean()
+    planting["n0"][:7] = np.nan
+    planting.add("copy", planting["n0"])
+    codes = [(one.code, one.column) for one in audited(planting, sweep(imputation="mean"))]
+    assert ("duplicate_column", "copy") in codes
+
+
+def test_a_large_target_that_every_trial_scales_is_no_finding() -> None:
+    planting = clean()
+    planting.target = planting.target * 1e4
+    assert audited(planting, sweep(target_scaling=["standard", "robust"])) == ()
+    (finding,) = audited(planting, sweep(target_scaling="none", precision="float16"))
+    assert (finding.code, finding.severity) == ("large_target", "warning")
+
+
 def test_remedies_keep_what_the_config_says_already() -> None:
     planting = clean()
     FAULTS["sentinel"].plant(planting)
