@@ -17,7 +17,7 @@ from stabilitysweep.data.targets import SCALED_LOSSES
 if TYPE_CHECKING:
     from stabilitysweep.data.preparation import PreparedSets, data_key
     from stabilitysweep.data.preprocess import prepare
-    from stabilitysweep.data.sources import load
+    from stabilitysweep.data.sources.load import load
     from stabilitysweep.data.split import Split, split_rows
 
 __all__ = [
@@ -40,7 +40,7 @@ _HOME = {
     "PreparedSets": "preparation",
     "Split": "split",
     "data_key": "preparation",
-    "load": "sources",
+    "load": "sources.load",
     "prepare": "preprocess",
     "split_rows": "split",
 }

@@ -32,7 +32,7 @@ def read(folder: Path, content: str | bytes, name: str = "data.csv", **keys: Any
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stabilitysweep.data.csv_source._BLOCK_BYTES", 64)
+    monkeypatch.setattr("stabilitysweep.data.sources.csv_file._BLOCK_BYTES", 64)
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t", "|", " ", ":"])

@@ -12,7 +12,7 @@ import pytest
 from stabilitysweep.config import DatasetSettings
 from stabilitysweep.config.names import KERAS_DATASETS
 from stabilitysweep.data import load
-from stabilitysweep.data.keras_source import FILES, keras_home
+from stabilitysweep.data.sources.keras_sets import FILES, keras_home
 from stabilitysweep.errors import DataError
 
 

@@ -14,9 +14,9 @@ from pyarrow import csv, parquet
 
 from stabilitysweep.config import DatasetSettings
 from stabilitysweep.data import RawData, load
-from stabilitysweep.data.growing import Growing
 from stabilitysweep.data.raw import MISSING_CODE
-from stabilitysweep.data.sampling import Sample, first_of_equals
+from stabilitysweep.data.sources.growing import Growing
+from stabilitysweep.data.sources.sampling import Sample, first_of_equals
 from stabilitysweep.errors import DataError
 
 ROWS = 100
@@ -57,10 +57,10 @@ def read(folder: Path, source: Callable[[Path], dict[str, Any]], **keys: Any) ->
 
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stabilitysweep.data.csv_source._BLOCK_BYTES", 64)
-    monkeypatch.setattr("stabilitysweep.data.table._CHUNK_ROWS", 3)
-    monkeypatch.setattr("stabilitysweep.data.gathering._LEAST_ROWS", 2)
-    monkeypatch.setattr("stabilitysweep.data.gathering._BLOCK_VALUES", 4)
+    monkeypatch.setattr("stabilitysweep.data.sources.csv_file._BLOCK_BYTES", 64)
+    monkeypatch.setattr("stabilitysweep.data.sources.table._CHUNK_ROWS", 3)
+    monkeypatch.setattr("stabilitysweep.data.sources.gathering._LEAST_ROWS", 2)
+    monkeypatch.setattr("stabilitysweep.data.sources.gathering._BLOCK_VALUES", 4)
 
 
 @every_source

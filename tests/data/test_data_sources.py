@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from stabilitysweep.config import DATASETS, DatasetSettings
 from stabilitysweep.config.names import KERAS_DATASETS
 from stabilitysweep.data import RawData, load
-from stabilitysweep.data.sklearn_source import BUNDLED, GENERATORS
+from stabilitysweep.data.sources.scikit_sets import BUNDLED, GENERATORS
 from stabilitysweep.errors import DataError
 
 HERE = Path()

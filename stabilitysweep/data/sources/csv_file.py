@@ -21,7 +21,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from stabilitysweep.config import DatasetSettings
-from stabilitysweep.data.columns import (
+from stabilitysweep.data.sources.columns import (
     MISSING,
     Coded,
     Column,
@@ -31,8 +31,8 @@ from stabilitysweep.data.columns import (
     arrow_values,
     as_number,
 )
-from stabilitysweep.data.delimited import SEPARATORS, Delimited, Lines, open_bytes, reading
-from stabilitysweep.data.table import Chunk, RetypeError, Table, check_different, shortened
+from stabilitysweep.data.sources.delimited import SEPARATORS, Delimited, Lines, open_bytes, reading
+from stabilitysweep.data.sources.table import Chunk, RetypeError, Table, check_different, shortened
 from stabilitysweep.errors import DataError
 
 _BLOCK_BYTES = 2**20

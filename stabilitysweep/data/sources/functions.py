@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from stabilitysweep.config import DatasetSettings
-from stabilitysweep.data.returned import tables_of
-from stabilitysweep.data.table import ArrayTable, shortened, some
+from stabilitysweep.data.sources.returned import tables_of
+from stabilitysweep.data.sources.table import ArrayTable, shortened, some
 from stabilitysweep.errors import DataError
 
 

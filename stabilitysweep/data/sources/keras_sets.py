@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stabilitysweep.data.raw import Array
-from stabilitysweep.data.table import ArrayTable, matrix_columns, shortened
+from stabilitysweep.data.sources.table import ArrayTable, matrix_columns, shortened
 from stabilitysweep.errors import DataError
 
 _GOOGLE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stabilitysweep.config import DatasetSettings
-from stabilitysweep.data.choosing import Choice, choose
-from stabilitysweep.data.columns import Marks, as_number, shortest
-from stabilitysweep.data.gathering import Gathered, gather
 from stabilitysweep.data.raw import MISSING_CODE, Array, RawData
-from stabilitysweep.data.sampling import Rows, Sample, first_of_equals
-from stabilitysweep.data.table import OWN_TARGET, Places, RetypeError, Table
+from stabilitysweep.data.sources.choosing import Choice, choose
+from stabilitysweep.data.sources.columns import Marks, as_number, shortest
+from stabilitysweep.data.sources.gathering import Gathered, gather
+from stabilitysweep.data.sources.sampling import Rows, Sample, first_of_equals
+from stabilitysweep.data.sources.table import OWN_TARGET, Places, RetypeError, Table
 from stabilitysweep.errors import DataError
 
 

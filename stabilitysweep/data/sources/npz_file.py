@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from stabilitysweep.config import DatasetSettings
-from stabilitysweep.data.choosing import unknown
 from stabilitysweep.data.raw import Array
-from stabilitysweep.data.table import ArrayTable, column_of, matrix_columns, some
+from stabilitysweep.data.sources.choosing import unknown
+from stabilitysweep.data.sources.table import ArrayTable, column_of, matrix_columns, some
 from stabilitysweep.errors import DataError
 
 

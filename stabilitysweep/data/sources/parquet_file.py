@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from stabilitysweep.data.columns import arrow_column, arrow_values
-from stabilitysweep.data.table import Chunk, Table, check_different, shortened
+from stabilitysweep.data.sources.columns import arrow_column, arrow_values
+from stabilitysweep.data.sources.table import Chunk, Table, check_different, shortened
 from stabilitysweep.errors import DataError
 
 _BATCH_ROWS = 2**14

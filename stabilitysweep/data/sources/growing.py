@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from stabilitysweep.data.raw import Array
-from stabilitysweep.data.sampling import Rows
+from stabilitysweep.data.sources.sampling import Rows
 
 _FACTOR = 1.25
 

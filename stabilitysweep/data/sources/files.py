@@ -7,10 +7,10 @@ from pathlib import Path
 
 from stabilitysweep.config import DatasetSettings
 from stabilitysweep.config.names import FILE_ENDINGS
-from stabilitysweep.data.csv_source import CsvTable
-from stabilitysweep.data.npz_source import npz_table
-from stabilitysweep.data.parquet_source import ParquetTable
-from stabilitysweep.data.table import Table
+from stabilitysweep.data.sources.csv_file import CsvTable
+from stabilitysweep.data.sources.npz_file import npz_table
+from stabilitysweep.data.sources.parquet_file import ParquetTable
+from stabilitysweep.data.sources.table import Table
 from stabilitysweep.errors import DataError
 
 # What cannot be read, and how pandas (or numpy) makes a file of it that can.

@@ -13,9 +13,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stabilitysweep.data.columns import arrow_column
 from stabilitysweep.data.raw import Array
-from stabilitysweep.data.table import ArrayTable, check_different, column_of, matrix_columns, some
+from stabilitysweep.data.sources.columns import arrow_column
+from stabilitysweep.data.sources.table import (
+    ArrayTable,
+    check_different,
+    column_of,
+    matrix_columns,
+    some,
+)
 from stabilitysweep.errors import DataError
 
 _EXPECTED = (

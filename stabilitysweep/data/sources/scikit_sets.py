@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn import datasets
 
-from stabilitysweep.data.table import ArrayTable, column_of, matrix_columns
+from stabilitysweep.data.sources.table import ArrayTable, column_of, matrix_columns
 from stabilitysweep.errors import DataError
 
 BUNDLED: dict[str, Callable[..., Any]] = {

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from stabilitysweep.config import DatasetSettings
 from stabilitysweep.config.names import KERAS_DATASETS
-from stabilitysweep.data.assembling import assemble
-from stabilitysweep.data.file_source import file_table, format_name
-from stabilitysweep.data.function_source import function_tables
-from stabilitysweep.data.keras_source import keras_tables
 from stabilitysweep.data.raw import RawData
-from stabilitysweep.data.sklearn_source import scikit_learn_table
-from stabilitysweep.data.table import Table
+from stabilitysweep.data.sources.assembling import assemble
+from stabilitysweep.data.sources.files import file_table, format_name
+from stabilitysweep.data.sources.functions import function_tables
+from stabilitysweep.data.sources.keras_sets import keras_tables
+from stabilitysweep.data.sources.scikit_sets import scikit_learn_table
+from stabilitysweep.data.sources.table import Table
 
 
 def load(settings: DatasetSettings, base_folder: Path) -> RawData:

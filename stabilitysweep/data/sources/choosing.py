@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from stabilitysweep.config import DatasetSettings
-from stabilitysweep.data.table import OWN_TARGET, Table, some
+from stabilitysweep.data.sources.table import OWN_TARGET, Table, some
 from stabilitysweep.errors import DataError
 
 _SHOWN = 30

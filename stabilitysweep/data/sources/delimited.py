@@ -1,6 +1,6 @@
 """A file of separated text as Python reads it: to open it, to explain it, to find a line.
 
-What is exact here is slow: Arrow reads the rows (see `csv_source`), and this is for the head
+What is exact here is slow: Arrow reads the rows (see `csv_file`), and this is for the head
 of a file, for the line of a row, and for what Arrow refuses.
 """
 
@@ -23,7 +23,7 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from stabilitysweep.data.table import SHOWN, listed_places
+from stabilitysweep.data.sources.table import SHOWN, listed_places
 from stabilitysweep.errors import DataError
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}

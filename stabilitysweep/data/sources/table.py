@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stabilitysweep.data.columns import (
+from stabilitysweep.data.raw import Array
+from stabilitysweep.data.sources.columns import (
     Column,
     Kind,
     Values,
@@ -18,7 +19,6 @@ from stabilitysweep.data.columns import (
     arrow_values,
     numpy_column,
 )
-from stabilitysweep.data.raw import Array
 from stabilitysweep.errors import DataError
 
 Chunk = Mapping[str, Values]
