@@ -347,7 +347,7 @@ FAULTS: dict[str, Fault] = {
         _target(4.0), "constant_target", "y", 320, ("nothing to learn",), {}, "warning",
     ),
     "large target": Fault(
-        lambda planting: _target(planting.target * 1e4)(planting), "large_target", "y", 1,
+        lambda planting: _target(planting.target * 1e4)(planting), "large_target", "y", 357,
         ("unscaled",), {"target_scaling": ["none", "standard"]}, "warning",
     ),
     "target outlier": Fault(

@@ -16,7 +16,7 @@ from stabilitysweep.config import SweepConfig, parse_config
 from stabilitysweep.data import Finding, RawData, Severity, Split
 from stabilitysweep.data.audit import audit
 
-_SECTIONS = ("dataset:", "preprocessing:", "model:", "training:")
+_SECTIONS = ("dataset:", "preprocessing:", "model:", "training:", "grid:")
 
 
 def config_for(fault: Fault, settings: Mapping[str, Any]) -> SweepConfig:
@@ -60,9 +60,7 @@ def test_a_remedy_is_a_config_that_can_be_pasted(fault: Fault) -> None:
         return
     content = config_for(fault, fault.broken).resolved()
     for section, settings in yaml.safe_load(finding.remedy).items():
-        content["grid"] = {
-            axis: values for axis, values in content["grid"].items() if axis not in settings
-        }
+        assert section == "grid" or content["grid"].keys().isdisjoint(settings)
         content[section] |= settings
     parse_config(content)
 
@@ -162,6 +160,19 @@ def test_remedies_keep_what_the_config_says_already() -> None:
     named = sweep({"features": [*planting.names]})
     (copy,) = [one for one in audited(planting, named) if one.code == "duplicate_column"]
     assert "out of dataset: {features" in copy.remedy
+
+
+def test_an_axis_loses_the_values_that_fail() -> None:
+    planting = clean()
+    FAULTS["missing"].plant(planting)
+    FAULTS["large offset"].plant(planting)
+    config = sweep(imputation=["none", "mean"], scaling=["none", "maxabs"], precision="float16")
+    remedies = {one.code: one.remedy for one in audited(planting, config)}
+    assert remedies["missing_values"] == "grid: {imputation: [mean]}"
+    assert remedies["large_offset"] == "grid: {scaling: [standard]}"
+    FAULTS["outlier"].plant(planting)
+    remedies = {one.code: one.remedy for one in audited(planting, config)}
+    assert remedies["outliers"] == "grid: {scaling: [none, maxabs, robust]}"
 
 
 def test_names_that_yaml_would_misread_are_quoted() -> None:

@@ -143,9 +143,7 @@ def _unseen(column: CategoryColumn, choices: Choices) -> Iterator[Finding]:
         rows,
         f"{part(rows, held_out, 'validation rows', 'have')} {kind} that training never saw: "
         f"{texts}" + ("; as missing values they make predictions NaN" if unfilled else ""),
-        setting("preprocessing", unknown_categories="encode")
-        if unfilled
-        else setting("preprocessing", unknown_categories="missing", imputation="most_frequent"),
+        choices.use("unknown_categories", "encode", {"missing"}) if unfilled else "",
     )
 
 
@@ -161,14 +159,15 @@ def _numbers_as_text(column: CategoryColumn, choices: Choices) -> Iterator[Findi
         return
     if np.count_nonzero(is_number | commas) <= len(others):
         return  # as many marks as numbers: a scale such as low, 1, 2, high
-    reasons, remedies = [], []
+    reasons: list[str] = []
+    decimal = {"decimal": ","} if commas.any() else {}
+    remedy = setting("dataset", **decimal)
     if commas.any():
         reasons.append("a decimal comma")
-        remedies.append(setting("dataset", decimal=","))
     if len(others):
         marks = [column.levels[place] for place in others]
         reasons.append(f"{_some(marks)} in {int(counts[others].sum()):,} rows")
-        remedies.append(choices.mark_missing(marks))
+        remedy = choices.mark_missing(marks, **decimal)
     yield Finding(
         Severity.WARNING,
         "numbers_as_text",
@@ -176,7 +175,7 @@ def _numbers_as_text(column: CategoryColumn, choices: Choices) -> Iterator[Findi
         int(counts[others].sum()) or readable,
         f"read as {len(column.levels):,} categories, but they are numbers but for "
         + " and ".join(reasons),
-        "\n".join(remedies),
+        remedy,
     )
 
 
@@ -218,7 +217,7 @@ def _many(column: CategoryColumn, choices: Choices) -> Iterator[Finding]:
             column.name,
             column.width,
             f"{column.width:,} categories: one-hot encoding makes {column.width:,} columns",
-            setting("preprocessing", encoding="ordinal"),
+            choices.use("encoding", "ordinal", {"one_hot"}),
         )
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 
-from stabilitysweep.config import DatasetSettings, SweepConfig, default_target_scaling
+from stabilitysweep.config import (
+    AXIS_SETTINGS,
+    DatasetSettings,
+    SweepConfig,
+    default_target_scaling,
+)
 from stabilitysweep.data.finding import Severity
 from stabilitysweep.data.targets import SCALED_LOSSES
 
@@ -42,6 +47,7 @@ class Choices:
 
     Attributes:
         dataset: the data set at hand.
+        axes: the values of each axis.
         imputations: of `imputation`; so are the others of the setting they are named after.
         scalings: how inputs are scaled.
         encodings: how categories become numbers.
@@ -54,6 +60,7 @@ class Choices:
     """
 
     dataset: DatasetSettings
+    axes: Mapping[str, tuple[Any, ...]]
     imputations: tuple[str, ...]
     scalings: tuple[str, ...]
     encodings: tuple[str, ...]
@@ -75,6 +82,7 @@ class Choices:
         }
         return cls(
             dataset=dataset,
+            axes=config.grid,
             imputations=config.values("imputation"),
             scalings=config.values("scaling"),
             encodings=config.values("encoding"),
@@ -96,16 +104,42 @@ class Choices:
         """The policies of the sweep that compute in float16."""
         return tuple(name for name in self.precisions if LARGEST[name] == FLOAT16_LARGEST)
 
+    def use(self, name: str, value: Any, avoided: Iterable[Any] = ()) -> str:
+        """How to give a setting a value; an axis loses what is to be avoided, or gains it.
+
+        Args:
+            name: of the setting.
+            value: a good one.
+            avoided: values that break trials.
+        """
+        if name not in self.axes:
+            return setting(AXIS_SETTINGS[name].section, **{name: value})
+        avoided = set(avoided)
+        kept = [other for other in self.axes[name] if other not in avoided]
+        if value not in kept and (not kept or len(kept) == len(self.axes[name])):
+            kept.append(value)
+        return setting("grid", **{name: kept})
+
+    def impute(self) -> str:
+        """How to have missing values filled."""
+        return self.use("imputation", "median", {"none"})
+
     def exclude(self, name: str) -> str:
         """How to leave a column out; what is left out already stays so."""
         if self.dataset.features is not None:
             return f"leave {name} out of dataset: {{features: ...}}"
         return setting("dataset", exclude=[*self.dataset.exclude, name])
 
-    def mark_missing(self, marks: Iterable[str | float]) -> str:
-        """How to have marks read as missing values, and these filled."""
-        line = setting("dataset", missing_values=[*self.dataset.missing_values, *marks])
-        return line if self.imputed else f"{line}\n{IMPUTE}"
+    def mark_missing(self, marks: Iterable[str | float], **others: Any) -> str:
+        """How to have marks read as missing values, and these filled.
+
+        Args:
+            marks: texts or numbers.
+            others: settings of the data set that go with it.
+        """
+        known = [*self.dataset.missing_values, *marks]
+        line = setting("dataset", **others, missing_values=known)
+        return line if self.imputed else f"{line}\n{self.impute()}"
 
     def stratify(self) -> str:
         """How to have each class on both sides; empty where that is so or cannot be."""
@@ -142,7 +176,3 @@ def part(count: int, total: int, noun: str, verb: str = "are") -> str:
     """A part of a whole as a subject: `12 of 442 values are`, `1 of 442 values is`."""
     singular = {"are": "is", "have": "has", "lie": "lies"}
     return f"{count:,} of {total:,} {noun} {singular[verb] if count == 1 else verb}"
-
-
-IMPUTE = setting("preprocessing", imputation="median")
-STANDARDISE = setting("preprocessing", scaling="standard")

@@ -75,7 +75,7 @@ def _findings(
     yield from batches(len(split.train), choices)
     one_hot = "one_hot" in choices.encodings
     encoded = sum(category.width if one_hot else 1 for category in categories)
-    yield from row_counts(raw, split, len(columns) + encoded)
+    yield from row_counts(raw, split, len(columns) + encoded, choices)
 
 
 def _measure(

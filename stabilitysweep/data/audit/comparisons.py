@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stabilitysweep.data.audit.categories import CategoryColumn
-from stabilitysweep.data.audit.choices import STANDARDISE, Choices, graded, number
+from stabilitysweep.data.audit.choices import Choices, graded, number
 from stabilitysweep.data.audit.numbers import NumberColumn
 from stabilitysweep.data.finding import Finding, Severity
 from stabilitysweep.data.raw import RawData
@@ -58,7 +58,7 @@ def unequal_scales(columns: Sequence[NumberColumn], choices: Choices) -> Iterato
         odd[1],
         count,
         text,
-        STANDARDISE,
+        choices.use("scaling", "standard", _UNEQUAL_SCALINGS),
     )
 
 

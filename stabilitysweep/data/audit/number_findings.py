@@ -7,16 +7,13 @@ from collections.abc import Iterator
 from stabilitysweep.data.audit.choices import (
     FLOAT16_LARGEST,
     FLOAT32_LARGEST,
-    IMPUTE,
     LARGEST,
     LARGEST_ROOT,
     ROUNDOFF,
-    STANDARDISE,
     Choices,
     graded,
     number,
     part,
-    setting,
 )
 from stabilitysweep.data.audit.numbers import NumberColumn
 from stabilitysweep.data.finding import Finding, Severity
@@ -111,7 +108,7 @@ def missing_findings(
         name,
         missing,
         f"{part(missing, rows, 'values')} missing{where}",
-        IMPUTE if unfilled else "",
+        choices.impute() if unfilled else "",
     )
 
 
@@ -182,6 +179,7 @@ def _range(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
         if broken:
             text += f": Inf in {broken[0][0]} with scaling {broken[0][1]}"
         severity = graded(critical=bool(broken))
+        avoided = {scaling for _, scaling in broken}
         code = "beyond_float32" if wide else "beyond_float16"
     else:
         risky = choices.float16 and any(scaled > LARGEST_ROOT for scaled in worst.values())
@@ -190,8 +188,16 @@ def _range(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
         if risky:
             text += ": sums of products overflow"
         severity = graded(warning=bool(risky))
+        avoided = {scaling for scaling, scaled in worst.items() if scaled > LARGEST_ROOT}
         code = "beyond_float16_squared"
-    yield Finding(severity, code, column.name, column.beyond, text, STANDARDISE)
+    yield Finding(
+        severity,
+        code,
+        column.name,
+        column.beyond,
+        text,
+        choices.use("scaling", "standard", avoided),
+    )
 
 
 def _offset(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
@@ -209,13 +215,17 @@ def _offset(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
     else:
         text += "half precision would round the variation away if unscaled"
     yield Finding(
-        graded(warning=bool(lossy and kept)), "large_offset", column.name, 1, text, STANDARDISE
+        graded(warning=bool(lossy and kept)),
+        "large_offset",
+        column.name,
+        1,
+        text,
+        choices.use("scaling", "standard", _KEEP_OFFSET),
     )
 
 
 def _log1p(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
     if "log1p" in choices.scalings and column.not_above_minus_one:
-        others = [scaling for scaling in choices.scalings if scaling != "log1p"]
         yield Finding(
             Severity.CRITICAL,
             "log1p_domain",
@@ -223,7 +233,7 @@ def _log1p(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
             column.not_above_minus_one,
             f"{part(column.not_above_minus_one, column.rows, 'values')} -1 or less, down to "
             f"{number(column.low)}: scaling log1p makes them NaN or -Inf",
-            setting("preprocessing", scaling=others[0] if others else "robust"),
+            choices.use("scaling", "robust", {"log1p"}),
         )
 
 
@@ -254,7 +264,7 @@ def _outliers(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
         column.outliers,
         f"{part(column.outliers, column.rows, 'values', 'lie')} far out, the farthest "
         f"{number(column.farthest)}: a robust z-score of {number(column.farthest_z)}",
-        setting("preprocessing", scaling="log1p" if positive else "robust"),
+        choices.use("scaling", "log1p" if positive else "robust"),
     )
 
 
@@ -272,5 +282,7 @@ def _date(column: NumberColumn, dtype: str, choices: Choices) -> Iterator[Findin
             column.known_training,
             f"dates ({dtype}), read as days since 1970: {number(column.low)} to "
             f"{number(column.high)}",
-            STANDARDISE if unscaled else choices.exclude(column.name),
+            choices.use("scaling", "standard", _KEEP_OFFSET)
+            if unscaled
+            else choices.exclude(column.name),
         )

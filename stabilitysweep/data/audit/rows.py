@@ -69,13 +69,14 @@ def repeated_rows(hashes: RowHashes, split: Split) -> Iterator[Finding]:
         )
 
 
-def row_counts(raw: RawData, split: Split, inputs: int) -> Iterator[Finding]:
+def row_counts(raw: RawData, split: Split, inputs: int, choices: Choices) -> Iterator[Finding]:
     """Compare the number of rows with what they are for.
 
     Args:
         raw: the data.
         split: its rows.
         inputs: the most inputs that the model has under the sweep's encodings.
+        choices: of the sweep.
     """
     train, held_out = len(split.train), len(split.validation)
     if 0 < held_out < FEW_VALIDATION_ROWS:
@@ -96,7 +97,7 @@ def row_counts(raw: RawData, split: Split, inputs: int) -> Iterator[Finding]:
             train,
             f"{train:,} training rows for {inputs:,} inputs: a linear model fits any target "
             "exactly",
-            setting("model", l2=0.01, dropout=0.2),
+            choices.use("l2", 0.01),
         )
 
 
@@ -116,7 +117,7 @@ def batches(rows: int, choices: Choices) -> Iterator[Finding]:
                 size,
                 f"a batch size of {size:,} is more than the {rows:,} training rows: here it means "
                 "all of them; with drop_remainder there is no batch at all",
-                setting("training", batch_size="full"),
+                choices.use("batch_size", "full", {size}),
             )
             continue
         last = rows % size
@@ -135,7 +136,7 @@ def batches(rows: int, choices: Choices) -> Iterator[Finding]:
             "",
             last,
             text + "; here all batches are full",
-            setting("training", batch_size=_better_size(rows, size)),
+            choices.use("batch_size", _better_size(rows, size), {size}),
         )
 
 

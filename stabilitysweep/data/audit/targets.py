@@ -12,7 +12,6 @@ from stabilitysweep.data.audit.choices import (
     graded,
     number,
     part,
-    setting,
 )
 from stabilitysweep.data.audit.number_findings import WARNED_Z
 from stabilitysweep.data.audit.numbers import Floats, NumberColumn, measure
@@ -38,7 +37,6 @@ IMBALANCE = 5.0
 STRONG_IMBALANCE = 20.0
 """The same for a warning: a model that only ever names the first is right 95 % of the time."""
 
-_STANDARDISE_TARGET = setting("preprocessing", target_scaling="standard")
 _SHOWN = 3
 _ROBUST_LOSSES = {"mae", "huber"}
 
@@ -55,8 +53,8 @@ def target_findings(raw: RawData, split: Split, choices: Choices) -> Iterator[Fi
             yield _misfit(raw, name, loss, str(error))
     usable = [loss for loss in choices.losses if loss not in refused]
     if any(loss in REGRESSION_LOSSES for loss in usable):
-        column = measure(name, raw.target.astype(np.float64), split.train)
-        yield from _regression(column, usable, choices)
+        values = raw.target.astype(np.float64)
+        yield from _regression(measure(name, values, split.train), values, usable, choices)
     if BINARY_LOSS in usable or SPARSE_LOSS in usable:
         yield from _classification(raw, split, name, usable, choices)
 
@@ -81,7 +79,9 @@ def _count_bad(target: Array, loss: str) -> int:
     return int(np.count_nonzero(bad)) or len(target)
 
 
-def _regression(column: NumberColumn, losses: list[str], choices: Choices) -> Iterator[Finding]:
+def _regression(
+    column: NumberColumn, values: Floats, losses: list[str], choices: Choices
+) -> Iterator[Finding]:
     if column.is_constant:
         yield Finding(
             Severity.WARNING,
@@ -102,7 +102,7 @@ def _regression(column: NumberColumn, losses: list[str], choices: Choices) -> It
             column.not_above_minus_one,
             f"{part(column.not_above_minus_one, column.rows, 'targets')} -1 or less, down to "
             f"{number(column.low)}: target_scaling log1p cannot take them",
-            _STANDARDISE_TARGET,
+            choices.use("target_scaling", "standard", {"log1p"}),
         )
     limit = LARGEST_ROOT if choices.float16 else LARGE_TARGET
     if "mse" in losses and "none" in choices.target_scalings and column.largest > limit:
@@ -115,10 +115,10 @@ def _regression(column: NumberColumn, losses: list[str], choices: Choices) -> It
             Severity.WARNING,
             "large_target",
             column.name,
-            1,
+            int(np.count_nonzero(np.abs(values) > limit)),
             f"up to {number(column.largest)} in magnitude, unscaled: first squared errors are "
             f"near {number(column.largest**2)}, {beyond}",
-            _STANDARDISE_TARGET,
+            choices.use("target_scaling", "standard", {"none"}),
         )
     if column.outliers:
         bounded = set(losses) <= _ROBUST_LOSSES
@@ -129,7 +129,7 @@ def _regression(column: NumberColumn, losses: list[str], choices: Choices) -> It
             column.outliers,
             f"{part(column.outliers, column.rows, 'targets', 'lie')} far out, the farthest "
             f"{number(column.farthest)}: a robust z-score of {number(column.farthest_z)}",
-            "" if bounded else setting("training", loss="huber"),
+            "" if bounded else choices.use("loss", "huber"),
         )
 
 
