@@ -14,6 +14,7 @@ from rich.text import Text
 from stabilitysweep.cli.layout import fields
 from stabilitysweep.cli.words import counted
 from stabilitysweep.data import Finding, Severity
+from stabilitysweep.data.audit.choices import setting
 
 _STYLES = {Severity.CRITICAL: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "cyan"}
 _SHOWN_COLUMNS = 5
@@ -120,7 +121,7 @@ def _merged(remedies: Sequence[str]) -> str:
     if not isinstance(merged, dict):
         return different[0]
     return "\n".join(
-        f"{section}: {_flow(settings)}"
+        setting(section, **settings)
         for section, settings in merged.items()
         if isinstance(settings, dict)
     )
@@ -133,12 +134,6 @@ def _union(one: Any, other: Any) -> Any:
     if isinstance(one, list) and isinstance(other, list):
         return [*one, *(item for item in other if item not in one)]
     return one
-
-
-def _flow(settings: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(
-        settings, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
-    ).strip()
 
 
 def _short(name: str) -> str:
