@@ -103,6 +103,8 @@ class DatasetSettings(Settings):
         decimal: the decimal point of a CSV file.
         encoding: of the text of a CSV file.
         header: whether a CSV file begins with the names of its columns.
+        missing_target: what becomes of a row whose target is missing: `refuse` the data, or
+            `drop` the row.
         rows: how many rows to draw at random, None for all.
         sample_seed: seed of that draw.
         drop_duplicates: whether rows that occur again are left out, target included.
@@ -121,7 +123,7 @@ class DatasetSettings(Settings):
 
     later = frozenset(
         {"exclude", "categorical", "missing_values", "decimal", "encoding", "header"}
-        | {"sample_seed", "drop_duplicates", "stratify"}
+        | {"missing_target", "sample_seed", "drop_duplicates", "stratify"}
     )
 
     name: Annotated[
@@ -162,6 +164,7 @@ class DatasetSettings(Settings):
         Expected("a text encoding Python knows, such as utf-8 or latin-1"),
     ] = "utf-8"
     header: Flag = True
+    missing_target: Literal["refuse", "drop"] = "refuse"
     rows: Annotated[PositiveWhole | None, Expected(WHOLE_ABOVE_ZERO)] = None
     sample_seed: NonNegativeWhole = 0
     drop_duplicates: Flag = False

@@ -41,6 +41,7 @@ class RawData:
         dtypes: of each column as its source has it, by name, the target's under `target`'s
             name; empty where the source has one dtype for all.
         target_name: of the target, or empty.
+        without_target: number of rows left out since they had no target.
         drawn_from: number of rows of the source that these are a random sample of, or None.
         locate: says where a row (from 0) stands in the source: `line 7`.
         content_hash: hex digest of all arrays, names, levels and shapes; the same in every
@@ -58,6 +59,7 @@ class RawData:
     own_training_rows: int | None = None
     dtypes: dict[str, str] = field(default_factory=dict)
     target_name: str = ""
+    without_target: int = 0
     drawn_from: int | None = None
     locate: Callable[[int], str] = _row_in_words
     content_hash: str = field(init=False)

@@ -29,6 +29,7 @@ class Planting:
     texts: dict[str, list[str | None]]
     dtypes: dict[str, str] = field(default_factory=dict)
     split: Split = field(default_factory=lambda: Split(TRAINED, HELD_OUT))
+    without_target: int = 0
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         return self.features[:, self.names.index(name)]
@@ -57,6 +58,7 @@ class Planting:
             levels=tuple(map(tuple, levels.values())),
             dtypes=dict(self.dtypes),
             target_name="y",
+            without_target=self.without_target,
         )
 
 
@@ -179,6 +181,10 @@ def _keep(train: int, held_out: int) -> Callable[[Planting], None]:
     return plant
 
 
+def _without_target(planting: Planting) -> None:
+    planting.without_target = 2
+
+
 def _marked_dates(planting: Planting) -> None:
     planting.add("day", 19_000 + np.round(planting["u0"] * 300))
     planting.dtypes["day"] = "timestamp[ns]"
@@ -188,6 +194,10 @@ _UNSCALED_HALF = {"scaling": ["none", "standard"], "precision": ["float32", "flo
 _NUMBERS = [str(number % 60) for number in range(ROWS)]
 
 FAULTS: dict[str, Fault] = {
+    "no target": Fault(
+        _without_target, "missing_target", "y", 2,
+        ("2 of 402 rows are without a target, and left out",), severity="note",
+    ),
     "missing": Fault(
         _set("n1", [3, 5, 330], np.nan), "missing_values", "n1", 3,
         ("3 of 400 values are missing, 1 of them in validation rows",),

@@ -38,6 +38,7 @@ def shuffled(planting: Planting, seed: int) -> Planting:
         texts,
         planting.dtypes,
         Split(np.arange(len(train)), np.arange(len(train), len(order))),
+        planting.without_target,
     )
 
 

@@ -158,7 +158,7 @@ def test_damaged_pages_are_one_message(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1.0, None, np.nan], r"target 'y' has no value in rows 1, 2 \(counted from 0\)\. Remove"),
+        ([1.0, None, np.nan], r"target 'y' has no value in rows 1, 2 \(counted from 0\)\. Fill"),
         ([1.0, np.inf, 2], r"target 'y' is infinite in row 1 \(counted from 0\)"),
         (["a", None, "b"], "target 'y' has no value in row 1"),
         ([None, None, None], "target 'y' has no value in rows 0, 1, 2"),

@@ -232,8 +232,36 @@ def test_rows_that_are_trained_on_are_not_held_out(tmp_path: Path) -> None:
     raw = validated(tmp_path, "a,y\n1,1\n1,1\n2,2\n", "a,y\n2,2\n3,3\n", drop_duplicates=True)
     assert raw.own_training_rows == 2
     assert raw.features[:, 0].tolist() == [1, 2, 3]
-    with pytest.raises(DataError, match="every row held out is a row that is trained on"):
+    with pytest.raises(DataError, match="expected at least one row with a target that does not"):
         validated(tmp_path, "a,y\n1,1\n", "a,y\n1,1\n", drop_duplicates=True)
+
+
+@pytest.mark.parametrize("target", ["1,,3,,5", "no,,yes,,no"])
+def test_rows_without_a_target_are_left_out_if_that_is_asked_for(
+    tmp_path: Path, target: str
+) -> None:
+    rows = zip("abcde", target.split(","), strict=True)
+    text = "c,x,y\n" + "".join(f"{c},{n},{y}\n" for n, (c, y) in enumerate(rows))
+    (tmp_path / "data.csv").write_text(text)
+    keys = {"path": "data.csv", "target": "y"}
+    with pytest.raises(DataError, match=r"no value in lines 3, 5.*missing_target: drop"):
+        load(DatasetSettings(**keys), tmp_path)
+    raw = load(DatasetSettings(**keys, missing_target="drop"), tmp_path)
+    assert raw.features[:, 0].tolist() == [0, 2, 4]
+    assert [raw.levels[0][code] for code in raw.categories[:, 0]] == ["a", "c", "e"]
+    assert [str(value)[:2] for value in raw.target] in (["1.", "3.", "5."], ["no", "ye", "no"])
+    assert [raw.locate(row) for row in range(3)] == ["line 2", "line 4", "line 6"]
+    assert raw.without_target == 2
+
+
+def test_rows_without_a_target_are_left_out_of_both_files(tmp_path: Path) -> None:
+    keys = {"missing_target": "drop", "drop_duplicates": True, "missing_values": [-1]}
+    raw = validated(tmp_path, "a,y\n1,1\n2,\n1,1\n3,-1\n", "a,y\n7,\n1,1\n8,2\n", **keys)
+    assert raw.features[:, 0].tolist() == [1, 8]
+    assert (raw.own_training_rows, raw.without_target) == (1, 3)
+    for train, held_out, file in (("1,", "2,2", "train"), ("1,1", "2,", "held_out")):
+        with pytest.raises(DataError, match=rf"{file}\.csv: expected at least one row with a targ"):
+            validated(tmp_path, f"a,y\n{train}\n", f"a,y\n{held_out}\n", **keys)
 
 
 def test_a_column_of_text_may_look_like_numbers_in_the_other_file(tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ _ROBUST_LOSSES = {"mae", "huber"}
 def target_findings(raw: RawData, split: Split, choices: Choices) -> Iterator[Finding]:
     """Judge the target for every loss of the sweep."""
     name = raw.target_name or "target"
+    if raw.without_target:
+        total = raw.without_target + len(raw.target)
+        yield Finding(
+            Severity.NOTE,
+            "missing_target",
+            name,
+            raw.without_target,
+            f"{part(raw.without_target, total, 'rows')} without a target, and left out",
+            "",
+        )
     refused: set[str] = set()
     for loss in dict.fromkeys(choices.losses):
         try:

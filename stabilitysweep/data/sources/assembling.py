@@ -95,32 +95,29 @@ def assemble(
         rows=None,
         sources=gathered.rows,
     )
-    target = _whole_target(gathered, table, locate)
-    training, keep = gathered.ends[0], None
-    if settings.drop_duplicates:
-        codes, _ = _target_codes(gathered)
-        keep = first_of_equals(gathered.numbers, gathered.codes, codes)
-        training = int(np.searchsorted(keep, training))
-        keep = None if len(keep) == len(target) else keep
-        if held_out is not None and training == (len(target) if keep is None else len(keep)):
-            raise DataError(
-                f"{held_out.origin}: every row held out is a row that is trained on, and with "
-                "drop_duplicates none is left. Give other rows, or set drop_duplicates to false."
-            )
+    gaps = _without_target(gathered)
+    if gaps.any() and settings.missing_target == "refuse":
+        raise DataError(_no_target(table, locate, np.flatnonzero(gaps)))
+    keep = _kept(gathered, gaps, drop_duplicates=settings.drop_duplicates)
+    training = gathered.ends[0]
     if keep is not None:
+        training = int(np.searchsorted(keep, training))
+        _refuse_one_side(tables, training, len(keep) - training)
+        gathered.keep(keep)
         locate = replace(locate, rows=keep)
     return RawData(
-        features=gathered.numbers if keep is None else gathered.numbers[keep],
-        target=target if keep is None else target[keep],
+        features=gathered.numbers,
+        target=_finite_target(gathered, table, locate),
         feature_names=gathered.number_names,
         label=settings.label,
         source=source,
-        categories=gathered.codes if keep is None else gathered.codes[keep],
+        categories=gathered.codes,
         category_names=gathered.code_names,
         levels=tuple(levels),
         own_training_rows=None if held_out is None else training,
         dtypes=_dtypes(table, choice),
         target_name=table.target_name,
+        without_target=int(gaps.sum()),
         drawn_from=gathered.total if gathered.total > (settings.rows or gathered.total) else None,
         locate=locate,
     )
@@ -187,23 +184,61 @@ def _target_codes(gathered: Gathered) -> tuple[Array, tuple[str, ...]]:
     return _in_order(gathered.target.astype(np.int32), gathered.target_levels, numeric=False)
 
 
-def _whole_target(gathered: Gathered, table: Table, locate: Locator) -> Array:
-    """Return the target, numbers or texts, if each row has one."""
+def _without_target(gathered: Gathered) -> NDArray[np.bool_]:
+    """Which rows have no target, bool [N]."""
+    codes, _ = _target_codes(gathered)
+    return np.isnan(codes) if gathered.target_levels is None else codes == MISSING_CODE
+
+
+def _kept(gathered: Gathered, gaps: NDArray[np.bool_], *, drop_duplicates: bool) -> Rows | None:
+    """The rows that stay, in order; None for all of them."""
+    whole = np.flatnonzero(~gaps)
+    keep = whole
+    if drop_duplicates:
+        target, _ = _target_codes(gathered)
+        chosen = slice(None) if len(whole) == len(gaps) else whole
+        keep = whole[
+            first_of_equals(gathered.numbers[chosen], gathered.codes[chosen], target[chosen])
+        ]
+    return None if len(keep) == len(gaps) else keep
+
+
+def _refuse_one_side(tables: Sequence[Table], training: int, held_out: int) -> None:
+    """Refuse data of which no row is left on a side that had some."""
+    for table, left in zip(tables, (training, held_out), strict=False):
+        if not left:
+            raise DataError(
+                f"{table.origin}: expected at least one row with a target that does not occur "
+                "before, got none. Give other rows; or set drop_duplicates to false, if all rows "
+                "held out are trained on too."
+            )
+
+
+def _no_target(table: Table, locate: Locator, rows: Rows) -> str:
+    return (
+        f"{table.origin}: {_named(table)} has no value in {locate.all_of(rows.tolist())}. Fill "
+        "them in, or leave these rows out: dataset: {missing_target: drop}."
+    )
+
+
+def _finite_target(gathered: Gathered, table: Table, locate: Locator) -> Array:
+    """Return the target of rows that all have one, numbers or texts.
+
+    Raises:
+        DataError: one is infinite.
+    """
     codes, texts = _target_codes(gathered)
-    text = gathered.target_levels is not None
-    named = f"the target '{table.target_name}'" if table.target_name else "the target"
-    gaps = np.flatnonzero(codes == MISSING_CODE if text else np.isnan(codes))
-    if gaps.size:
-        raise DataError(
-            f"{table.origin}: {named} has no value in {locate.all_of(gaps.tolist())}. "
-            "Remove these rows, or fill them in."
-        )
-    if text:
+    if gathered.target_levels is not None:
         return np.array(texts, np.str_)[codes]
     infinite = np.flatnonzero(np.isinf(codes))
     if infinite.size:
         raise DataError(
-            f"{table.origin}: {named} is infinite in {locate.all_of(infinite.tolist())}. "
-            "Remove these rows, or mend them."
+            f"{table.origin}: {_named(table)} is infinite in {locate.all_of(infinite.tolist())}. "
+            "Mend or remove these rows; or dataset: {missing_values: [inf, -inf], "
+            "missing_target: drop} leaves them out."
         )
     return codes
+
+
+def _named(table: Table) -> str:
+    return f"the target '{table.target_name}'" if table.target_name else "the target"

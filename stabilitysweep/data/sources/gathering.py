@@ -52,6 +52,11 @@ class Gathered:
     ends: tuple[int, ...]
     total: int
 
+    def keep(self, rows: Rows) -> None:
+        """Leave out all rows but these."""
+        self.numbers, self.codes = self.numbers[rows], self.codes[rows]
+        self.target = self.target[rows]
+
 
 def gather(
     tables: Sequence[Table], choice: Choice, marks: Sequence[Marks], sample: Sample | None
