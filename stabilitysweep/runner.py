@@ -215,20 +215,27 @@ def changed_data(sweep: Sweep, records: Iterable[ConfigRecord]) -> list[str]:
     """
     before: dict[str, str] = {}
     rows: dict[str, int] = {}
+    columns: dict[str, list[str]] = {}
     for record in records:  # a data set may have been left out of the latest run
         before |= record.provenance.get("data", {})
         rows |= record.provenance.get("training_rows", {})
+        described = record.provenance.get("data_sets", {})
+        columns |= {label: entry["columns"] for label, entry in described.items()}
     lines: list[str] = []
     for label, content_hash in sweep.data_hashes().items():
-        if label in before and before[label] != content_hash:
-            now = sweep.training_rows.get(label)
-            counted = (
-                "" if rows.get(label) == now else f", training rows {rows.get(label)} -> {now}"
-            )
-            lines.append(
-                f"dataset {label}: its content has changed"
-                f" (hash {before[label][:12]} -> {content_hash[:12]}{counted})"
-            )
+        if label not in before or before[label] == content_hash:
+            continue
+        parts = [f"hash {before[label][:12]} -> {content_hash[:12]}"]
+        now = sweep.training_rows.get(label)
+        if rows.get(label) != now:
+            parts.append(f"training rows {rows.get(label)} -> {now}")
+        names = describe(sweep.raw[label])["columns"]
+        earlier = columns.get(label, names)
+        for word, left, right in (("without", earlier, names), ("with", names, earlier)):
+            gone = [name for name in left if name not in right]
+            if gone:
+                parts.append(f"now {word} column{'s' * (len(gone) > 1)} {', '.join(gone)}")
+        lines.append(f"dataset {label}: its content has changed ({', '.join(parts)})")
     return lines
 
 

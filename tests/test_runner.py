@@ -116,7 +116,13 @@ def test_data_that_changed_is_refused_even_after_a_run_without_it(tmp_path: Path
     run_inline(result, only_a)
     (tmp_path / "b.csv").write_text("x,y\n" + "".join(f"{i},{-i}\n" for i in range(20)))
     assert run_inline(result, only_a).total == 0
-    with pytest.raises(ResultError, match="dataset b: its content has changed"):
+    with pytest.raises(
+        ResultError, match=r"dataset b: its content has changed \(hash \w+ -> \w+\)"
+    ):
+        run_inline(result, both)
+    (tmp_path / "b.csv").write_text("z,w,y\n" + "".join(f"{i},0,{i}\n" for i in range(10)))
+    parts = r"training rows 16 -> 8, now without column x, now with columns z, w\)"
+    with pytest.raises(ResultError, match=parts):
         run_inline(result, both)
 
 
