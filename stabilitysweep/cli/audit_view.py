@@ -31,13 +31,13 @@ def whole_audit(audit: Audit, *, every: bool = False) -> Iterator[RenderableType
         audit: the findings of each data set, by label, the worst first.
         every: whether each column has its own entry, or each code.
     """
+    apart = True  # but for lines that only say that nothing was found
     for label, findings in audit.items():
-        if findings:
+        if findings or apart:
             yield ""
-            yield _head(label, findings)
-            yield from _entries(findings, every=every)
-        else:
-            yield _head(label, findings)
+        yield _head(label, findings)
+        yield from _entries(findings, every=every)
+        apart = bool(findings)
     if not every and any(len(group) > 1 for found in audit.values() for group in _groups(found)):
         yield Text("(check --all names every column)", style="dim")
 

@@ -184,8 +184,8 @@ def test_nothing_found_is_one_quiet_line(
     assert main(["check", str(path)]) == 0
     lines = capsys.readouterr().out.splitlines()
     place = lines.index("audit of make_regression: nothing found")
-    assert lines[place - 1].lstrip().startswith("target: ")
-    assert lines[place + 1] == ""
+    assert lines[place - 2].lstrip().startswith("target: ")
+    assert lines[place - 1] == lines[place + 1] == ""
 
 
 def test_a_target_that_fits_no_loss_is_a_finding_in_python(tmp_path: Path) -> None:

@@ -100,6 +100,16 @@ class Choices:
         return "none" not in self.imputations
 
     @property
+    def _chosen(self) -> dict[str, tuple[str, ...]]:
+        return {
+            "imputation": self.imputations,
+            "scaling": self.scalings,
+            "encoding": self.encodings,
+            "unknown_categories": self.unknown_categories,
+            "target_scaling": self.target_scalings,
+        }
+
+    @property
     def float16(self) -> tuple[str, ...]:
         """The policies of the sweep that compute in float16."""
         return tuple(name for name in self.precisions if LARGEST[name] == FLOAT16_LARGEST)
@@ -111,9 +121,13 @@ class Choices:
             name: of the setting.
             value: a good one.
             avoided: values that break trials.
+
+        Returns:
+            A line of YAML; empty if every trial has that value already.
         """
         if name not in self.axes:
-            return setting(AXIS_SETTINGS[name].section, **{name: value})
+            has_it = self._chosen.get(name) == (value,)
+            return "" if has_it else setting(AXIS_SETTINGS[name].section, **{name: value})
         avoided = set(avoided)
         kept = [other for other in self.axes[name] if other not in avoided]
         if value not in kept and (not kept or len(kept) == len(self.axes[name])):
