@@ -14,7 +14,7 @@ from rich.text import Text
 from stabilitysweep.cli.layout import fields
 from stabilitysweep.cli.words import counted
 from stabilitysweep.data import Finding, Severity
-from stabilitysweep.data.audit.choices import setting
+from stabilitysweep.data.finding import setting
 
 _STYLES = {Severity.CRITICAL: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "cyan"}
 _SHOWN_COLUMNS = 5

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+import yaml
+
 
 class Severity(StrEnum):
     """How bad a finding is for the sweep at hand, the worst first.
@@ -44,3 +46,11 @@ class Finding:
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
+
+
+def setting(section: str, **values: Any) -> str:
+    """A line of YAML for the config: `dataset: {exclude: [id]}`; names are quoted as needed."""
+    flow = yaml.safe_dump(
+        values, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
+    )
+    return f"{section}: {flow.strip()}"

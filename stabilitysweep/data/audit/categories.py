@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stabilitysweep.data.audit.choices import Choices, graded, part, setting
+from stabilitysweep.data.audit.choices import Choices, graded, part
 from stabilitysweep.data.audit.number_findings import missing_findings
-from stabilitysweep.data.finding import Finding, Severity
+from stabilitysweep.data.finding import Finding, Severity, setting
 
 MANY_LEVELS = 100
 """Levels above which one-hot encoding is said to make very many columns."""

@@ -6,15 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from stabilitysweep.config import (
     AXIS_SETTINGS,
     DatasetSettings,
     SweepConfig,
     default_target_scaling,
 )
-from stabilitysweep.data.finding import Severity
+from stabilitysweep.data.finding import Severity, setting
 from stabilitysweep.data.targets import SCALED_LOSSES
 
 FLOAT16_LARGEST = 65_504.0
@@ -168,14 +166,6 @@ def graded(
     if critical:
         return Severity.CRITICAL
     return Severity.WARNING if warning else note
-
-
-def setting(section: str, **values: Any) -> str:
-    """A line of YAML for the config: `dataset: {exclude: [id]}`; names are quoted as needed."""
-    flow = yaml.safe_dump(
-        values, default_flow_style=True, width=float("inf"), allow_unicode=True, sort_keys=False
-    )
-    return f"{section}: {flow.strip()}"
 
 
 def number(value: float) -> str:

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stabilitysweep.data.audit.choices import Choices, graded, part, setting
-from stabilitysweep.data.finding import Finding, Severity
+from stabilitysweep.data.audit.choices import Choices, graded, part
+from stabilitysweep.data.finding import Finding, Severity, setting
 from stabilitysweep.data.raw import RawData
 from stabilitysweep.data.split import Split
 
