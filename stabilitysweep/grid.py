@@ -32,7 +32,13 @@ _DECIDED_BY: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "target_scaling": ("loss", default_target_scaling),
 }
 # The settings by which two different combinations can come to mean the same.
-_RESOLVING = (DATASET, "batch_size", "optimizer", "weight_decay", "loss", "target_scaling")
+_RESOLVING = (
+    DATASET, "batch_size", "optimizer", "weight_decay", "loss", "target_scaling",
+    "imputation", "fill_value", "neighbors",
+)  # fmt: skip
+# What stands for a value that has no effect beside the others.
+_NO_FILL = PreprocessingSettings.model_fields["fill_value"].default
+_NO_NEIGHBORS = PreprocessingSettings.model_fields["neighbors"].default
 _MOST_STEPS = 2**31 - 1  # steps are counted in int32
 _MOST_SHOWN = 6  # values of an axis that a message repeats
 
@@ -49,7 +55,8 @@ class Trial:
             number, a data set its label.
         seed: of initial weights, batch order and dropout; at least 0.
         dataset: the data set.
-        preprocessing: with a `target_scaling` that is not None.
+        preprocessing: with a `target_scaling` that is not None; a `fill_value` or number of
+            `neighbors` that has no effect is the default.
         model: the network.
         training: with `steps` and without `epochs`; `batch_size` at most the number of
             training rows; `weight_decay` None only if there is none.
@@ -164,6 +171,9 @@ class Grid:
             loss=value("loss"),
             weight_decay=_decided("weight_decay", value("weight_decay"), value("optimizer")),
             target_scaling=_decided("target_scaling", value("target_scaling"), value("loss")),
+            imputation=value("imputation"),
+            fill_value=value("fill_value") if value("imputation") == "constant" else _NO_FILL,
+            neighbors=value("neighbors") if value("imputation") == "knn" else _NO_NEIGHBORS,
         )
 
     def _check_steps(self, steps: int, place: int) -> None:
@@ -198,6 +208,9 @@ class _Resolution(NamedTuple):
     loss: str
     weight_decay: float | None
     target_scaling: str
+    imputation: str
+    fill_value: float
+    neighbors: int
 
 
 class _Cell(NamedTuple):
@@ -226,7 +239,11 @@ class _Cells:
     def cell(self, chosen: Mapping[str, Any], resolution: _Resolution) -> _Cell:
         dataset, dataset_text = self._datasets[resolution.dataset]
         preprocessing, preprocessing_text = self._section(
-            "preprocessing", chosen, target_scaling=resolution.target_scaling
+            "preprocessing",
+            chosen,
+            target_scaling=resolution.target_scaling,
+            fill_value=resolution.fill_value,
+            neighbors=resolution.neighbors,
         )
         model, model_text = self._section("model", chosen)
         training, training_text = self._section(

@@ -215,6 +215,20 @@ def test_defaults_that_depend_on_another_setting() -> None:
     assert [t.preprocessing.target_scaling for t in trials] == ["standard", "none"]
 
 
+def test_fill_values_and_neighbours_count_beside_their_imputation_alone() -> None:
+    axes = {"imputation": ["mean", "constant", "knn"], "fill_value": [0, 1], "neighbors": [5, 3]}
+    grid = grid_of({"grid": axes})
+    assert (len(grid), grid.merged) == (1 + 2 + 2, 12 - 5)
+    found = [tuple(trial.axes.values()) for trial in grid]
+    assert found == [
+        ("mean", 0, 5), ("constant", 0, 5), ("constant", 1, 5), ("knn", 0, 5), ("knn", 0, 3),
+    ]  # fmt: skip
+    # Where it has no effect, a value is none of the trial's meaning.
+    mean = only({"grid": {"imputation": ["mean"]}}).trial_id
+    both = {"preprocessing": {"fill_value": 1}, "grid": {"imputation": ["constant", "mean"]}}
+    assert mean in ids_of(both)
+
+
 def test_a_merged_trial_stands_where_its_first_combination_does() -> None:
     grid = grid_of({"grid": {"batch_size": [512, 16, "full"]}})
     assert [t.training.batch_size for t in grid] == [353, 16]

@@ -189,7 +189,8 @@ def summary(
     cells = math.prod(len(axis) for axis in made.values())
     if wanted is None:
         wanted = cells * int(trials["seed"].nunique())
-    overall, by_axis = _rate_limits(trials, made, codes, cell, measured, failed)
+    complete = len(trials) >= wanted
+    overall, by_axis = _rate_limits(trials, made, codes, cell, measured, failed, complete)
     return Summary(
         outcomes={kind: int(count) for kind, count in zip(OUTCOMES, counts, strict=True)},
         trials=len(trials),
@@ -251,6 +252,7 @@ def _rate_limits(
     cell: NDArray[np.int64],
     measured: NDArray[np.bool_],
     failed: NDArray[np.bool_],
+    complete: bool,
 ) -> tuple[RateLimit | None, dict[str, dict[str, RateLimit]]]:
     rate_axis = axes.get(_RATE)
     if rate_axis is None or not rate_axis.numeric:
@@ -274,7 +276,9 @@ def _rate_limits(
         ran = np.bincount(place[on_grid & measured], minlength=len(rates)) > 0
         _, first = np.unique(cell[on_grid], return_index=True)
         present = np.bincount(place[on_grid][first], minlength=len(rates))
-        index, status = find_boundary(bad, (ran & (present == cells)) | bad)
+        # Combinations that mean the same are one cell: a complete grid may have fewer.
+        whole = present == cells if not complete else present > 0
+        index, status = find_boundary(bad, (ran & whole) | bad)
         value = float(rates[index]) if index >= 0 else None
         return RateLimit(value, STATUSES[int(status)])
 

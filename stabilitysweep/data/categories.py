@@ -20,6 +20,9 @@ from stabilitysweep.errors import DataError
 _MOST_ONE_HOT = 10_000
 """Columns that one-hot encoding may make of one: beyond, it is a column of identifiers."""
 
+_MOST_BYTES = 4 * 10**9
+"""Memory that all one-hot columns of a data set may take."""
+
 _MISSING = "(missing)"
 
 Codes = NDArray[np.int32]
@@ -49,7 +52,7 @@ class CategoryEncoder:
             preprocessing: imputation, encoding and unknown categories.
 
         Raises:
-            DataError: one-hot encoding of a column would make more than 10,000 columns.
+            DataError: one-hot encoding would make more than 10,000 columns of one, or 4 GB.
         """
         codes = raw.categories[train]
         self._raw = raw
@@ -90,7 +93,7 @@ class CategoryEncoder:
         """
         if not len(self.names) or not len(rows):
             return np.empty((len(rows), len(self.names)))
-        codes = self._impute(self._raw.categories[rows])
+        codes = self._impute(self._codes(rows))
         return np.hstack(
             [
                 self._encode(codes[:, [place]], known)
@@ -99,10 +102,19 @@ class CategoryEncoder:
             ]
         )
 
-    def _impute(self, codes: Codes) -> Codes:
+    def missing(self, rows: Rows) -> NDArray[np.bool_]:
+        """Tell where a category is missing or taken for it, bool [len(rows), C]."""
+        found: NDArray[np.bool_] = self._codes(rows) == MISSING_CODE
+        return found
+
+    def _codes(self, rows: Rows) -> Codes:
+        codes = self._raw.categories[rows]
         if self._unknown_is_missing:
             for column, seen in zip(codes.T, self._seen, strict=True):
                 column[~np.isin(column, seen)] = MISSING_CODE
+        return codes
+
+    def _impute(self, codes: Codes) -> Codes:
         if self._own_category:
             for column, levels in zip(codes.T, self._raw.levels, strict=True):
                 column[column == MISSING_CODE] = len(levels)
@@ -129,11 +141,18 @@ class CategoryEncoder:
         return encoded
 
     def _refuse_identifiers(self, known: list[Codes]) -> None:
-        for name, codes in zip(self._raw.category_names, known, strict=True):
-            if len(codes) > _MOST_ONE_HOT:
-                raise DataError(
-                    f"dataset '{self._raw.label}': one-hot encoding makes a column of each of the "
-                    f"{len(codes):,} categories of '{name}'; expected at most {_MOST_ONE_HOT:,}. "
-                    f"Leave the column out (dataset: {{exclude: [{name}]}}), or set "
-                    "preprocessing.encoding to ordinal."
-                )
+        """Refuse one-hot columns in numbers that are a slip, or that no memory holds."""
+        if not known:
+            return
+        widths = [len(codes) for codes in known]
+        widest = int(np.argmax(widths))
+        name, size = self._raw.category_names[widest], sum(widths) * len(self._raw.target) * 8
+        if max(widths) <= _MOST_ONE_HOT and size <= _MOST_BYTES:
+            return
+        raise DataError(
+            f"dataset '{self._raw.label}': one-hot encoding makes a column of each category, "
+            f"{widths[widest]:,} of '{name}' and {sum(widths):,} in all, which take "
+            f"{size / 1e9:.1f} GB; expected at most {_MOST_ONE_HOT:,} of one column and "
+            f"{_MOST_BYTES / 1e9:.0f} GB. Leave the column out (dataset: {{exclude: [{name}]}}), "
+            "or set preprocessing.encoding to ordinal."
+        )

@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from stabilitysweep.config import PreprocessingSettings
+from stabilitysweep.data.imputation import Imputer
 from stabilitysweep.data.prepared import DataShape, PreparedData
 from stabilitysweep.data.preprocess import Inputs, assemble, scale_target
 from stabilitysweep.data.raw import RawData
@@ -48,16 +49,21 @@ def data_key(label: str, preprocessing: PreprocessingSettings, loss: str) -> str
 
 
 def _inputs_key(label: str, preprocessing: PreprocessingSettings) -> str:
-    parts = [label, preprocessing.imputation]
-    if preprocessing.imputation == "constant":
-        parts.append(repr(preprocessing.fill_value))
-    if preprocessing.imputation == "knn":
-        parts.append(str(preprocessing.neighbors))
+    parts = [_imputer_key(label, preprocessing)]
     if preprocessing.missing_indicator:
         parts.append("indicator")
     return "|".join(
         (*parts, preprocessing.scaling, preprocessing.encoding, preprocessing.unknown_categories)
     )
+
+
+def _imputer_key(label: str, preprocessing: PreprocessingSettings) -> str:
+    parts = [label, preprocessing.imputation]
+    if preprocessing.imputation == "constant":
+        parts.append(repr(preprocessing.fill_value))
+    if preprocessing.imputation == "knn":
+        parts.append(str(preprocessing.neighbors))
+    return "|".join(parts)
 
 
 class PreparedSets(Mapping[str, PreparedData]):
@@ -79,6 +85,7 @@ class PreparedSets(Mapping[str, PreparedData]):
         self._splits = splits
         self._recipes: dict[str, _Recipe] = {}
         self._inputs: dict[str, Inputs] = {}
+        self._imputers: dict[str, Imputer] = {}
         self._targets: dict[tuple[str, str | None, str], tuple[_Sides, int]] = {}
         self._kept: OrderedDict[str, PreparedData] = OrderedDict()
 
@@ -94,11 +101,18 @@ class PreparedSets(Mapping[str, PreparedData]):
         target, outputs = self._target(label, preprocessing.target_scaling, loss)
         shared = _inputs_key(label, preprocessing)
         if shared not in self._inputs:
-            self._inputs[shared] = Inputs(self._raw[label], self._splits[label], preprocessing)
+            self._inputs[shared] = self._lay_out_inputs(label, preprocessing)
         inputs = self._inputs[shared]
         self._recipes[key] = _Recipe(label, inputs, target, outputs)
         self.shapes[key] = DataShape(len(inputs.names), outputs)
         return key
+
+    def _lay_out_inputs(self, label: str, preprocessing: PreprocessingSettings) -> Inputs:
+        raw, split = self._raw[label], self._splits[label]
+        key = _imputer_key(label, preprocessing)
+        if key not in self._imputers:
+            self._imputers[key] = Imputer(raw, split, preprocessing)
+        return Inputs(raw, split, preprocessing, self._imputers[key])
 
     def _target(self, label: str, scaling: str | None, loss: str) -> tuple[_Sides, int]:
         """The target of both sides, and the outputs it needs; shared by all inputs."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.preprocessing import (
     FunctionTransformer,
     MaxAbsScaler,
@@ -21,8 +20,9 @@ from sklearn.preprocessing import (
 
 from stabilitysweep.config import DatasetSettings, PreprocessingSettings
 from stabilitysweep.data.categories import CategoryEncoder
+from stabilitysweep.data.imputation import Imputer, without_infinity
 from stabilitysweep.data.prepared import Floats, PreparedData
-from stabilitysweep.data.raw import MISSING_CODE, RawData
+from stabilitysweep.data.raw import RawData
 from stabilitysweep.data.split import Rows, Split, split_rows
 from stabilitysweep.data.targets import COUNT_LOSS, SCALED_LOSSES, EncodedTarget, encode_target
 from stabilitysweep.errors import DataError
@@ -34,8 +34,6 @@ _SCALERS = {
     "robust": RobustScaler,
     "maxabs": MaxAbsScaler,
 }
-_MOST_PAIRS = 10**9
-"""Pairs of rows that `knn` may compare: some minutes."""
 
 
 def prepare(
@@ -141,13 +139,20 @@ class Inputs:
         names: F names: numbers, encoded categories, indicators of missing values.
     """
 
-    def __init__(self, raw: RawData, split: Split, preprocessing: PreprocessingSettings) -> None:
+    def __init__(
+        self,
+        raw: RawData,
+        split: Split,
+        preprocessing: PreprocessingSettings,
+        imputer: Imputer | None = None,
+    ) -> None:
         """Lay out the columns; statistics are learnt when they are first needed.
 
         Args:
             raw: the data as loaded.
             split: the rows of each side.
             preprocessing: what to do.
+            imputer: one that fills gaps in that way already, to be shared.
 
         Raises:
             DataError: one-hot encoding would make too many columns, or `knn` compare too
@@ -158,11 +163,9 @@ class Inputs:
         self._preprocessing = preprocessing
         self._encoder = CategoryEncoder(raw, split.train, preprocessing)
         self._indicated = self._columns_to_indicate()
-        self._imputer = _Imputer(preprocessing)
+        self._imputer = imputer or Imputer(raw, split, preprocessing)
         self._scaler = _Scaler(preprocessing.scaling)
         self._learnt = False
-        if preprocessing.imputation == "knn":
-            self._refuse_endless()
         indicated = [
             f"{(*raw.feature_names, *raw.category_names)[place]} is missing"
             for place in self._indicated
@@ -193,10 +196,7 @@ class Inputs:
 
     def _scaled(self, rows: Rows, learn: bool) -> Floats:
         """The columns that are scaled: numbers, their gaps filled, and ordinal codes."""
-        numbers = self._raw.features[rows]
-        if learn:
-            self._imputer.fit(numbers)
-        numbers = self._imputer.transform(numbers)
+        numbers = self._imputer.filled(rows)
         if self._encoder.is_ordinal and self._encoder.names:
             numbers = np.hstack([numbers, self._encoder.transform(rows)])
         if learn:
@@ -210,65 +210,7 @@ class Inputs:
 
     def _missing(self, rows: Rows) -> NDArray[np.bool_]:
         """Where a value is missing, bool [len(rows), D + C]."""
-        numbers = np.isnan(self._raw.features[rows])
-        return np.hstack([numbers, self._raw.categories[rows] == MISSING_CODE])
-
-    def _refuse_endless(self) -> None:
-        gaps = int(np.isnan(self._raw.features).any(axis=1).sum())
-        pairs = gaps * len(self._split.train)
-        if pairs > _MOST_PAIRS:
-            raise DataError(
-                f"dataset '{self._raw.label}': imputation 'knn' compares each row that has a gap "
-                f"with every training row, here {gaps:,} with {len(self._split.train):,}; expected "
-                f"at most {_MOST_PAIRS:,} pairs. Use median, or draw fewer rows "
-                "(dataset: {rows: ...})."
-            )
-
-
-class _Imputer:
-    """Fills what is NaN in columns of numbers; Inf stays where it is."""
-
-    def __init__(self, preprocessing: PreprocessingSettings) -> None:
-        self._preprocessing = preprocessing
-        self._imputer: Any = None
-        self._units: Any = None
-
-    def fit(self, train: Floats) -> None:
-        strategy = self._preprocessing.imputation
-        if strategy == "none" or not train.shape[1]:
-            return
-        known = _without_infinity(train)
-        if strategy == "knn":
-            # Distances are taken between standardised columns: in their own units, the column
-            # with the largest numbers alone would decide which rows are near.
-            self._units = StandardScaler().fit(known)
-            self._imputer = KNNImputer(
-                n_neighbors=self._preprocessing.neighbors, keep_empty_features=True
-            ).fit(self._units.transform(known))
-        else:
-            self._imputer = SimpleImputer(
-                strategy=strategy,
-                fill_value=self._preprocessing.fill_value if strategy == "constant" else None,
-                keep_empty_features=True,
-            ).fit(known)
-
-    def transform(self, values: Floats) -> Floats:
-        gaps = np.isnan(values)
-        if self._imputer is None or not gaps.any():
-            return values
-        rows = gaps.any(axis=1)
-        filled = self._fill(_without_infinity(values[rows]))
-        values[rows] = np.where(gaps[rows], filled, values[rows])
-        return values
-
-    def _fill(self, values: Floats) -> Floats:
-        if self._units is None:
-            filled: Floats = self._imputer.transform(values)
-            return filled
-        standardised = self._imputer.transform(self._units.transform(values))
-        filled = self._units.inverse_transform(standardised)
-        # Without any training value there is no mean to come back to.
-        return np.where(np.isnan(self._units.mean_), 0.0, filled)
+        return np.hstack([np.isnan(self._raw.features[rows]), self._encoder.missing(rows)])
 
 
 class _Scaler:
@@ -282,7 +224,7 @@ class _Scaler:
         if self._name == "log1p":
             self._scaler = FunctionTransformer(np.log1p)
         elif self._name != "none" and train.shape[1]:
-            self._scaler = _SCALERS[self._name](copy=False).fit(_without_infinity(train))
+            self._scaler = _SCALERS[self._name](copy=False).fit(without_infinity(train))
 
     def transform(self, values: Floats) -> Floats:
         """Scale an array of the caller's own, in place where that can be."""
@@ -292,10 +234,4 @@ class _Scaler:
         if not infinite.any():
             scaled: Floats = self._scaler.transform(values)
             return scaled
-        return np.where(infinite, values, self._scaler.transform(_without_infinity(values)))
-
-
-def _without_infinity(values: Floats) -> Floats:
-    # scikit-learn takes NaN for a missing value, but refuses Inf.
-    infinite = np.isinf(values)
-    return np.where(infinite, np.nan, values) if infinite.any() else values
+        return np.where(infinite, values, self._scaler.transform(without_infinity(values)))

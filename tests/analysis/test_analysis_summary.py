@@ -64,6 +64,16 @@ def test_safe_learning_rates(stable: pd.DataFrame) -> None:
     assert limits(fail(stable, 0.001, "float32")) == (None, "all_fail", None, 1.0)
 
 
+def test_cells_that_mean_the_same_as_others_are_not_missing(stable: pd.DataFrame) -> None:
+    merged = stable[(stable["depth"] == 1) | (stable["precision"] == "float32")]
+    found = summary(merged, GRID, wanted=len(merged))
+    assert found.stable_rate is not None
+    assert (found.stable_rate.value, str(found.stable_rate.status)) == (1.0, "no_failure")
+    one_short = summary(merged, GRID, wanted=len(merged) + 1)
+    assert one_short.stable_rate is not None
+    assert str(one_short.stable_rate.status) == "unmeasured"
+
+
 def test_learning_rates_by_every_axis_that_is_not_of_numbers(stable: pd.DataFrame) -> None:
     found = summary(fail(stable, 0.1, "float16"), GRID)
     assert set(found.stable_rate_by) == {"precision"}

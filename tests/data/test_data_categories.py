@@ -155,13 +155,31 @@ def test_a_column_of_identifiers_is_refused_before_anything_is_made(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "_MOST_ONE_HOT", 2)
-    with pytest.raises(DataError, match=r"3 categories of 'c'.*exclude: \[c\].*ordinal"):
+    with pytest.raises(DataError, match=r"3 of 'c'.*exclude: \[c\].*ordinal"):
         inputs([0, 1, 2], [])
     assert inputs([0, 1, 2], [], encoding="ordinal")[1].shape == (3, 1)
 
 
+def test_more_one_hot_columns_than_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_BYTES", 3 * 4 * 8)
+    assert inputs([0, 1, 2], [0])[1].shape == (3, 3)
+    with pytest.raises(DataError, match=r"3 of 'c' and 3 in all.*expected at most"):
+        inputs([0, 1, 2], [0, 0])
+
+
+def test_a_category_taken_for_missing_is_indicated() -> None:
+    for unknown, expected in (("missing", [[1], [1], [0]]), ("encode", [[0], [1], [0]])):
+        names, train, validation = inputs(
+            [0, -1], [2, -1, 0],
+            imputation="mean", missing_indicator=True, unknown_categories=unknown,
+        )  # fmt: skip
+        assert names == ("c=blue", "c is missing")
+        assert train[:, 1].tolist() == [0, 1]
+        assert validation[:, 1:].tolist() == expected
+
+
 def test_endless_comparisons_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("stabilitysweep.data.preprocess._MOST_PAIRS", 3)
+    monkeypatch.setattr("stabilitysweep.data.imputation._MOST_PAIRS", 3)
     raw = raw_of(np.zeros((5, 1), np.int32), np.array([[NAN], [1.0], [2.0], [3.0], [4.0]]))
     with pytest.raises(DataError, match=r"knn.*here 1 with 4.*Use median"):
         Inputs(raw, split_of(4, 1), settings_of(imputation="knn"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.impute import KNNImputer
 from sklearn.preprocessing import StandardScaler
 
 from stabilitysweep.config import DatasetSettings, PreprocessingSettings
@@ -78,6 +79,25 @@ def test_each_preprocessing_is_learnt_once_whatever_is_kept(
     assert [sets[key].content_hash for key in keys] == first
     assert len(set(keys)) == len(sets) == 2
     assert fits == {"inputs": 2, "target": 1}
+
+
+def test_neighbours_are_searched_once_for_all_scalings(
+    sets: PreparedSets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches: list[int] = []
+    transform = KNNImputer.transform
+
+    def counting(self: KNNImputer, x: Any) -> Any:
+        searches.append(len(x))
+        return transform(self, x)
+
+    monkeypatch.setattr(KNNImputer, "transform", counting)
+    monkeypatch.setattr(module, "_KEPT_BYTES", 0)
+    for _ in range(2):
+        for scaling in ("none", "standard", "minmax"):
+            chosen = PreprocessingSettings(imputation="knn", scaling=scaling)
+            assert not np.isnan(sets[sets.lay_out("test", chosen, "mse")].x_train[:, 1]).any()
+    assert searches == [6]  # the rows with a gap, of both sides
 
 
 def test_what_is_asked_for_again_is_kept_while_there_is_room(
