@@ -100,12 +100,22 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
         connection.send(Ready())
         while True:
             assignment = inbox.get()
-            for key in assignment.forget:
-                known.pop(key, None)
-            if assignment.data is not None:
-                known[assignment.key] = assignment.data
-            results = train(engine, assignment.stack, known[assignment.key])
+            results = train(engine, assignment.stack, data_of(assignment, known))
             connection.send(Answer(assignment.number, results))
+
+
+def data_of(assignment: Assignment, known: dict[str, PreparedData]) -> PreparedData:
+    """Return the data of an assignment, and let go of what the driver wants forgotten.
+
+    Args:
+        assignment: the latest.
+        known: the data that the worker has, by key; brought up to date.
+    """
+    for key in assignment.forget:
+        known.pop(key, None)
+    if assignment.data is not None:
+        known[assignment.key] = assignment.data
+    return known[assignment.key]
 
 
 def start_engine(name: str) -> Engine:

@@ -16,6 +16,7 @@ from stabilitysweep.config import parse_config
 from stabilitysweep.data import PreparedData
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors import Executor, Job, LocalExecutor, StackDone, Training
+from stabilitysweep.executors.process import WorkerProcess
 from stabilitysweep.planning import Work
 from stabilitysweep.runner import Sweep, load_sweep, missing_work
 from stabilitysweep.types import Compiled, Outcome, TrialResult
@@ -100,6 +101,8 @@ def test_data_that_a_worker_let_go_of_is_given_again(
     make_one: Factory, work: Work, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stabilitysweep.executors.process._KEPT_BYTES", 0)
+    # One that lacked its data would die of it, and another take its place.
+    monkeypatch.setattr(WorkerProcess, "bury", lambda _: pytest.fail("a worker died"))
     job = work.jobs[0]
     by_key = {training.data: training for training in job.trainings}
     assert len(by_key) > 1
