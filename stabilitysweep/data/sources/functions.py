@@ -6,7 +6,6 @@ import difflib
 import importlib
 import inspect
 import os
-import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from stabilitysweep.config import DatasetSettings
 from stabilitysweep.data.sources.returned import tables_of
 from stabilitysweep.data.sources.table import ArrayTable, shortened, some
+from stabilitysweep.data.sources.user_modules import importing_from
 from stabilitysweep.errors import DataError
 
 
@@ -24,19 +24,26 @@ def function_tables(
 ) -> tuple[ArrayTable, ArrayTable | None]:
     """Call the function, and return its rows, and its own validation rows if it has any.
 
+    A module of the user's is loaded anew each time, so that it is as its file is now.
+
     Raises:
         DataError: there is no such function, it fails, or returns what is no data.
     """
+    folders = [Path.cwd(), base_folder.absolute(), base_folder.absolute().parent]
+    with importing_from(folders, str(settings.function).partition(":")[0]):
+        return _called(settings, folders)
+
+
+def _called(settings: DatasetSettings, folders: list[Path]) -> tuple[ArrayTable, ArrayTable | None]:
     path = str(settings.function)
     origin = f"dataset function '{path}'"
-    folders = [Path.cwd(), base_folder.absolute(), base_folder.absolute().parent]
     module_name, _, name = path.partition(":")
     module = _module(origin, module_name, folders)
     function = _function(origin, module, name)
     _check_options(origin, function, settings.options)
     # Should the function import TensorFlow, then without its notices.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with_file = _origin_with_file(origin, module)
+    with_file = f"{origin} ({_file(module)})" if _file(module) else origin
     try:
         returned = function(**settings.options)
         # A tf.data.Dataset runs the user's code while it is read.
@@ -48,9 +55,6 @@ def function_tables(
 
 
 def _module(origin: str, name: str, folders: list[Path]) -> ModuleType:
-    # Last, so that a file of the user's hides no installed module.
-    sys.path += [str(folder) for folder in dict.fromkeys(folders) if str(folder) not in sys.path]
-    importlib.invalidate_caches()
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -79,12 +83,12 @@ def _no_module(origin: str, name: str, folders: list[Path]) -> str:
 
 
 def _function(origin: str, module: ModuleType, name: str) -> Callable[..., Any]:
-    own = module.__name__
+    where = _file(module) or module.__name__
     if not hasattr(module, name):
         public = [key for key, value in vars(module).items() if inspect.isfunction(value)]
         nearest = difflib.get_close_matches(name, public, n=1)
         raise DataError(
-            f"{origin}: there is no function '{name}' in {module.__file__ or own}."
+            f"{origin}: there is no function '{name}' in {where}."
             + (f" Did you mean '{nearest[0]}'?" if nearest else "")
             + (f" Functions: {some(public)}." if public else "")
         )
@@ -92,7 +96,7 @@ def _function(origin: str, module: ModuleType, name: str) -> Callable[..., Any]:
     if not callable(function):
         raise DataError(
             f"{origin}: expected a function, got '{name}' of type {type(function).__name__} in "
-            f"{module.__file__ or own}."
+            f"{where}."
         )
     return function  # type: ignore[no-any-return]
 
@@ -119,8 +123,9 @@ def _check_options(origin: str, function: Callable[..., Any], options: Mapping[s
         ) from error
 
 
-def _origin_with_file(origin: str, module: ModuleType) -> str:
-    return f"{origin} ({module.__file__})" if module.__file__ else origin
+def _file(module: ModuleType) -> str | None:
+    # Modules that are part of the interpreter have no such attribute at all.
+    return getattr(module, "__file__", None)
 
 
 def _in_words(error: BaseException, module: ModuleType | None, folders: list[Path]) -> str:
@@ -130,7 +135,7 @@ def _in_words(error: BaseException, module: ModuleType | None, folders: list[Pat
     if isinstance(error, SyntaxError) and error.filename:
         return f"{what}, in {error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    own = None if module is None else module.__file__
+    own = None if module is None else _file(module)
     users = [
         frame
         for frame in frames
