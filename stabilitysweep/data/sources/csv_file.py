@@ -8,6 +8,7 @@ Python's `float`, which takes more than Arrow does, and then as text.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -57,10 +58,17 @@ class _QuoteCounter:
 
     def __init__(self, handle: BinaryIO) -> None:
         self._handle = handle
+        self._ended = False
         self.quotes = 0
+
+    def end(self) -> None:
+        """Have nothing more to read, wherever the file is."""
+        self._ended = True
 
     def read(self, size: int = -1) -> bytes:
         """Read some bytes."""
+        if self._ended:
+            return b""
         content = self._handle.read(size)
         self.quotes += content.count(b'"')
         return content
@@ -213,21 +221,24 @@ class CsvTable(Table):
         encoding = "utf8" if self.text.is_utf8 else self.text.encoding
         with reading(self.text), open_bytes(self.text.file) as handle:
             counter = _QuoteCounter(handle)
-            yield (
-                csv.open_csv(
-                    pa.PythonFile(counter, mode="r"),
-                    read_options=csv.ReadOptions(
-                        block_size=_BLOCK_BYTES,
-                        encoding=encoding,
-                        autogenerate_column_names=not self.text.header,
-                    ),
-                    parse_options=csv.ParseOptions(
-                        delimiter=self.text.separator, newlines_in_values=True
-                    ),
-                    convert_options=convert,
+            reader = csv.open_csv(
+                pa.PythonFile(counter, mode="r"),
+                read_options=csv.ReadOptions(
+                    use_threads=False,
+                    block_size=_BLOCK_BYTES,
+                    encoding=encoding,
+                    autogenerate_column_names=not self.text.header,
                 ),
-                counter,
+                parse_options=csv.ParseOptions(
+                    delimiter=self.text.separator, newlines_in_values=True
+                ),
+                convert_options=convert,
             )
+            try:
+                yield reader, counter
+            finally:
+                counter.end()
+                _drain(reader)
 
     def _arrow_blocks(self, names: Sequence[str]) -> Iterator[dict[str, pa.Array]]:
         try:
@@ -277,6 +288,18 @@ class CsvTable(Table):
     def _verify(self) -> None:
         for _ in self.text.records(len(self._names)):
             pass
+
+
+def _drain(reader: csv.CSVStreamingReader) -> None:
+    """Let Arrow come to the end of a source that has ended.
+
+    It reads ahead in a thread of its own, through Python. One that still does when the
+    process ends is stopped by Python inside C++, which aborts the process.
+    """
+    # What is wrong with the file has been said before, or is of no account.
+    with contextlib.suppress(Exception):
+        while True:
+            reader.read_next_batch()
 
 
 def _spellings() -> list[str]:
