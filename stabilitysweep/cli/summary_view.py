@@ -96,7 +96,7 @@ def rate_limits(summary: Summary) -> Iterator[str]:
             yield f"{named}: {rate_limit(limit)}"
     if shown != ["precision"] or len(by["precision"]) != 1:
         yield ("all: " if shown else "") + rate_limit(overall)
-    yield "(there and below, every seed of every cell is stable)"
+    yield "(there and below, no trial fails)"
 
 
 def _differ(limits: Mapping[str, RateLimit]) -> bool:

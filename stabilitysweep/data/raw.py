@@ -38,8 +38,8 @@ class RawData:
         levels: for each column of categories its texts, sorted, each met in some row.
         own_training_rows: where the source brings its own validation rows: the number of
             training rows, which come first; None where the rows are to be split.
-        dtypes: of each column as its source has it, by name, the target's under `target`'s
-            name; empty where the source has one dtype for all.
+        dtypes: of each column as its source has it, by name, the target's under its own unless
+            an input has it too; empty where the source has one dtype for all.
         target_name: of the target, or empty.
         without_target: number of rows left out since they had no target.
         drawn_from: number of rows of the source that these are a random sample of, or None.

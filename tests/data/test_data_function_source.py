@@ -63,6 +63,12 @@ def test_what_x_and_y_may_be(call: Call, returned: str, names: tuple[str, ...]) 
     assert raw.own_training_rows is None
 
 
+def test_own_validation_rows_of_another_shape_are_refused(call: Call) -> None:
+    """Arrays have no names by which a column too many could be told."""
+    with pytest.raises(DataError, match=r"same columns.*shape \(4, 2\).*validation rows.*\(3, 5\)"):
+        call("def f(): return (np.ones((4, 2)), np.ones(4)), (np.ones((3, 5)), np.ones(3))")
+
+
 def test_own_validation_rows(call: Call) -> None:
     raw = call("def f(): return (np.zeros((3, 2)), [0, 1, 0]), (np.ones((2, 2)), [1, 1])")
     assert raw.own_training_rows == 3
@@ -149,6 +155,58 @@ def test_what_goes_wrong_is_said_in_one_message(call: Call, body: str, message: 
 def test_wrong_options_name_the_nearest(call: Call) -> None:
     with pytest.raises(DataError, match=r"'smaples'\. Did you mean 'samples'\? It takes: samples"):
         call("def f(samples=3): return samples", options={"smaples": 4})
+
+
+MASKED = """
+def f():
+    n = np.ma.array([1, 2, 3], mask=[0, 1, 0])
+    d = np.ma.array(["1970-01-02", "1970-01-03", "1970-01-04"], mask=[0, 0, 1], dtype="M8[D]")
+    t = np.ma.array([True, False, True], mask=[1, 0, 0])
+    c = np.ma.array(["u", "v", "w"], mask=[0, 1, 0])
+    whole = np.ma.array([4, 5, 6])
+    return {"n": n, "d": d, "t": t, "c": c, "whole": whole, "y": np.arange(3)}
+"""
+
+
+def test_what_is_masked_is_missing(call: Call) -> None:
+    raw = call(MASKED, target="y")
+    nan = np.nan
+    assert raw.feature_names == ("n", "d", "t", "whole")
+    np.testing.assert_array_equal(raw.features, [[1, 1, nan, 4], [nan, 2, 0, 5], [3, nan, 1, 6]])
+    assert raw.categories.tolist() == [[0], [MISSING_CODE], [1]]
+    assert raw.levels == (("u", "w"),)
+    assert raw.dtypes["whole"] == "int64"
+    matrix = call("def f(): return np.ma.array([[1.0, 2], [3, 4]], mask=[[0, 1], [0, 0]]), [0, 1]")
+    np.testing.assert_array_equal(matrix.features, [[1, nan], [3, 4]])
+
+
+@pytest.mark.parametrize("values", ["[1, 2, 3]", "['p', 'q', 'p']"])
+def test_a_masked_target_is_a_missing_one(call: Call, values: str) -> None:
+    text = f"def f(): return np.zeros((3, 1)), np.ma.array({values}, mask=[0, 0, 1])"
+    with pytest.raises(DataError, match="the target has no value in row 2"):
+        call(text)
+    raw = call(text, missing_target="drop")
+    assert (len(raw.target), raw.without_target) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    "returned",
+    [
+        "{'a': np.zeros((4, 2)), 'a_0': np.zeros(4)}, np.zeros(4)",
+        "{'a_0': pd.Series(np.zeros(4)), 'a': np.zeros((4, 2))}, np.zeros(4)",
+        "{'a': np.zeros((4, 2)), 'a_1': pd.Series(np.zeros(4))}, np.zeros(4)",
+    ],
+)
+def test_columns_that_get_one_name_are_refused(call: Call, returned: str) -> None:
+    with pytest.raises(DataError, match=r"different names of columns, got a.* from a.*Rename one"):
+        call(f"import pandas as pd\ndef f(): return {returned}")
+
+
+def test_the_type_of_an_input_is_not_that_of_a_target_of_its_name(call: Call) -> None:
+    frame = "pd.DataFrame({'a': np.arange(3, dtype='uint8')})"
+    raw = call(f"import pandas as pd\ndef f(): return {frame}, pd.Series([0.5, 1, 2], name='a')")
+    assert raw.target_name == "a"
+    assert raw.dtypes == {"a": "uint8"}
 
 
 def test_objects_of_mixed_kinds_are_refused(call: Call) -> None:

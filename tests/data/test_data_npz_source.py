@@ -115,3 +115,26 @@ def test_a_damaged_file_is_one_message(tmp_path: Path) -> None:
         (tmp_path / "data.npz").write_bytes(broken)
         with pytest.raises(DataError, match=r"data\.npz: not an NPZ file, or damaged"):
             read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("flag_bits", 1, r"cannot be unpacked: .*encrypted.*Write them with numpy\.savez"),
+        ("compress_type", 99, r"cannot be unpacked: .*compression method.*numpy\.savez"),
+    ],
+)
+def test_an_archive_that_python_cannot_unpack_is_one_message(
+    tmp_path: Path, field: str, value: int, message: str
+) -> None:
+    np.savez(tmp_path / "data.npz", **ARRAYS)
+    content = bytearray((tmp_path / "data.npz").read_bytes())
+    # Both places where a zip file says so of a member: above its data, and in the index.
+    for magic, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        place = content.find(magic)
+        while place >= 0:
+            content[place + flags + (2 if field == "compress_type" else 0)] |= value
+            place = content.find(magic, place + 1)
+    (tmp_path / "data.npz").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path)

@@ -17,7 +17,7 @@ from stabilitysweep.data.sources.choosing import Choice, choose
 from stabilitysweep.data.sources.columns import Marks, as_number, shortest
 from stabilitysweep.data.sources.gathering import Gathered, gather
 from stabilitysweep.data.sources.sampling import Rows, Sample, first_of_equals
-from stabilitysweep.data.sources.table import OWN_TARGET, Places, RetypeError, Table
+from stabilitysweep.data.sources.table import Places, RetypeError, Table
 from stabilitysweep.errors import DataError
 
 
@@ -139,10 +139,11 @@ def _gather(tables: Sequence[Table], choice: Choice, settings: DatasetSettings) 
 
 
 def _dtypes(table: Table, choice: Choice) -> dict[str, str]:
-    names = [*choice.inputs, choice.target]
-    dtypes = {name: table.columns[name].dtype for name in names}
-    named = {table.target_name if name == OWN_TARGET else name: dtypes[name] for name in dtypes}
-    return {name: dtype for name, dtype in named.items() if name}
+    """The source's dtypes by name: an input's where the target has the same name."""
+    dtypes = {name: table.columns[name].dtype for name in choice.inputs}
+    if table.target_name:
+        dtypes.setdefault(table.target_name, table.columns[choice.target].dtype)
+    return dtypes
 
 
 def _in_order(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from stabilitysweep.data.raw import Array
 from stabilitysweep.data.sources.choosing import unknown
 from stabilitysweep.data.sources.table import ArrayTable, column_of, matrix_columns, some
 from stabilitysweep.errors import DataError
+
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 
 
 def npz_table(file: Path, settings: DatasetSettings) -> ArrayTable:
@@ -102,7 +105,13 @@ def _opened(file: Path) -> Iterator[np.lib.npyio.NpzFile]:
         # A pickle runs the code in it, and a config is to be opened without fear.
         with file.open("rb") as handle, np.load(handle, allow_pickle=False) as archive:
             yield archive
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except RuntimeError as error:
+        # A password, or a compression that Python does not know: the file may be whole.
+        raise DataError(
+            f"{file}: the arrays cannot be unpacked: {str(error).rstrip('.')}. Write them with "
+            "numpy.savez or numpy.savez_compressed."
+        ) from error
+    except (ValueError, OSError, EOFError, KeyError, *_DAMAGED) as error:
         raise DataError(
             f"{file}: not an NPZ file, or damaged or cut short: {error}. Write it anew with "
             "numpy.savez."

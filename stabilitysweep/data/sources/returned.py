@@ -48,10 +48,24 @@ def tables_of(
     if _is_pair(returned) and all(_is_pair(part) and _is_data(part[0]) for part in returned):
         train, validation = returned
         if not _is_row(train[0]):
-            return _table(origin, train, target), _table(origin, validation, target)
+            tables = _table(origin, train, target), _table(origin, validation, target)
+            _refuse_other_width(origin, train[0], validation[0])
+            return tables
     if _is_pair(returned) and all(_is_dataset(part) for part in returned):
         return _table(origin, returned[0], target), _table(origin, returned[1], target)
     return _table(origin, returned, target), None
+
+
+def _refuse_other_width(origin: str, train: Any, validation: Any) -> None:
+    """Refuse arrays of different shapes: their columns have no names to be matched by."""
+    shapes = [np.shape(part) for part in (train, validation) if not _is_frame(part)]
+    if len(shapes) < 2 or any(isinstance(part, Mapping) for part in (train, validation)):
+        return
+    if shapes[0][1:] != shapes[1][1:]:
+        raise DataError(
+            f"{origin}: expected training and validation rows with the same columns, got x of "
+            f"shape {shapes[0]} and x of the validation rows of shape {shapes[1]}."
+        )
 
 
 def _table(origin: str, value: Any, target: str | None) -> ArrayTable:
@@ -112,18 +126,26 @@ def _named(origin: str, table: Any) -> dict[str, Any]:
     if not names:
         raise DataError(f"{origin}: expected columns, got none.")
     columns: dict[str, Any] = {}
+    whole = 0
     for name, key in zip(names, table.keys(), strict=True):
         value = table[key]
         if _is_series(value):
             columns[name] = _series(origin, name, value)
+            whole += 1
             continue
         array = _array(origin, f"column '{name}'", value)
         if array.ndim == 0:
             raise DataError(f"{origin}: expected values in column '{name}', got a single one.")
         if array.ndim == 2 and array.shape[1] == 1:
             array = array.reshape(-1)
-        for own, column in matrix_columns(name, array).items():
-            columns[own] = column_of(origin, own, column)
+        parts = matrix_columns(name, array)
+        columns |= {own: column_of(origin, own, column) for own, column in parts.items()}
+        whole += len(parts)
+    if whole != len(columns):
+        raise DataError(
+            f"{origin}: expected different names of columns, got {some(list(columns))} from "
+            f"{some(names)}: the columns of an array are named after it. Rename one."
+        )
     return columns
 
 
@@ -144,6 +166,8 @@ def _series(origin: str, name: str, series: Any) -> Array | pa.Array:
 
 
 def _array(origin: str, what: str, value: Any) -> Array:
+    if isinstance(value, np.ma.MaskedArray):
+        return _unmasked(value)
     try:
         return np.asarray(value)
     except (ValueError, TypeError) as error:
@@ -151,6 +175,23 @@ def _array(origin: str, what: str, value: Any) -> Array:
             f"{origin}: expected an array in {what}, got what numpy makes none of: "
             f"{str(error).rstrip('.')}."
         ) from error
+
+
+def _unmasked(array: Any) -> Array:
+    """Return a masked array as one with a gap for each value that is masked."""
+    if not np.ma.is_masked(array):
+        return np.asarray(array)
+    kind = array.dtype.kind
+    dtype: np.dtype[Any] = np.dtype(object)
+    gap: Any = None
+    if kind in "mM":
+        dtype, gap = array.dtype, np.array("NaT", array.dtype)
+    elif kind in "biuf":
+        # The smallest float that holds the whole numbers too, as for marks of missing values.
+        dtype, gap = np.result_type(array.dtype, np.float16), np.nan
+    values = np.array(array.data, dtype)
+    values[np.ma.getmaskarray(array)] = gap
+    return values
 
 
 def _read_dataset(origin: str, dataset: Any) -> tuple[Any, Any]:
