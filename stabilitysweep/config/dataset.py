@@ -43,6 +43,8 @@ _Columns = Annotated[tuple[_Text, ...], AfterValidator(different)]
 _COLUMNS = "a list of different names of columns"
 _FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
+_SEPARATOR = r"^[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x7f]$"
+
 
 def _as_texts(values: Any) -> Any:
     """Marks of missing values: a number is the same however it is written."""
@@ -51,7 +53,20 @@ def _as_texts(values: Any) -> Any:
     if any(isinstance(value, bool) or not isinstance(value, str | int | float) for value in values):
         raise ValueError("neither text nor number")
     texts = tuple(str(value) for value in values)
-    return different(texts)
+    different(tuple(map(_by_value, texts)))
+    return texts
+
+
+def _by_value(text: str) -> str | float:
+    """Return the number that a text is, or else the text."""
+    # float takes 1_000 for a thousand; in a data file that is text.
+    if "_" in text:
+        return text
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return text if math.isnan(number) else number
 
 
 def _known_encoding(name: str) -> str:
@@ -99,7 +114,7 @@ class DatasetSettings(Settings):
         exclude: columns that are no inputs.
         categorical: columns of numbers that are categories.
         missing_values: texts or numbers that stand for a missing value, beside the usual.
-        separator: of the columns of a CSV file; None: told from the file.
+        separator: of the columns of a CSV file, one ASCII character; None: told from the file.
         decimal: the decimal point of a CSV file.
         encoding: of the text of a CSV file.
         header: whether a CSV file begins with the names of its columns.
@@ -152,11 +167,11 @@ class DatasetSettings(Settings):
     missing_values: Annotated[
         tuple[str, ...],
         BeforeValidator(_as_texts),
-        Expected("a list of different texts or numbers, such as ['?', -999]"),
+        Expected("a list of different texts or numbers (1 and 1.0 are one), such as ['?', -999]"),
     ] = ()
     separator: Annotated[
-        Annotated[StrictStr, Field(min_length=1, max_length=1)] | None,
-        Expected("one character, such as ';' or \"\\t\""),
+        Annotated[StrictStr, Field(pattern=_SEPARATOR)] | None,
+        Expected("one ASCII character other than a quote or a line break, such as ';' or \"\\t\""),
     ] = None
     decimal: Annotated[Literal[".", ","], Expected("'.' or ','")] = "."
     encoding: Annotated[
@@ -231,9 +246,20 @@ class DatasetSettings(Settings):
                     "none, since the file of 'validation_path' is what is held out",
                     f"{self.validation_fraction:g}",
                 )
+        if self.sample_seed and self.rows is None:
+            yield "sample_seed", "'rows' to go with it: else all are used", str(self.sample_seed)
+        if self.validation_path is not None or self.validation_fraction == 0:
+            held_out = "none are" if self.validation_path is None else "those of a file are"
+            for key in ("split_seed", "stratify"):
+                if value := getattr(self, key):
+                    expected = f"none, since the rows are not split: {held_out} held out"
+                    yield key, expected, str(value).lower()
         both = set(self.features or ()) & set(self.exclude)
         if both:
             yield "exclude", "columns that are not among 'features'", ", ".join(sorted(both))
+        left_out = sorted(set(self.categorical) & set(self.exclude))
+        if left_out:
+            yield "categorical", "columns that are not under 'exclude'", ", ".join(left_out)
         if self.features is not None and not set(self.categorical) <= set(self.features):
             others = sorted(set(self.categorical) - set(self.features))
             yield "categorical", "columns out of 'features'", ", ".join(others)
