@@ -5,15 +5,19 @@ Notation: N rows, n of them drawn.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stabilitysweep.data.raw import Array
+from stabilitysweep.data.row_hash import RowHashes
 
 Rows = NDArray[np.int64]
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_SHIFT = np.uint64(29)
+_BLOCK_ROWS = 2**14
+"""Rows are hashed and compared so many at a time, for the processor's cache."""
 
 
 class Sample:
@@ -60,25 +64,38 @@ def first_of_equals(*blocks: Array) -> Rows:
         blocks: arrays of numbers [N] or [N, ...]; a row is what they hold side by side.
     """
     rows = len(blocks[0])
-    digest = np.zeros(rows, np.uint64)
-    for block in blocks:
-        for column in block.reshape(rows, -1).T:
-            digest = (digest ^ _bits(column)) * _MIX
-            digest ^= digest >> _SHIFT
-    _, group = np.unique(digest, return_inverse=True)
-    # The digest tells which rows may be equal; these few are compared to the bit.
-    shared = np.flatnonzero(np.bincount(group)[group] > 1)
-    keep = np.ones(rows, bool)
-    met: set[bytes] = set()
-    for row in shared:
-        bits = b"".join(_bits(block[row : row + 1].ravel()).tobytes() for block in blocks)
-        keep[row] = bits not in met
-        met.add(bits)
+    tables = [block.reshape(rows, math.prod(block.shape[1:])) for block in blocks]
+    hashes = _hashes(tables)
+    keep = np.zeros(rows, bool)
+    left = np.argsort(hashes, kind="stable")
+    while left.size:
+        begins = np.concatenate([[True], np.diff(hashes[left]) != 0])
+        keep[left[begins]] = True
+        first = left[begins][np.cumsum(begins) - 1]
+        left, first = left[~begins], first[~begins]
+        # Rows that share a hash and yet differ are compared with each other once more.
+        left = left[~_are_equal(tables, left, first)]
     return np.flatnonzero(keep)
 
 
-def _bits(values: Array) -> NDArray[np.uint64]:
-    if values.dtype.kind in "iu":
-        return values.astype(np.uint64)
-    # One NaN for all, and 0.0 for -0.0.
-    return np.where(np.isnan(values), np.nan, values.astype(np.float64) + 0.0).view(np.uint64)
+def _hashes(tables: Sequence[Array]) -> NDArray[np.uint64]:
+    parts = []
+    for start in range(0, len(tables[0]), _BLOCK_ROWS):
+        block = [table[start : start + _BLOCK_ROWS] for table in tables]
+        hashes = RowHashes(len(block[0]))
+        for column in (column for table in block for column in table.T):
+            hashes.add(column)
+        parts.append(hashes.values)
+    return np.concatenate([np.empty(0, np.uint64), *parts])
+
+
+def _are_equal(tables: Sequence[Array], rows: Rows, others: Rows) -> NDArray[np.bool_]:
+    """Whether each row equals the one beside it in `others`."""
+    equal = np.ones(len(rows), bool)
+    for start in range(0, len(rows), _BLOCK_ROWS):
+        part = slice(start, start + _BLOCK_ROWS)
+        for table in tables:
+            ours, theirs = table[rows[part]], table[others[part]]
+            same = (ours == theirs) | ((ours != ours) & (theirs != theirs))
+            equal[part] &= same.all(axis=1)
+    return equal
