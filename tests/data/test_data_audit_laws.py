@@ -15,7 +15,7 @@ from stabilitysweep.config import PreprocessingSettings
 from stabilitysweep.config.names import Scaling
 from stabilitysweep.data import Finding, Severity, Split, prepare, split_rows
 from stabilitysweep.data.audit.numbers import OUTLIER_Z, measure
-from stabilitysweep.data.audit.rows import RowHashes
+from stabilitysweep.data.row_hash import RowHashes
 
 BETWEEN_COLUMNS = {"unequal_scales", "duplicate_column", "target_leak"}
 OF_COLUMNS = [

@@ -17,10 +17,11 @@ from stabilitysweep.data.audit.choices import Choices
 from stabilitysweep.data.audit.comparisons import copied_columns, target_leaks, unequal_scales
 from stabilitysweep.data.audit.number_findings import number_findings
 from stabilitysweep.data.audit.numbers import NumberColumn, measure_columns
-from stabilitysweep.data.audit.rows import RowHashes, batches, repeated_rows, row_counts
+from stabilitysweep.data.audit.rows import batches, repeated_rows, row_counts
 from stabilitysweep.data.audit.targets import target_findings
 from stabilitysweep.data.finding import Finding, Severity
 from stabilitysweep.data.raw import RawData
+from stabilitysweep.data.row_hash import RowHashes
 from stabilitysweep.data.split import Split
 
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from stabilitysweep.data.audit.choices import Choices, graded, part
 from stabilitysweep.data.finding import Finding, Severity, setting
 from stabilitysweep.data.raw import RawData
+from stabilitysweep.data.row_hash import RowHashes
 from stabilitysweep.data.split import Split
 
 FEW_VALIDATION_ROWS = 10
@@ -23,29 +21,6 @@ LEAKAGE_SHARE = 0.01
 TINY_SHARE = 8
 """The last batch is tiny if it has at most one row of so many: the noise of its gradient is
 sqrt(8), 2.8 times that of the others."""
-
-_ODD = np.uint64(0x9E3779B97F4A7C15)
-
-
-class RowHashes:
-    """A 64-bit hash of each row, made column by column.
-
-    1,000,000 different rows share one with a probability of 3e-8.
-    """
-
-    def __init__(self, rows: int) -> None:
-        """Begin with N rows without columns."""
-        self.values = np.zeros(rows, np.uint64)
-
-    def add(self, column: NDArray[Any]) -> None:
-        """Take in a column [N] of numbers or text; -0.0 is 0.0, and NaN equals NaN."""
-        if column.dtype.kind == "f":
-            column = column + 0.0
-            column[np.isnan(column)] = np.nan
-        elif column.dtype.kind not in "biu":
-            column = np.unique(column.astype(str), return_inverse=True)[1].reshape(-1)
-        self.values *= _ODD
-        self.values += pd.util.hash_array(column, categorize=False)
 
 
 def repeated_rows(hashes: RowHashes, split: Split) -> Iterator[Finding]:
