@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+Rows = NDArray[np.intp]
+"""Numbers of rows, from 0."""
+
 MISSING_CODE = -1
 """The code of a missing category."""
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
 from stabilitysweep.config import DatasetSettings
-from stabilitysweep.data.raw import RawData
+from stabilitysweep.data.raw import RawData, Rows
 from stabilitysweep.errors import DataError
 
-Rows = NDArray[np.intp]
+__all__ = ["Rows", "Split", "split_rows"]
 
 
 class Split(NamedTuple):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stabilitysweep.data.listing import some
 from stabilitysweep.data.raw import Array, RawData
 from stabilitysweep.errors import DataError
 
@@ -126,7 +127,7 @@ def _two_classes(raw: RawData) -> Array:
         remedy = f"; use {better}" if classes.size > 2 else ": there is nothing to learn"
         raise DataError(
             f"dataset '{raw.label}': {BINARY_LOSS} needs exactly two classes, got "
-            f"{classes.size} ({_some(classes)}){remedy}."
+            f"{classes.size} ({some(classes, _SHOWN)}){remedy}."
         )
     return indices.astype(np.float64).reshape(-1, 1)
 
@@ -145,14 +146,14 @@ def _classes(raw: RawData) -> EncodedTarget:
     if classes.size < 2:
         raise DataError(
             f"dataset '{raw.label}': {SPARSE_LOSS} needs at least two classes, got only "
-            f"{_some(classes)}: there is nothing to learn."
+            f"{some(classes, _SHOWN)}: there is nothing to learn."
         )
     # Numbers with few repetitions each are a measurement; names may be rarer.
     numeric = raw.target.dtype.kind in "iuf" and classes.size > _MANY_CLASSES
     if (_ROWS_A_NUMBER if numeric else _ROWS_A_NAME) * classes.size > rows:
         raise DataError(
             f"dataset '{raw.label}': {SPARSE_LOSS} got {classes.size} classes in {rows} rows "
-            f"({_some(classes)}): expected more rows a class on average. Is this the "
+            f"({some(classes, _SHOWN)}): expected more rows a class on average. Is this the "
             "right target? For a quantity use mse, mae or huber."
         )
     return EncodedTarget(indices.astype(np.int32).reshape(-1), outputs=int(classes.size))
@@ -160,8 +161,3 @@ def _classes(raw: RawData) -> EncodedTarget:
 
 def _are_labels(target: Array) -> bool:
     return _is_text(target) or bool(np.all(target == np.floor(target)))
-
-
-def _some(classes: Array) -> str:
-    shown = ", ".join(str(value) for value in classes[:_SHOWN])
-    return shown + (", ..." if classes.size > _SHOWN else "")

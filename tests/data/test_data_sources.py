@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from stabilitysweep.config import DATASETS, DatasetSettings
 from stabilitysweep.config.names import KERAS_DATASETS
 from stabilitysweep.data import RawData, load
+from stabilitysweep.data.listing import some
 from stabilitysweep.data.sources.scikit_sets import BUNDLED, GENERATORS
 from stabilitysweep.errors import DataError
 
@@ -182,3 +183,8 @@ def test_every_example_of_the_page_is_one() -> None:
     assert len(examples) > 10
     for example in examples:
         DatasetSettings.model_validate(yaml.safe_load("dataset:" + example)["dataset"])
+
+
+def test_a_list_in_a_message_says_how_many_more_there_are() -> None:
+    assert some(["a", "b", "c"], 3) == "a, b, c"
+    assert some(np.array([1, 2, 3, 4]), 3) == "1, 2, 3 and 1 more"

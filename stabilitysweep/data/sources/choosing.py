@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from stabilitysweep.config import DatasetSettings
-from stabilitysweep.data.sources.table import OWN_TARGET, Table, some
+from stabilitysweep.data.listing import some
+from stabilitysweep.data.sources.table import OWN_TARGET, Table
 from stabilitysweep.errors import DataError
 
 _SHOWN = 30
@@ -58,15 +59,15 @@ def choose(table: Table, settings: DatasetSettings) -> Choice:
 
 
 def unknown(
-    origin: str, key: str, name: str, names: list[str], what: str, others: Iterable[str] = ()
+    origin: str, key: str, name: str, names: list[str], word: str, others: Iterable[str] = ()
 ) -> DataError:
     """Return the error of a name that is not there: the nearest, and what there is."""
     lowered = {known.lower(): known for known in (*others, *names)}
     nearest = difflib.get_close_matches(name.lower(), lowered, n=1)
     return DataError(
-        f"{origin}: {key}there is no {what.lower()[:-1]} '{name}'."
+        f"{origin}: {key}there is no {word} '{name}'."
         + (f" Did you mean '{lowered[nearest[0]]}'?" if nearest else "")
-        + f" {what}: {some(names, _SHOWN)}."
+        + f" {word.capitalize()}s: {some(names, _SHOWN)}."
     )
 
 
@@ -84,7 +85,7 @@ def _expand(table: Table, key: str, names: Iterable[str]) -> set[str]:
 
 def _unknown(table: Table, key: str, name: str) -> DataError:
     names = [name for name in table.columns if name != OWN_TARGET]
-    return unknown(table.origin, key, name, names, "Columns", [*table.groups])
+    return unknown(table.origin, key, name, names, "column", [*table.groups])
 
 
 def _refused(table: Table, name: str, refusal: str) -> str:

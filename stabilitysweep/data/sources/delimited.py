@@ -23,7 +23,8 @@ from typing import BinaryIO, cast
 
 import pyarrow as pa
 
-from stabilitysweep.data.sources.table import SHOWN, listed_places
+from stabilitysweep.data.listing import SHOWN
+from stabilitysweep.data.sources.table import listed_places
 from stabilitysweep.errors import DataError
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}

@@ -13,8 +13,9 @@ from types import ModuleType
 from typing import Any
 
 from stabilitysweep.config import DatasetSettings
+from stabilitysweep.data.listing import some
 from stabilitysweep.data.sources.returned import tables_of
-from stabilitysweep.data.sources.table import ArrayTable, shortened, some
+from stabilitysweep.data.sources.table import ArrayTable, shortened
 from stabilitysweep.data.sources.user_modules import importing_from
 from stabilitysweep.errors import DataError
 

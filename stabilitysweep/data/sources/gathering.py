@@ -12,11 +12,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from stabilitysweep.data.raw import MISSING_CODE, Array
+from stabilitysweep.data.raw import MISSING_CODE, Array, Rows
 from stabilitysweep.data.sources.choosing import Choice
 from stabilitysweep.data.sources.columns import Coded, Kind, Marks, Values, as_number, levels_of
 from stabilitysweep.data.sources.growing import Growing
-from stabilitysweep.data.sources.sampling import Rows, Sample
+from stabilitysweep.data.sources.sampling import Sample
 from stabilitysweep.data.sources.table import OWN_TARGET, Chunk, RetypeError, Table
 from stabilitysweep.errors import DataError
 

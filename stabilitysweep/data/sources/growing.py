@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike
 
-from stabilitysweep.data.raw import Array
-from stabilitysweep.data.sources.sampling import Rows
+from stabilitysweep.data.raw import Array, Rows
 
 _FACTOR = 1.25
 

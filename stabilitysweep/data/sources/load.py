@@ -7,9 +7,9 @@ from pathlib import Path
 from stabilitysweep.config import DatasetSettings
 from stabilitysweep.config.names import KERAS_DATASETS
 from stabilitysweep.data.raw import RawData
-from stabilitysweep.data.sources.assembling import assemble
 from stabilitysweep.data.sources.files import file_table, format_name
 from stabilitysweep.data.sources.functions import function_tables
+from stabilitysweep.data.sources.ingesting import ingest
 from stabilitysweep.data.sources.keras_sets import keras_tables
 from stabilitysweep.data.sources.scikit_sets import scikit_learn_table
 from stabilitysweep.data.sources.table import Table
@@ -32,7 +32,7 @@ def load(settings: DatasetSettings, base_folder: Path) -> RawData:
             used.
     """
     table, held_out, source = _open(settings, base_folder)
-    return assemble(table, held_out, settings, source)
+    return ingest(table, held_out, settings, source)
 
 
 def _open(settings: DatasetSettings, base_folder: Path) -> tuple[Table, Table | None, str]:

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from stabilitysweep.config import DatasetSettings
+from stabilitysweep.data.listing import some
 from stabilitysweep.data.raw import Array
 from stabilitysweep.data.sources.choosing import unknown
-from stabilitysweep.data.sources.table import ArrayTable, column_of, matrix_columns, some
+from stabilitysweep.data.sources.table import ArrayTable, column_of, matrix_columns
 from stabilitysweep.errors import DataError
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
@@ -33,10 +34,10 @@ def npz_table(file: Path, settings: DatasetSettings) -> ArrayTable:
     with _opened(file) as archive:
         names = list(archive.files)
         if target not in names:
-            raise unknown(origin, "", target, names, "Arrays")
+            raise unknown(origin, "", target, names, "array")
         for feature in settings.features or ():
             if not any(_holds(name, feature) for name in names):
-                raise unknown(origin, "features: ", feature, names, "Arrays")
+                raise unknown(origin, "features: ", feature, names, "array")
         skipped = {name for name in names if not _is_needed(name, settings)} - {target}
         arrays = {name: _array(file, archive, name) for name in names if name not in skipped}
     values = arrays.pop(target)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from stabilitysweep.data.listing import some
 from stabilitysweep.data.raw import Array
 from stabilitysweep.data.sources.columns import arrow_column
 from stabilitysweep.data.sources.table import (
@@ -20,7 +21,6 @@ from stabilitysweep.data.sources.table import (
     check_different,
     column_of,
     matrix_columns,
-    some,
 )
 from stabilitysweep.errors import DataError
 

@@ -11,10 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from stabilitysweep.data.raw import Array
+from stabilitysweep.data.raw import Array, Rows
 from stabilitysweep.data.row_hash import RowHashes
-
-Rows = NDArray[np.int64]
 
 _BLOCK_ROWS = 2**14
 """Rows are hashed and compared so many at a time, for the processor's cache."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from stabilitysweep.data.listing import some as some
 from stabilitysweep.data.raw import Array
 from stabilitysweep.data.sources.columns import (
     Column,
@@ -30,7 +30,6 @@ Places = Callable[[Sequence[int]], str]
 OWN_TARGET = ""
 """The key of the target where the source does not keep it among its columns."""
 
-SHOWN = 8
 _CHUNK_VALUES = 2**22
 _CHUNK_ROWS = 2**16
 
@@ -152,12 +151,6 @@ def row_numbers(rows: Sequence[int]) -> str:
 def listed_places(word: str, numbers: Sequence[int]) -> str:
     """`line 7`, or `lines 2, 4 and 22 more`."""
     return word + ("s " if len(numbers) > 1 else " ") + some(numbers)
-
-
-def some(items: Sequence[Any], shown: int = SHOWN) -> str:
-    """List the first items, and how many more there are."""
-    more = len(items) - shown
-    return ", ".join(map(str, items[:shown])) + (f" and {more} more" if more > 0 else "")
 
 
 def check_different(origin: str, names: Sequence[str]) -> None:

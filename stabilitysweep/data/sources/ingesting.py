@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stabilitysweep.config import DatasetSettings
-from stabilitysweep.data.raw import MISSING_CODE, Array, RawData
+from stabilitysweep.data.raw import MISSING_CODE, Array, RawData, Rows
 from stabilitysweep.data.sources.choosing import Choice, choose
 from stabilitysweep.data.sources.columns import Marks, as_number, shortest
 from stabilitysweep.data.sources.gathering import Gathered, gather
-from stabilitysweep.data.sources.sampling import Rows, Sample, first_of_equals
+from stabilitysweep.data.sources.sampling import Sample, first_of_equals
 from stabilitysweep.data.sources.table import Places, RetypeError, Table
 from stabilitysweep.errors import DataError
 
@@ -61,9 +61,7 @@ class Locator:
         return " and ".join(texts)
 
 
-def assemble(
-    table: Table, held_out: Table | None, settings: DatasetSettings, source: str
-) -> RawData:
+def ingest(table: Table, held_out: Table | None, settings: DatasetSettings, source: str) -> RawData:
     """Read the columns that the settings name, and make the record of them.
 
     Args:
