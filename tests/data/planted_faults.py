@@ -1,126 +1,14 @@
-"""A clean data set made by hand, and faults to plant in it."""
+"""Faults to plant in a clean data set, and what is to be found of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from planting import HELD_OUT, ROWS, TRAIN, TRAINED, Fault, Planting
 
-from stabilitysweep.config import SweepConfig, parse_config
-from stabilitysweep.data import Finding, RawData, Split
-from stabilitysweep.data.audit import audit
-
-ROWS, TRAIN = 400, 320
-TRAINED = np.arange(TRAIN)
-HELD_OUT = np.arange(TRAIN, ROWS)
-
-
-@dataclass
-class Planting:
-    """A data set that may be written to; the first 320 of 400 rows are trained on."""
-
-    features: NDArray[np.float64]
-    target: NDArray[Any]
-    names: list[str]
-    texts: dict[str, list[str | None]]
-    dtypes: dict[str, str] = field(default_factory=dict)
-    split: Split = field(default_factory=lambda: Split(TRAINED, HELD_OUT))
-    without_target: int = 0
-
-    def __getitem__(self, name: str) -> NDArray[np.float64]:
-        return self.features[:, self.names.index(name)]
-
-    def add(self, name: str, values: Any) -> None:
-        self.names.append(name)
-        self.features = np.column_stack([self.features, np.asarray(values, np.float64)])
-
-    def raw(self) -> RawData:
-        levels = {
-            name: sorted({text for text in texts if text is not None})
-            for name, texts in self.texts.items()
-        }
-        codes = [
-            [-1 if text is None else levels[name].index(text) for text in texts]
-            for name, texts in self.texts.items()
-        ]
-        return RawData(
-            np.array(self.features),
-            np.array(self.target),
-            tuple(self.names),
-            label="planted",
-            source="made by hand",
-            categories=np.array(codes, np.int32).reshape(len(codes), len(self.target)).T,
-            category_names=tuple(self.texts),
-            levels=tuple(map(tuple, levels.values())),
-            dtypes=dict(self.dtypes),
-            target_name="y",
-            without_target=self.without_target,
-        )
-
-
-def clean(classes: bool = False) -> Planting:
-    """Normal and uniform columns of like scale, and two columns of three or four categories."""
-    random = np.random.default_rng(7)
-    normal = random.standard_normal((ROWS, 4))
-    uniform = random.uniform(-1, 1, (ROWS, 4))
-    target = np.arange(ROWS) % 2 if classes else random.standard_normal(ROWS)
-    colours = [str(text) for text in random.choice(["red", "green", "blue"], ROWS)]
-    shapes = [str(text) for text in random.choice(["disc", "ring", "bar", "dot"], ROWS)]
-    names = ["n0", "n1", "n2", "n3", "u0", "u1", "u2", "u3"]
-    texts: dict[str, list[str | None]] = {"colour": [*colours], "shape": [*shapes]}
-    return Planting(np.hstack([normal, uniform]), target, names, texts)
-
-
-def sweep(dataset: dict[str, Any] | None = None, **settings: Any) -> SweepConfig:
-    """A sweep with values for some settings; a list of them becomes an axis."""
-    sections: dict[str, dict[str, Any]] = {"preprocessing": {}, "model": {}, "training": {}}
-    grid: dict[str, Any] = {"learning_rate": [0.1, 1.0]}
-    for name, value in settings.items():
-        section = {"batch_norm": "model"}.get(name, "training")
-        if name in ("imputation", "scaling", "encoding", "unknown_categories", "target_scaling"):
-            section = "preprocessing"
-        if isinstance(value, list):
-            grid[name] = value
-        else:
-            sections[section][name] = value
-    data = {"path": "planted.csv", "target": "y", **(dataset or {})}
-    return parse_config({"name": "audited", "dataset": data, **sections, "grid": grid})
-
-
-def audited(planting: Planting, config: SweepConfig) -> tuple[Finding, ...]:
-    return audit(planting.raw(), planting.split, config.datasets[0], config)
-
-
-class Fault(NamedTuple):
-    """What is planted, and what is to be found.
-
-    Attributes:
-        plant: does it.
-        code: the finding's code.
-        column: its column.
-        count: its number.
-        says: texts it holds.
-        repaired: settings of a sweep whose trials all deal with it: then it is a note.
-        broken: settings under which it is worse, and `severity` what it is then.
-        severity: of the finding under `broken`.
-        classes: whether the target is of classes.
-        others: codes that the fault brings about besides.
-    """
-
-    plant: Callable[[Planting], None]
-    code: str
-    column: str
-    count: int
-    says: tuple[str, ...] = ()
-    broken: Mapping[str, Any] = MappingProxyType({})
-    severity: str = "warning"
-    repaired: Mapping[str, Any] | None = None
-    classes: bool = False
-    others: tuple[str, ...] = ()
+from stabilitysweep.data import Split
 
 
 def _set(column: str, rows: Any, values: Any) -> Callable[[Planting], None]:
@@ -162,6 +50,14 @@ def _category(name: str, texts: list[str | None]) -> Callable[[Planting], None]:
     return lambda planting: planting.texts.update({name: texts})
 
 
+def _all(*plants: Callable[[Planting], None]) -> Callable[[Planting], None]:
+    def plant(planting: Planting) -> None:
+        for one in plants:
+            one(planting)
+
+    return plant
+
+
 def _repeat(planting: Planting) -> None:
     for row in range(5):
         planting.features[TRAIN + row] = planting.features[row]
@@ -170,7 +66,9 @@ def _repeat(planting: Planting) -> None:
             texts[TRAIN + row] = texts[row]
 
 
-def _keep(train: int, held_out: int) -> Callable[[Planting], None]:
+def keep(train: int, held_out: int) -> Callable[[Planting], None]:
+    """Leave so many rows of each side."""
+
     def plant(planting: Planting) -> None:
         rows = [*range(train), *range(TRAIN, TRAIN + held_out)]
         planting.features, planting.target = planting.features[rows], planting.target[rows]
@@ -185,12 +83,17 @@ def _without_target(planting: Planting) -> None:
     planting.without_target = 2
 
 
+def _fractions(planting: Planting) -> None:
+    planting.target = np.where(np.arange(ROWS) < 10, 0.5, planting.target)
+
+
 def _marked_dates(planting: Planting) -> None:
     planting.add("day", 19_000 + np.round(planting["u0"] * 300))
     planting.dtypes["day"] = "timestamp[ns]"
 
 
 _UNSCALED_HALF = {"scaling": ["none", "standard"], "precision": ["float32", "float16"]}
+_TOWNS: list[str | None] = [None] * TRAIN + ["x", "z"] * (len(HELD_OUT) // 2)
 _NUMBERS = [str(number % 60) for number in range(ROWS)]
 
 FAULTS: dict[str, Fault] = {
@@ -226,6 +129,14 @@ FAULTS: dict[str, Fault] = {
         _set("u1", TRAINED, np.nan), "empty_column", "u1", 320, ("no training row",),
         {"imputation": "mean"}, "warning",
     ),
+    "empty category in training": Fault(
+        _category("town", _TOWNS), "empty_column", "town", 320, ("no training row",), {},
+        "warning", others=("missing_values",),
+    ),
+    "empty category in training as a code": Fault(
+        _category("town", _TOWNS), "empty_column", "town", 320, (),
+        {"encoding": ["one_hot", "ordinal"]}, "critical",
+    ),
     "constant": Fault(
         _set("n0", slice(None), 3.5), "constant_column", "n0", 320, ("no variance", "3.5"),
         {}, "note",
@@ -236,6 +147,11 @@ FAULTS: dict[str, Fault] = {
     "constant category": Fault(
         _text("shape", range(ROWS), ["disc"] * ROWS), "constant_column", "shape", 320,
         ("'disc'",), {}, "note",
+    ),
+    "constant category in training": Fault(
+        _category("town", ["x"] * TRAIN + ["x"] * 70 + ["z"] * 10), "constant_column", "town", 320,
+        ("'x'", "10 of 80 validation rows have another"), {}, "warning",
+        others=("unseen_categories",),
     ),
     "unequal scales": Fault(
         _scaled("u3", 2e-4), "unequal_scales", "u3", 1, ("times that",),
@@ -253,13 +169,60 @@ FAULTS: dict[str, Fault] = {
         others=("outliers", "unequal_scales"),
     ),
     "beyond float16 once squared": Fault(
-        _scaled("n2", 20.0, 250.0), "beyond_float16_squared", "n2", -1, ("sums of products",),
+        _scaled("n2", 20.0, 250.0), "beyond_float16_squared", "n2", 145, ("sums of products",),
         _UNSCALED_HALF, "warning", {"scaling": "standard", "precision": "float16"},
     ),
     "beyond float32": Fault(
         _set("n3", [4], [1e39]), "beyond_float32", "n3", 1, ("3.4e38",),
         {"scaling": "none"}, "critical", {"scaling": "none", "precision": "float64"},
         others=("outliers", "unequal_scales"),
+    ),
+    "beyond what a variance can be": Fault(
+        _scaled("n0", 1e199, 1e200), "beyond_float32", "n0", 400,
+        ("NaN or Inf in float32 with scaling standard",), {}, "critical", {"scaling": "robust"},
+    ),
+    "beyond half of float64": Fault(
+        _scaled("u0", 1.7e308), "beyond_float32", "u0", 400,
+        ("NaN or Inf in float64 with scaling standard",),
+        {"scaling": ["standard", "robust"], "precision": "float64"}, "critical",
+        {"scaling": "maxabs", "precision": "float64"},
+    ),
+    "small values that robust scaling makes large": Fault(
+        _all(_scaled("n1", 1e-4), _set("n1", [4], 100.0)), "beyond_float16", "n1", 1,
+        ("once scaled (robust), 1 of 400 values is beyond float16's 65,504", "Inf in float16"),
+        {"scaling": "robust", "precision": "float16"}, "critical",
+        others=("outliers", "unequal_scales"),
+    ),
+    "a validation row that scaling makes large": Fault(
+        _all(_scaled("n1", 1e-4), _set("n1", [330], -200.0)), "beyond_float16", "n1", 1,
+        ("once scaled (standard)",), {"precision": ["float32", "float16"]}, "critical",
+        others=("outliers", "unequal_scales"),
+    ),
+    "a value that scaling makes large once squared": Fault(
+        _all(_scaled("n1", 1e-3), _set("n1", [330], 2.0)), "beyond_float16_squared", "n1", 1,
+        ("once scaled (standard), 1 of 400 values has a square",), {"precision": "float16"},
+        others=("outliers", "unequal_scales"),
+    ),
+    "a fill value beyond float16": Fault(
+        _set("u0", [1, 2, 340], np.nan), "beyond_float16", "u0", 3,
+        ("once filled with -999,999, 3 of 400 values are beyond", "Inf in float16"),
+        {"imputation": "constant", "fill_value": -999999, "scaling": "none",
+         "precision": "float16"},
+        "critical", others=("missing_values",),
+    ),
+    "a fill value beyond float16 in an empty column": Fault(
+        _set("u0", slice(None), np.nan), "beyond_float16", "u0", 400, ("filled with 100,000",),
+        {"imputation": "constant", "fill_value": 1e5, "scaling": "none", "precision": "float16"},
+        "critical", others=("empty_column",),
+    ),
+    "quartiles that are what fills the gaps": Fault(
+        _all(
+            _scaled("n3", 1e5), _set("n3", [row for row in range(ROWS) if row % 7], np.nan),
+        ),
+        "beyond_float16", "n3", 30, ("Inf in float16 with scaling robust",),
+        {"imputation": "median", "scaling": "robust", "precision": "float16"}, "critical",
+        {"imputation": "median", "scaling": "standard", "precision": "float16"},
+        others=("missing_values", "unequal_scales"),
     ),
     "large offset": Fault(
         _scaled("n1", 0.1, 200.0), "large_offset", "n1", 1, ("a mean of 200", "float16"),
@@ -293,8 +256,14 @@ FAULTS: dict[str, Fault] = {
         others=("beyond_float16_squared",),
     ),
     "log1p": Fault(
-        _set("n0", [0], -3.5), "log1p_domain", "n0", -1, ("NaN or -Inf",),
+        _set("n0", [0], -3.5), "log1p_domain", "n0", 63, ("NaN or -Inf",),
         {"scaling": ["log1p", "none"]}, "critical", others=("log1p_domain",),
+    ),
+    "log1p of a fill value": Fault(
+        _set("u0", [1, 2, 340], np.nan), "log1p_domain", "u0", 3,
+        ("3 of 400 values are -1 or less, down to -999, filled with -999: scaling log1p",),
+        {"imputation": "constant", "fill_value": [0.0, -999.0], "scaling": "log1p"}, "critical",
+        others=("missing_values", "log1p_domain"),
     ),
     "duplicate column": Fault(
         _column("copy", lambda planting: planting["n2"]), "duplicate_column", "copy", 400,
@@ -341,8 +310,12 @@ FAULTS: dict[str, Fault] = {
         _target(np.nan, [3, 4]), "invalid_target", "y", 2, ("2 such rows",), {}, "critical",
     ),
     "negative counts": Fault(
-        _target(-2.0, [0]), "invalid_target", "y", -1, ("poisson",), {"loss": "poisson"},
+        _target(-2.0, [0]), "invalid_target", "y", 204, ("poisson",), {"loss": "poisson"},
         "critical",
+    ),
+    "fractions among classes": Fault(
+        _fractions, "invalid_target", "y", 10, ("needs classes", "got 0.5"),
+        {"loss": "sparse_categorical_crossentropy"}, "critical", classes=True,
     ),
     "labels from 1": Fault(
         lambda planting: _target(planting.target + 1)(planting), "renumbered_labels", "y", 400,
@@ -360,13 +333,43 @@ FAULTS: dict[str, Fault] = {
         lambda planting: _target(planting.target * 1e4)(planting), "large_target", "y", 357,
         ("unscaled",), {"target_scaling": ["none", "standard"]}, "warning",
     ),
+    "large target in half precision": Fault(
+        lambda planting: _target(planting.target * 1e2)(planting), "large_target", "y", 1,
+        ("gradients with mixed_float16",),
+        {"target_scaling": "none", "precision": ["float32", "mixed_float16"]}, "warning",
+    ),
+    "target beyond float16": Fault(
+        _target(7e4, [3]), "large_target", "y", 1, ("1 of 400 targets is Inf in float16",),
+        {"target_scaling": ["standard", "none"], "precision": ["float16", "float32"]}, "critical",
+        others=("target_outliers",),
+    ),
+    "target beyond what a variance can be": Fault(
+        _target([1e200, -1e200], [3, 4]), "large_target", "y", 400,
+        ("with target_scaling standard, 400 of 400 targets are NaN or Inf in float32",), {},
+        "critical", others=("target_outliers",),
+    ),
+    "count beyond float32": Fault(
+        lambda planting: _all(_target(np.abs(planting.target)), _target(1e39, [3]))(planting),
+        "large_target", "y", 1, ("1 of 400 targets is Inf in float32",), {"loss": "poisson"},
+        "critical", others=("target_outliers",),
+    ),
+    "mark among targets": Fault(
+        _target(-999.0, range(8)), "sentinel_values", "y", 8, ("-999 in 8 rows",), {}, "warning",
+    ),
+    "huge mark among targets": Fault(
+        _target(1e30, range(8)), "sentinel_values", "y", 8, ("1e30 in 8 rows",), {}, "warning",
+    ),
     "target outlier": Fault(
         _target(60.0, [3]), "target_outliers", "y", 1, ("the farthest 60",), {}, "warning",
         {"loss": ["mae", "huber"]},
     ),
     "target beyond log1p": Fault(
-        _target(-5.0, [3]), "target_log1p_domain", "y", -1, ("target_scaling log1p",),
+        _target(-5.0, [3]), "target_log1p_domain", "y", 61, ("target_scaling log1p",),
         {"target_scaling": "log1p"}, "critical",
+    ),
+    "constant target beyond log1p": Fault(
+        _target(-2.0), "target_log1p_domain", "y", 400, ("down to -2",),
+        {"target_scaling": "log1p"}, "critical", others=("constant_target",),
     ),
     "class imbalance": Fault(
         _target([0] * 391 + [1] * 9, range(ROWS)), "class_imbalance", "y", 9, ("43.44 to 1",),
@@ -378,7 +381,7 @@ FAULTS: dict[str, Fault] = {
         others=("class_imbalance",),
     ),
     "tiny last batch": Fault(
-        _keep(289, 80), "tiny_last_batch", "", 1, ("289 rows", "batch of 1"),
+        keep(289, 80), "tiny_last_batch", "", 1, ("289 rows", "batch of 1"),
         {"batch_norm": True}, "warning", {"batch_norm": False},
     ),
     "batch larger than the data": Fault(
@@ -386,10 +389,10 @@ FAULTS: dict[str, Fault] = {
         {"batch_size": [32, 512, "full"]}, "note",
     ),
     "few validation rows": Fault(
-        _keep(320, 4), "few_validation_rows", "", 4, ("only 4 of 324",), {}, "warning",
+        keep(320, 4), "few_validation_rows", "", 4, ("only 4 of 324",), {}, "warning",
     ),
     "fewer rows than inputs": Fault(
-        _keep(12, 10), "fewer_rows_than_inputs", "", 12, ("12 training rows for 15 inputs",),
+        keep(12, 10), "fewer_rows_than_inputs", "", 12, ("12 training rows for 15 inputs",),
         {"batch_size": 4}, "warning",
     ),
 }  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import replace
 from itertools import groupby
 
@@ -9,12 +11,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from planted_faults import FAULTS, Planting, audited, clean, sweep
+from planted_faults import FAULTS
+from planting import Planting, audited, clean, sweep
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from stabilitysweep.config import PreprocessingSettings
+from stabilitysweep.config.fields import LARGEST_NUMBER
 from stabilitysweep.config.names import Scaling
 from stabilitysweep.data import Finding, Severity, Split, prepare, split_rows
-from stabilitysweep.data.audit.numbers import OUTLIER_Z, measure
+from stabilitysweep.data.audit.numbers import measure
+from stabilitysweep.data.audit.spread import OUTLIER_Z, Spread
 from stabilitysweep.data.row_hash import RowHashes
 
 BETWEEN_COLUMNS = {"unequal_scales", "duplicate_column", "target_leak"}
@@ -90,8 +96,7 @@ def test_outliers_are_those_that_sorting_finds(seed: int, spread: float) -> None
     train = np.flatnonzero(random.random(rows) < 0.8)
     if len(train) < 4:
         return
-    ordered = np.sort(values[train])
-    low, middle, high = (ordered[(len(train) - 1) * quarter // 4] for quarter in (1, 2, 3))
+    low, middle, high = np.percentile(values[train], (25, 50, 75))
     scores = np.abs(values - middle) / ((high - low) / 1.349)
     expected = int(np.count_nonzero(scores > OUTLIER_Z))
     if expected > 0.1 * rows:
@@ -109,10 +114,54 @@ def test_the_largest_input_is_that_of_preprocessing(scaling: Scaling) -> None:
     place = planting.names.index("u0")
     largest = max(np.abs(side[:, place]).max() for side in (made.x_train, made.x_validation))
     train = split_rows(raw, dataset).train
-    # scikit-learn interpolates between the two rows next to a quarter.
-    tolerance = 0.02 if scaling == "robust" else 1e-12
-    found = measure("u0", raw.features[:, place], train).largest_after(scaling)
-    assert found == pytest.approx(largest, rel=tolerance)
+    found = measure("u0", raw.features[:, place], train).spread.largest_after(scaling)
+    assert found == pytest.approx(largest, rel=1e-12)
+
+
+_NORMAL = np.random.default_rng(4).standard_normal(300)
+EXTREMES = {
+    "far from 0": (1 + 0.1 * _NORMAL) * 1e200,
+    "near the largest": np.clip(_NORMAL, -1, 1) * 1.7e308,
+    "squares overflow": _NORMAL * 1e160,
+    "next to nothing": _NORMAL * 1e-20,
+    "next to nothing but for one": np.append(_NORMAL[1:] * 1e-20, 100.0),
+    "an extreme validation row": np.append(_NORMAL[1:], 1e160),
+    "constant but for roundoff": 1e8 + 1e-8 * np.sign(_NORMAL),
+    "mostly the same": np.where(np.arange(300) % 5, 0.0, _NORMAL * 1e5),
+    "constant": np.full(300, 7e4),
+}
+
+
+@pytest.mark.parametrize("scaling", ["standard", "minmax", "maxabs", "robust"])
+@pytest.mark.parametrize("name", EXTREMES)
+def test_extremes_are_scaled_as_scikit_learn_does(name: str, scaling: str) -> None:
+    values, train = EXTREMES[name], np.arange(240)
+    scalers = {
+        "standard": StandardScaler,
+        "minmax": MinMaxScaler,
+        "maxabs": MaxAbsScaler,
+        "robust": RobustScaler,
+    }
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        made = scalers[scaling]().fit(values[train, None]).transform(values[:, None])
+    largest = float(np.abs(made).max())
+    spread = Spread.of(values, values[train])
+    expected = math.inf if math.isnan(largest) else largest
+    if scaling == "standard" and not math.isfinite(spread.std):
+        # By roundoff it is NaN, or not divided at all: no use, and beyond float32.
+        assert expected > LARGEST_NUMBER
+        assert spread.largest_after(scaling) == math.inf
+        return
+    assert spread.largest_after(scaling) == pytest.approx(expected, rel=1e-6)
+    assert np.abs(spread.scaled(values, scaling)).max() == pytest.approx(
+        largest, rel=1e-6, nan_ok=True
+    )
+    measured = measure("x", values, train).spread
+    if math.isnan(measured.quartiles[0]) and scaling == "robust":
+        assert measured.largest_after(scaling) >= expected  # known without quartiles
+    else:
+        assert measured.largest_after(scaling) == spread.largest_after(scaling)
 
 
 def test_equal_rows_have_equal_hashes_and_others_do_not() -> None:

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from planted_faults import FAULTS, Planting, clean, sweep
+from planted_faults import FAULTS
+from planting import Planting, clean, sweep
 
 import stabilitysweep
 from stabilitysweep.config import SweepConfig
@@ -33,7 +34,7 @@ _DTYPES = {"float16": np.float16, "mixed_float16": np.float16, "float64": np.flo
 def inputs_break(planting: Planting, config: SweepConfig) -> bool:
     """Whether the inputs of some trial are not finite in its precision."""
     raw, dataset = planting.raw(), config.datasets[0]
-    names = ("imputation", "scaling", "unknown_categories")
+    names = ("imputation", "fill_value", "scaling", "encoding", "unknown_categories")
     for *chosen, precision in product(*map(config.values, names), config.values("precision")):
         preprocessing = config.preprocessing.model_copy(
             update=dict(zip(names, chosen, strict=True))
@@ -51,7 +52,7 @@ def cases() -> list[Any]:
     return [
         pytest.param(name, settings, id=f"{name}: {kind}")
         for name, fault in FAULTS.items()
-        if fault.code in OF_INPUTS
+        if fault.code in OF_INPUTS and not fault.classes
         for kind, settings in (("broken", fault.broken), ("repaired", fault.repaired))
         if settings is not None
     ]

@@ -3,6 +3,7 @@
     audit          everything found, the worst first
     choices        what the sweep does with the data, which decides how bad a finding is
     numbers        a column of numbers measured in one pass; number_findings judges it
+    spread         what scaling learns of it; ranges: how large it becomes, filled and scaled
     categories     columns of categories
     comparisons    columns beside each other: scales, copies, the target among the inputs
     rows           the split, repeated rows, batches

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from stabilitysweep.data.audit.choices import Choices, graded, part
 from stabilitysweep.data.audit.number_findings import missing_findings
 from stabilitysweep.data.finding import Finding, Severity, setting
+from stabilitysweep.data.sources.table import some
 
 MANY_LEVELS = 100
 """Levels above which one-hot encoding is said to make very many columns."""
@@ -104,6 +105,7 @@ def category_findings(column: CategoryColumn, choices: Choices) -> Iterator[Find
         int(column.validation[0]),
         empty=column.known_training == 0,
         choices=choices,
+        categories=True,
     )
     if column.known_training == 0:
         return
@@ -114,17 +116,24 @@ def category_findings(column: CategoryColumn, choices: Choices) -> Iterator[Find
 
 
 def _constant(column: CategoryColumn, choices: Choices) -> Iterator[Finding]:
-    if column.width == 1:
-        only = column.levels[int(column.training[1:].argmax())]
-        yield Finding(
-            Severity.NOTE,
-            "constant_column",
-            column.name,
-            column.known_training,
-            f"no variance: the same category, {_quoted(only)}, in every training row"
-            + (" that has one" if column.training[0] else ""),
-            choices.exclude(column.name),
-        )
+    if column.width != 1:
+        return
+    place = int(column.training[1:].argmax())
+    others = int(column.validation[1:].sum() - column.validation[1 + place])
+    text = f"no variance: the same category, {_quoted(column.levels[place])}, in every training row"
+    if others:
+        text += f", but {part(others, int(column.validation.sum()), 'validation rows', 'have')} "
+        text += "another"
+    elif column.training[0]:
+        text += " that has one"
+    yield Finding(
+        graded(warning=others > 0),
+        "constant_column",
+        column.name,
+        column.known_training,
+        text,
+        choices.exclude(column.name),
+    )
 
 
 def _unseen(column: CategoryColumn, choices: Choices) -> Iterator[Finding]:
@@ -195,7 +204,7 @@ def _marks(column: CategoryColumn, choices: Choices) -> Iterator[Finding]:
             rows,
             f"{_some(texts)} in {rows:,} of {column.rows:,} rows, a category of its own: marks of "
             "missing values?",
-            choices.mark_missing(texts),
+            choices.mark_missing(texts, "most_frequent"),
         )
 
 
@@ -226,6 +235,4 @@ def _quoted(text: str) -> str:
 
 
 def _some(texts: list[str]) -> str:
-    shown = ", ".join(map(_quoted, texts[:_SHOWN]))
-    more = len(texts) - _SHOWN
-    return f"{shown} and {more:,} more" if more > 0 else shown
+    return some([_quoted(text) for text in texts], _SHOWN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,12 @@ from stabilitysweep.config import (
     SweepConfig,
     default_target_scaling,
 )
+from stabilitysweep.config.fields import LARGEST_NUMBER
 from stabilitysweep.data.finding import Severity, setting
 from stabilitysweep.data.targets import SCALED_LOSSES
 
 FLOAT16_LARGEST = 65_504.0
-FLOAT32_LARGEST = 3.4028234663852886e38
+FLOAT32_LARGEST = LARGEST_NUMBER
 LARGEST_ROOT = 255.9
 """Above it a square is beyond float16: 255.9^2 = 65,485, 256^2 = 65,536."""
 
@@ -34,7 +36,7 @@ LARGEST = {
     "mixed_float16": FLOAT16_LARGEST,
     "mixed_bfloat16": FLOAT32_LARGEST,  # a little less, by its last bits
     "float32": FLOAT32_LARGEST,
-    "float64": float("inf"),
+    "float64": sys.float_info.max,
 }
 """Largest finite number of what a policy computes in."""
 
@@ -47,6 +49,8 @@ class Choices:
         dataset: the data set at hand.
         axes: the values of each axis.
         imputations: of `imputation`; so are the others of the setting they are named after.
+        fill_values: what imputation `constant` fills numbers with; empty without it.
+        indicated: whether some trial has indicators of missing values.
         scalings: how inputs are scaled.
         encodings: how categories become numbers.
         unknown_categories: what becomes of categories that training never saw.
@@ -60,6 +64,8 @@ class Choices:
     dataset: DatasetSettings
     axes: Mapping[str, tuple[Any, ...]]
     imputations: tuple[str, ...]
+    fill_values: tuple[float, ...]
+    indicated: bool
     scalings: tuple[str, ...]
     encodings: tuple[str, ...]
     unknown_categories: tuple[str, ...]
@@ -78,10 +84,13 @@ class Choices:
             for loss in config.values("loss")
             if loss in SCALED_LOSSES
         }
+        constant = "constant" in config.values("imputation")
         return cls(
             dataset=dataset,
             axes=config.grid,
             imputations=config.values("imputation"),
+            fill_values=config.values("fill_value") if constant else (),
+            indicated=any(config.values("missing_indicator")),
             scalings=config.values("scaling"),
             encodings=config.values("encoding"),
             unknown_categories=config.values("unknown_categories"),
@@ -132,40 +141,46 @@ class Choices:
             kept.append(value)
         return setting("grid", **{name: kept})
 
-    def impute(self) -> str:
+    def impute(self, strategy: str = "median") -> str:
         """How to have missing values filled."""
-        return self.use("imputation", "median", {"none"})
+        return self.use("imputation", strategy, {"none"})
 
     def exclude(self, name: str) -> str:
         """How to leave a column out; what is left out already stays so."""
         if self.dataset.features is not None:
-            return f"leave {name} out of dataset: {{features: ...}}"
+            kept = [other for other in self.dataset.features if other != name]
+            return setting("dataset", features=kept) if kept else ""
         return setting("dataset", exclude=[*self.dataset.exclude, name])
 
-    def mark_missing(self, marks: Iterable[str | float], **others: Any) -> str:
+    def mark_missing(
+        self, marks: Iterable[str | float], strategy: str = "median", **others: Any
+    ) -> str:
         """How to have marks read as missing values, and these filled.
 
         Args:
             marks: texts or numbers.
+            strategy: how to fill them.
             others: settings of the data set that go with it.
         """
         known = [*self.dataset.missing_values, *marks]
         line = setting("dataset", **others, missing_values=known)
-        return line if self.imputed else f"{line}\n{self.impute()}"
+        return line if self.imputed else f"{line}\n{self.impute(strategy)}"
+
+    def drop_marked(self, marks: Iterable[str | float]) -> str:
+        """How to have rows left out whose target is a mark of a missing one."""
+        known = [*self.dataset.missing_values, *marks]
+        return setting("dataset", missing_values=known, missing_target="drop")
 
     def stratify(self) -> str:
-        """How to have each class on both sides; empty where that is so or cannot be."""
-        fixed = self.dataset.stratify or self.dataset.validation_path is not None
-        return "" if fixed else setting("dataset", stratify=True)
+        """How to have each class on both sides, where the rows of these are drawn."""
+        return "" if self.dataset.stratify else setting("dataset", stratify=True)
 
 
-def graded(
-    *, critical: bool = False, warning: bool = False, note: Severity = Severity.NOTE
-) -> Severity:
+def graded(*, critical: bool = False, warning: bool = False) -> Severity:
     """The severity of which the condition holds, the worst first."""
     if critical:
         return Severity.CRITICAL
-    return Severity.WARNING if warning else note
+    return Severity.WARNING if warning else Severity.NOTE
 
 
 def number(value: float) -> str:

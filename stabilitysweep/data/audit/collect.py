@@ -63,34 +63,37 @@ def audit(
 def _findings(
     raw: RawData, split: Split, choices: Choices, held_out: NDArray[np.bool_]
 ) -> Iterator[Finding]:
-    columns, categories, hashes = _measure(raw, held_out)
-    for column in columns:
-        yield from number_findings(column, raw.dtypes.get(column.name, ""), choices)
-    for category in categories:
-        yield from category_findings(category, choices)
+    hashes = RowHashes(len(raw.target))
+    columns: list[NumberColumn] = []
+    # One pass over the table: a column's values are at hand only until the next is measured.
+    for column, values in measure_columns(raw.features, raw.feature_names, held_out):
+        columns.append(column)
+        dtype = raw.dtypes.get(column.name, "")
+        yield from number_findings(column, values, split.train, dtype, choices)
+        hashes.add(values)
+    categories: list[CategoryColumn] = []
+    for name, codes, levels in zip(raw.category_names, raw.categories.T, raw.levels, strict=True):
+        categories.append(measure_categories(name, codes, levels, held_out))
+        yield from category_findings(categories[-1], choices)
+        hashes.add(np.ascontiguousarray(codes))
+    hashes.add(raw.target)
     yield from unequal_scales(columns, choices)
     yield from copied_columns(raw, columns, categories, choices)
     yield from target_leaks(raw, columns, categories, choices)
     yield from repeated_rows(hashes, split)
     yield from target_findings(raw, split, choices)
     yield from batches(len(split.train), choices)
+    yield from row_counts(raw, split, _most_inputs(columns, categories, choices), choices)
+
+
+def _most_inputs(
+    columns: list[NumberColumn], categories: list[CategoryColumn], choices: Choices
+) -> int:
+    """The most inputs that the model of any trial has."""
+    own = "constant" in choices.imputations  # what is missing is a category by itself
+    least = int("ordinal" in choices.encodings)
     one_hot = "one_hot" in choices.encodings
-    encoded = sum(category.width if one_hot else 1 for category in categories)
-    yield from row_counts(raw, split, len(columns) + encoded, choices)
-
-
-def _measure(
-    raw: RawData, held_out: NDArray[np.bool_]
-) -> tuple[list[NumberColumn], list[CategoryColumn], RowHashes]:
-    """Measure all columns and hash all rows, in one pass over the table."""
-    hashes = RowHashes(len(raw.target))
-    columns: list[NumberColumn] = []
-    for column, values in measure_columns(raw.features, raw.feature_names, held_out):
-        columns.append(column)
-        hashes.add(values)
-    categories: list[CategoryColumn] = []
-    for name, codes, levels in zip(raw.category_names, raw.categories.T, raw.levels, strict=True):
-        categories.append(measure_categories(name, codes, levels, held_out))
-        hashes.add(np.ascontiguousarray(codes))
-    hashes.add(raw.target)
-    return columns, categories, hashes
+    encoded = sum(max(least, category.width + own if one_hot else 0) for category in categories)
+    gaps = sum(column.missing > column.missing_validation for column in columns)
+    gaps += sum(bool(category.training[0]) for category in categories)
+    return len(columns) + encoded + (gaps if choices.indicated else 0)

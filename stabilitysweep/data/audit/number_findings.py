@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import numpy as np
 
 from stabilitysweep.data.audit.choices import (
-    FLOAT16_LARGEST,
-    FLOAT32_LARGEST,
-    LARGEST,
-    LARGEST_ROOT,
     ROUNDOFF,
     Choices,
     graded,
@@ -16,7 +14,10 @@ from stabilitysweep.data.audit.choices import (
     part,
 )
 from stabilitysweep.data.audit.numbers import NumberColumn
+from stabilitysweep.data.audit.ranges import Filling, fillings, range_findings
+from stabilitysweep.data.audit.spread import Floats
 from stabilitysweep.data.finding import Finding, Severity
+from stabilitysweep.data.split import Rows
 
 OFFSET_ROUNDOFFS = 4
 """Standard deviations below this many roundoffs of the mean leave a column some 4 different
@@ -29,11 +30,15 @@ is some 30 times that of a usual row. An exponential distribution reaches 20 in 
 _KEEP_OFFSET = {"none", "maxabs", "log1p"}
 
 
-def number_findings(column: NumberColumn, dtype: str, choices: Choices) -> Iterator[Finding]:
+def number_findings(
+    column: NumberColumn, values: Floats, train: Rows, dtype: str, choices: Choices
+) -> Iterator[Finding]:
     """Judge a column for a sweep.
 
     Args:
         column: what was measured of it.
+        values: [N], its values.
+        train: numbers of the training rows.
         dtype: what its source has it as; empty where that is not known.
         choices: what the sweep does with it.
     """
@@ -46,12 +51,13 @@ def number_findings(column: NumberColumn, dtype: str, choices: Choices) -> Itera
         choices=choices,
     )
     yield from _infinite(column, choices)
+    filled = fillings(column, values, train, choices)
+    yield from range_findings(column, values, train, filled, choices)
+    yield from _log1p(column, values, filled, choices)
     if column.is_empty:
         return
     yield from _constant(column, choices)
-    yield from _range(column, choices)
     yield from _offset(column, choices)
-    yield from _log1p(column, choices)
     yield from _marks(column, choices)
     yield from _outliers(column, choices)
     yield from _date(column, dtype, choices)
@@ -68,7 +74,14 @@ def number_findings(column: NumberColumn, dtype: str, choices: Choices) -> Itera
 
 
 def missing_findings(
-    name: str, rows: int, missing: int, validation: int, *, empty: bool, choices: Choices
+    name: str,
+    rows: int,
+    missing: int,
+    validation: int,
+    *,
+    empty: bool,
+    choices: Choices,
+    categories: bool = False,
 ) -> Iterator[Finding]:
     """Judge what is missing in a column of numbers or of categories.
 
@@ -79,14 +92,17 @@ def missing_findings(
         validation: of these, those held out.
         empty: whether no training row has a value.
         choices: what the sweep does about it.
+        categories: whether the column is one of categories.
     """
     if not missing:
         return
     unfilled = not choices.imputed
     if empty:
         filled = "; imputation has nothing to go by" if choices.imputed else ""
+        # One-hot encoding makes a column of each category there is: here none.
+        encoded = not categories or "ordinal" in choices.encodings
         yield Finding(
-            graded(critical=unfilled, warning=missing < rows),
+            graded(critical=unfilled and encoded, warning=missing < rows),
             "empty_column",
             name,
             missing,
@@ -108,7 +124,7 @@ def missing_findings(
         name,
         missing,
         f"{part(missing, rows, 'values')} missing{where}",
-        choices.impute() if unfilled else "",
+        choices.impute("most_frequent" if categories else "median") if unfilled else "",
     )
 
 
@@ -160,46 +176,6 @@ def _constant(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
     )
 
 
-def _range(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
-    """Values too large for float32 or float16, or their squares for float16: the worst of it."""
-    if not column.beyond:
-        return
-    worst = {scaling: column.largest_after(scaling) for scaling in choices.scalings}
-    up_to = f", up to {number(column.largest)} in magnitude"
-    if column.largest > FLOAT16_LARGEST:
-        broken = [
-            (name, scaling)
-            for name in choices.precisions
-            for scaling, scaled in worst.items()
-            if scaled > LARGEST[name]
-        ]
-        wide = column.largest > FLOAT32_LARGEST
-        limit = "float32's 3.4e38" if wide else "float16's 65,504"
-        text = f"{part(column.beyond, column.rows, 'values')} beyond {limit}{up_to}"
-        if broken:
-            text += f": Inf in {broken[0][0]} with scaling {broken[0][1]}"
-        severity = graded(critical=bool(broken))
-        avoided = {scaling for _, scaling in broken}
-        code = "beyond_float32" if wide else "beyond_float16"
-    else:
-        risky = choices.float16 and any(scaled > LARGEST_ROOT for scaled in worst.values())
-        text = f"{part(column.beyond, column.rows, 'values', 'have')} a square beyond float16's "
-        text += f"65,504{up_to}"
-        if risky:
-            text += ": sums of products overflow"
-        severity = graded(warning=bool(risky))
-        avoided = {scaling for scaling, scaled in worst.items() if scaled > LARGEST_ROOT}
-        code = "beyond_float16_squared"
-    yield Finding(
-        severity,
-        code,
-        column.name,
-        column.beyond,
-        text,
-        choices.use("scaling", "standard", avoided),
-    )
-
-
 def _offset(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
     if column.is_constant or not column.mean:
         return
@@ -224,24 +200,40 @@ def _offset(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
     )
 
 
-def _log1p(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
-    if "log1p" in choices.scalings and column.not_above_minus_one:
-        yield Finding(
-            Severity.CRITICAL,
-            "log1p_domain",
-            column.name,
-            column.not_above_minus_one,
-            f"{part(column.not_above_minus_one, column.rows, 'values')} -1 or less, down to "
-            f"{number(column.low)}: scaling log1p makes them NaN or -Inf",
-            choices.use("scaling", "robust", {"log1p"}),
-        )
+def _log1p(
+    column: NumberColumn, values: Floats, filled: Sequence[Filling], choices: Choices
+) -> Iterator[Finding]:
+    if "log1p" not in choices.scalings:
+        return
+    worst = min((filling.spread.low for filling in filled), default=np.inf)
+    if worst > -1:
+        return
+    counts = [int(np.count_nonzero(filling.of(values) <= -1)) for filling in filled]
+    place = int(np.argmax(counts))
+    text = f"{part(counts[place], column.rows, 'values')} -1 or less, down to {number(worst)}"
+    remedy = choices.use("scaling", "robust", {"log1p"})
+    fill = filled[place].value
+    if fill is not None and fill <= -1:
+        text += f", filled with {number(fill)}"
+        bad = {filling.value for filling in filled if (filling.value or 0) <= -1}
+        if not column.not_above_minus_one and all(
+            filling.constant for filling in filled if filling.value in bad
+        ):
+            remedy = choices.use("fill_value", 0.0, bad)
+    yield Finding(
+        Severity.CRITICAL,
+        "log1p_domain",
+        column.name,
+        counts[place],
+        f"{text}: scaling log1p makes them NaN or -Inf",
+        remedy,
+    )
 
 
 def _marks(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
     if not column.marks:
         return
-    found = " and ".join(f"{number(value)} in {count:,} rows" for value, count in column.marks)
-    marks = [int(value) if value == int(value) else value for value, _ in column.marks]
+    found, marks = column.marks_in_words()
     yield Finding(
         Severity.WARNING,
         "sentinel_values",

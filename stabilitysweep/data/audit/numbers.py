@@ -14,18 +14,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stabilitysweep.data.audit.choices import FLOAT16_LARGEST, FLOAT32_LARGEST, LARGEST_ROOT
+from stabilitysweep.data.audit.choices import (
+    FLOAT16_LARGEST,
+    FLOAT32_LARGEST,
+    LARGEST_ROOT,
+    number,
+)
+from stabilitysweep.data.audit.spread import (
+    IQR_OF_NORMAL,
+    OUTLIER_Z,
+    UNKNOWN,
+    Floats,
+    Quartiles,
+    Spread,
+    find_quartiles,
+    moments,
+)
 from stabilitysweep.data.split import Rows
 
-Floats = NDArray[np.float64]
-
-_UNKNOWN = (math.nan, math.nan, math.nan)
 _COLUMNS_AT_ONCE = 8  # a row of 8 numbers is a line of the cache: the table is read once
 _ROWS_AT_ONCE = 4_096  # and what is copied together stays in the cache
-
-OUTLIER_Z = 10.0
-"""Robust z-score of an outlier. The largest of 1,000,000 normal values is near 5, and one
-beyond 10 has a probability of 1e-17."""
 
 SPARSE_OUTLIER_Z = 30.0
 """The same where most values are equal, and the quartiles are of the few others."""
@@ -39,7 +47,6 @@ MARK_REPEATS = 3
 MARK_GAP = 0.5
 """Its distance to the next value, as a share of the range of all other values."""
 
-_IQR_OF_NORMAL = 1.349
 _FEWEST_FOR_QUARTILES = 20
 _HUGE_MARK = 1e20  # 1e20, 1e30, 9.97e36 and the largest float mark gaps in scientific formats
 _NINES_FROM = 90.0  # 9 and 9.9 are ordinary numbers; 99, 99.9 and 999 with a gap around are not
@@ -99,7 +106,7 @@ class NumberColumn:
     train_high: float = math.nan
     mean: float = math.nan
     std: float = math.nan
-    quartiles: tuple[float, float, float] = _UNKNOWN
+    quartiles: Quartiles = UNKNOWN
     beyond: int = 0
     marks: tuple[tuple[float, int], ...] = ()
     outliers: int = 0
@@ -123,29 +130,24 @@ class NumberColumn:
         """Largest finite magnitude."""
         return max(abs(self.low), abs(self.high))
 
-    def largest_after(self, scaling: str) -> float:
-        """Largest magnitude among the finite values once scaled; NaN is never returned.
+    def marks_in_words(self) -> tuple[str, list[float]]:
+        """The marks with their rows as a subject, and as a config has them."""
+        said = " and ".join(f"{number(value)} in {count:,} rows" for value, count in self.marks)
+        return said, [int(value) if value == int(value) else value for value, _ in self.marks]
 
-        Args:
-            scaling: a value of the setting; its statistics are the training rows'.
-        """
-        if self.is_empty:
-            return 0.0
-        low, middle, high = self.quartiles
-        center, spread = {
-            "none": (0.0, 1.0),
-            "log1p": (0.0, 1.0),
-            "standard": (self.mean, self.std),
-            "minmax": (self.train_low, self.train_high - self.train_low),
-            "maxabs": (0.0, max(abs(self.train_low), abs(self.train_high))),
-            "robust": (middle, high - low),
-        }[scaling]
-        if scaling == "log1p":
-            ends = [math.log1p(value) for value in (self.low, self.high) if value > -1]
-            return max(map(abs, ends), default=0.0)
-        farthest = max(abs(self.low - center), abs(self.high - center))
-        scaled = farthest / (spread or 1.0)  # what scikit-learn divides a constant column by
-        return 0.0 if math.isnan(scaled) else scaled
+    @property
+    def spread(self) -> Spread:
+        """What scaling learns of the values that are there; of a column that is not empty."""
+        return Spread(
+            self.known_training,
+            self.low,
+            self.high,
+            self.train_low,
+            self.train_high,
+            self.mean,
+            self.std,
+            self.quartiles,
+        )
 
 
 def measure_columns(
@@ -192,17 +194,15 @@ def measure(name: str, values: Floats, train_rows: Rows) -> NumberColumn:
             return NumberColumn(name, len(values), *counts, known_training=0)
         known = values if whole else values[finite]
         low, high = float(known.min()), float(known.max())
-        mean = float(train.mean())
-        deviations = train - mean
-        std = math.sqrt(float(deviations @ deviations) / len(train))
+        mean, std = moments(train)
         marks, ordinary_train = _find_marks(known, train, low, high)
         ordinary = known[~np.isin(known, [value for value, _ in marks])] if marks else known
-        quartiles, beyond = _UNKNOWN, _count_beyond(known, max(abs(low), abs(high)))
+        quartiles, beyond = UNKNOWN, _count_beyond(known, max(abs(low), abs(high)))
         far = (0, math.nan, 0.0)
         if marks or beyond or not _surely_without_outliers(train, low, high, mean, std):
-            quartiles = _quartiles(train)
+            quartiles = find_quartiles(train)
             if ordinary_train.size:
-                middle = _quartiles(ordinary_train) if marks else quartiles
+                middle = find_quartiles(ordinary_train) if marks else quartiles
                 far = _find_outliers(ordinary, ordinary_train, middle)
         return NumberColumn(
             name,
@@ -254,15 +254,7 @@ def _surely_without_outliers(
     # Two rows of reserve: quartiles are values that are there, next to the quarters.
     if not all(rows / 4 + 2 <= side < rows / 2 for side in (below, above)):
         return False
-    return max(high - a, b - low) <= OUTLIER_Z * (b - a) / _IQR_OF_NORMAL
-
-
-def _quartiles(values: Floats) -> tuple[float, float, float]:
-    """The values at a quarter, half and three quarters of the sorted ones, n >= 1."""
-    places = [(len(values) - 1) * quarter // 4 for quarter in (1, 2, 3)]
-    ordered = np.partition(values, places)
-    low, middle, high = (float(ordered[place]) for place in places)
-    return low, middle, high
+    return max(high - a, b - low) <= OUTLIER_Z * (b - a) / IQR_OF_NORMAL
 
 
 def _find_marks(
@@ -299,9 +291,7 @@ def _looks_like_mark(value: float) -> bool:
     return set(digits) == {"9"} and (size >= _NINES_FROM or value == -9)
 
 
-def _find_outliers(
-    values: Floats, train: Floats, quartiles: tuple[float, float, float]
-) -> tuple[int, float, float]:
+def _find_outliers(values: Floats, train: Floats, quartiles: Quartiles) -> tuple[int, float, float]:
     """The number of outliers, the value farthest out and its robust z-score."""
     low, middle, high = quartiles
     limit = OUTLIER_Z
@@ -310,10 +300,10 @@ def _find_outliers(
         if len(others) < _FEWEST_FOR_QUARTILES:
             return 0, middle, 0.0
         limit, values = SPARSE_OUTLIER_Z, values[values != middle]
-        low, middle, high = _quartiles(others)
+        low, middle, high = find_quartiles(others)
         if low == high:
             return 0, middle, 0.0
-    scale = (high - low) / _IQR_OF_NORMAL
+    scale = (high - low) / IQR_OF_NORMAL
     ends = float(values.min()), float(values.max())
     farthest = max(ends, key=lambda value: abs(value - middle))
     if not abs(farthest - middle) > limit * scale:

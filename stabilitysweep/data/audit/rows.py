@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,9 @@ from stabilitysweep.data.split import Split
 
 FEW_VALIDATION_ROWS = 10
 """Below it, one row moves the validation loss by more than a tenth of its own."""
+
+MOST_PERCENT = 50
+"""Of the rows for validation, in a remedy: beyond, more rows are the only one."""
 
 LEAKAGE_SHARE = 0.01
 """Share of the validation rows that also train from which their loss is misleading."""
@@ -50,7 +54,7 @@ def row_counts(raw: RawData, split: Split, inputs: int, choices: Choices) -> Ite
     Args:
         raw: the data.
         split: its rows.
-        inputs: the most inputs that the model has under the sweep's encodings.
+        inputs: the most inputs that the model of any trial has.
         choices: of the sweep.
     """
     train, held_out = len(split.train), len(split.validation)
@@ -83,21 +87,20 @@ def batches(rows: int, choices: Choices) -> Iterator[Finding]:
         rows: number of training rows.
         choices: its batch sizes.
     """
-    for size in choices.batch_sizes:
-        if size > rows:
-            yield Finding(
-                Severity.NOTE,
-                "empty_batch",
-                "",
-                size,
-                f"a batch size of {size:,} is more than the {rows:,} training rows: here it means "
-                "all of them; with drop_remainder there is no batch at all",
-                choices.use("batch_size", "full", {size}),
-            )
-            continue
+    too_large = [size for size in choices.batch_sizes if size > rows]
+    for size in too_large:
+        yield Finding(
+            Severity.NOTE,
+            "empty_batch",
+            "",
+            size,
+            f"a batch size of {size:,} is more than the {rows:,} training rows: here it means "
+            "all of them; with drop_remainder there is no batch at all",
+            choices.use("batch_size", "full", too_large),
+        )
+    tiny = [size for size in choices.batch_sizes if 0 < rows % size <= size / TINY_SHARE]
+    for size in tiny:
         last = rows % size
-        if not last or last * TINY_SHARE > size:
-            continue
         alone = last == 1 and choices.batch_norm
         text = (
             f"with a batch size of {size:,}, model.fit ends each epoch of {rows:,} rows with a "
@@ -111,15 +114,15 @@ def batches(rows: int, choices: Choices) -> Iterator[Finding]:
             "",
             last,
             text + "; here all batches are full",
-            choices.use("batch_size", _better_size(rows, size), {size}),
+            choices.use("batch_size", _better_size(rows, tiny[0]), tiny),
         )
 
 
 def _larger_share(held_out: int, train: int) -> str:
-    share = FEW_VALIDATION_ROWS / (held_out + train)
-    if share >= 1:
+    percent = math.ceil(100 * FEW_VALIDATION_ROWS / (held_out + train))
+    if percent > MOST_PERCENT:
         return ""
-    return setting("dataset", validation_fraction=max(0.2, float(np.ceil(share * 100) / 100)))
+    return setting("dataset", validation_fraction=max(0.2, percent / 100))
 
 
 def _better_size(rows: int, size: int) -> int:

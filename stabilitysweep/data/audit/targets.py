@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from stabilitysweep.data.audit.choices import (
+    FLOAT32_LARGEST,
+    LARGEST,
     LARGEST_ROOT,
     Choices,
     graded,
@@ -14,9 +16,12 @@ from stabilitysweep.data.audit.choices import (
     part,
 )
 from stabilitysweep.data.audit.number_findings import WARNED_Z
-from stabilitysweep.data.audit.numbers import Floats, NumberColumn, measure
+from stabilitysweep.data.audit.numbers import NumberColumn, measure
+from stabilitysweep.data.audit.ranges import best_scaling
+from stabilitysweep.data.audit.spread import Floats
 from stabilitysweep.data.finding import Finding, Severity
 from stabilitysweep.data.raw import Array, RawData
+from stabilitysweep.data.sources.table import some
 from stabilitysweep.data.split import Split
 from stabilitysweep.data.targets import (
     BINARY_LOSS,
@@ -38,6 +43,7 @@ STRONG_IMBALANCE = 20.0
 """The same for a warning: a model that only ever names the first is right 95 % of the time."""
 
 _SHOWN = 3
+_LARGEST_SQUARED = 1e154  # beyond, a square is beyond float64
 _ROBUST_LOSSES = {"mae", "huber"}
 
 
@@ -86,6 +92,8 @@ def _count_bad(target: Array, loss: str) -> int:
     bad = ~np.isfinite(values)
     if loss == COUNT_LOSS:
         bad |= values < 0
+    if loss == SPARSE_LOSS:
+        bad |= values != np.floor(values)
     return int(np.count_nonzero(bad)) or len(target)
 
 
@@ -102,7 +110,6 @@ def _regression(
             "nothing to learn",
             "dataset: {target: another column}",
         )
-        return
     scaled_loss = any(loss in SCALED_LOSSES for loss in losses)
     if scaled_loss and "log1p" in choices.target_scalings and column.not_above_minus_one:
         yield Finding(
@@ -114,6 +121,61 @@ def _regression(
             f"{number(column.low)}: target_scaling log1p cannot take them",
             choices.use("target_scaling", "standard", {"log1p"}),
         )
+    yield from _marks(column, choices)
+    yield from _large(column, values, losses, choices)
+    if column.outliers and not column.is_constant:
+        bounded = set(losses) <= _ROBUST_LOSSES
+        yield Finding(
+            graded(warning=column.farthest_z >= WARNED_Z and not bounded),
+            "target_outliers",
+            column.name,
+            column.outliers,
+            f"{part(column.outliers, column.rows, 'targets', 'lie')} far out, the farthest "
+            f"{number(column.farthest)}: a robust z-score of {number(column.farthest_z)}",
+            "" if bounded else choices.use("loss", "huber"),
+        )
+
+
+def _marks(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
+    if column.marks:
+        found, marks = column.marks_in_words()
+        yield Finding(
+            Severity.WARNING,
+            "sentinel_values",
+            column.name,
+            sum(count for _, count in column.marks),
+            f"{found}, far from all other targets: marks of rows without one?",
+            choices.drop_marked(marks),
+        )
+
+
+def _large(
+    column: NumberColumn, values: Floats, losses: list[str], choices: Choices
+) -> Iterator[Finding]:
+    """Targets beyond the precision they are stored in, or whose squared errors are large."""
+    scalings = set() if set(losses) <= {COUNT_LOSS} else set(choices.target_scalings)
+    if COUNT_LOSS in losses:
+        scalings.add("none")  # it means something as it is
+    spread = column.spread
+    largest = {scaling: spread.largest_after(scaling) for scaling in sorted(scalings)}
+    narrowest = min(choices.precisions, key=target_limit)
+    limit = target_limit(narrowest)
+    broken = [scaling for scaling in largest if largest[scaling] > limit]
+    if broken:
+        scaled = spread.scaled(values, broken[0])
+        count = int(np.count_nonzero(~(np.abs(scaled) <= limit)))
+        harm = "Inf" if np.isfinite(largest[broken[0]]) else "NaN or Inf"
+        best = best_scaling([spread], limit) if set(losses) <= set(SCALED_LOSSES) else None
+        yield Finding(
+            Severity.CRITICAL,
+            "large_target",
+            column.name,
+            count,
+            f"up to {number(column.largest)} in magnitude: with target_scaling {broken[0]}, "
+            f"{part(count, column.rows, 'targets')} {harm} in {narrowest}",
+            choices.use("target_scaling", best, broken) if best else "",
+        )
+        return
     limit = LARGEST_ROOT if choices.float16 else LARGE_TARGET
     if "mse" in losses and "none" in choices.target_scalings and column.largest > limit:
         beyond = (
@@ -127,20 +189,18 @@ def _regression(
             column.name,
             int(np.count_nonzero(np.abs(values) > limit)),
             f"up to {number(column.largest)} in magnitude, unscaled: first squared errors are "
-            f"near {number(column.largest**2)}, {beyond}",
+            f"near {_squared(column.largest)}, {beyond}",
             choices.use("target_scaling", "standard", {"none"}),
         )
-    if column.outliers:
-        bounded = set(losses) <= _ROBUST_LOSSES
-        yield Finding(
-            graded(warning=column.farthest_z >= WARNED_Z and not bounded),
-            "target_outliers",
-            column.name,
-            column.outliers,
-            f"{part(column.outliers, column.rows, 'targets', 'lie')} far out, the farthest "
-            f"{number(column.farthest)}: a robust z-score of {number(column.farthest_z)}",
-            "" if bounded else choices.use("loss", "huber"),
-        )
+
+
+def target_limit(precision: str) -> float:
+    """Largest finite target: mixed policies keep it, as they do weights, in float32."""
+    return FLOAT32_LARGEST if precision.startswith("mixed_") else LARGEST[precision]
+
+
+def _squared(value: float) -> str:
+    return number(value**2) if value < _LARGEST_SQUARED else "Inf"
 
 
 def _classification(
@@ -151,6 +211,9 @@ def _classification(
     training = np.bincount(codes[split.train], minlength=len(classes))
     validation = np.bincount(codes[split.validation], minlength=len(classes))
     yield from _labels(classes, name, len(raw.target), losses)
+    counts = training + validation
+    room = min(len(split.train), len(split.validation))
+    can_draw = raw.own_training_rows is None and counts.min() > 1 and len(classes) <= room
     unseen = np.flatnonzero((training == 0) & (validation > 0))
     if len(unseen):
         rows = int(validation[unseen].sum())
@@ -160,10 +223,9 @@ def _classification(
             name,
             rows,
             f"{part(rows, len(split.validation), 'validation rows', 'have')} a class that no "
-            f"training row has: {_some(classes[unseen])}",
-            choices.stratify() if raw.own_training_rows is None else "",
+            f"training row has: {some(list(classes[unseen]), _SHOWN)}",
+            choices.stratify() if can_draw else "",
         )
-    counts = training + validation
     most, least = int(counts.argmax()), int(counts.argmin())
     ratio = counts[most] / counts[least]
     if ratio >= IMBALANCE:
@@ -174,7 +236,7 @@ def _classification(
             int(counts[least]),
             f"class {classes[least]!s} has {counts[least]:,} rows, class {classes[most]!s} has "
             f"{counts[most]:,}: {number(float(ratio))} to 1",
-            choices.stratify() if raw.own_training_rows is None else "",
+            "",  # no setting weighs classes; the same shares on both sides mend nothing
         )
 
 
@@ -190,13 +252,7 @@ def _labels(classes: Array, name: str, rows: int, losses: list[str]) -> Iterator
         "renumbered_labels",
         name,
         rows,
-        f"labels {_some(classes)} where {loss} expects 0 to {len(classes) - 1}: renumbered here; "
-        f"in code of your own they give {harm}",
+        f"labels {some(list(classes), _SHOWN)} where {loss} expects 0 to {len(classes) - 1}: "
+        f"renumbered here; in code of your own they give {harm}",
         "in code of your own: y = np.unique(y, return_inverse=True)[1]",
     )
-
-
-def _some(classes: Array) -> str:
-    shown = ", ".join(str(value) for value in classes[:_SHOWN])
-    more = len(classes) - _SHOWN
-    return f"{shown} and {more:,} more" if more > 0 else shown
