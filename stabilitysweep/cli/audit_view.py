@@ -19,7 +19,9 @@ from stabilitysweep.data.finding import setting
 _STYLES = {Severity.CRITICAL: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "cyan"}
 _SHOWN_COLUMNS = 5
 _LONGEST_NAME = 40
-_MOST_MERGED = 30
+_JOINED = {"exclude", "missing_values"}
+_FILLS_ALL = ("median", "most_frequent")  # either fills categories by the most frequent
+
 
 Audit = Mapping[str, Sequence[Finding]]
 
@@ -102,38 +104,46 @@ def _entry(group: Sequence[Finding]) -> Text:
     of_one = f"{names[0]}: " if len(names) > 1 else ""
     lines = [head, Text(of_one + _printable(first.text))]
     remedy = _merged([finding.remedy for finding in group])
-    lines += [Text(f"  {_printable(line)}", "green") for line in remedy.splitlines()]
+    shown = first.remedy if remedy is None else remedy
+    lines += [Text(f"  {_printable(line)}", "green") for line in shown.splitlines()]
+    if remedy is None:
+        whose = f" mends {names[0]}" if names and first.remedy else ""
+        lines.append(Text(f"  (this{whose}; check --all has what mends the others)", "dim"))
     return Text("\n").join(lines)
 
 
-def _merged(remedies: Sequence[str]) -> str:
-    """One remedy for several columns: lists of columns and of marks become one list."""
-    different = list(dict.fromkeys(remedies))[:_MOST_MERGED]
+def _merged(remedies: Sequence[str]) -> str | None:
+    """One remedy that mends all of several columns; None where there is no such."""
+    different = list(dict.fromkeys(remedies))
     if len(different) == 1:
         return different[0]
     try:
         parsed = [yaml.safe_load(remedy) for remedy in different]
     except yaml.YAMLError:
-        return different[0]
+        return None
     merged = parsed[0]
     for other in parsed[1:]:
-        merged = _union(merged, other)
-    if not isinstance(merged, dict):
-        return different[0]
-    return "\n".join(
-        setting(section, **settings)
-        for section, settings in merged.items()
-        if isinstance(settings, dict)
-    )
+        merged = _both(merged, other)
+    if not isinstance(merged, dict) or not all(isinstance(one, dict) for one in merged.values()):
+        return None
+    return "\n".join(setting(section, **settings) for section, settings in merged.items())
 
 
-def _union(one: Any, other: Any) -> Any:
+def _both(one: Any, other: Any, key: str = "") -> Any:
+    """What does as much as both; None where nothing does."""
+    if one == other:
+        return one
     if isinstance(one, dict) and isinstance(other, dict):
-        shared = {key: _union(one[key], other[key]) for key in one if key in other}
-        return {**one, **other, **shared}
+        shared = {name: _both(one[name], other[name], name) for name in one if name in other}
+        # A section is lost as a whole: a part of a remedy mends nothing.
+        return None if None in shared.values() else {**one, **other, **shared}
     if isinstance(one, list) and isinstance(other, list):
-        return [*one, *(item for item in other if item not in one)]
-    return one
+        if key in _JOINED:  # what is left out or missing
+            return [*one, *(item for item in other if item not in one)]
+        return [item for item in one if item in other] or None  # features, or values of an axis
+    if key == "imputation" and {one, other} == set(_FILLS_ALL):
+        return _FILLS_ALL[0]
+    return None
 
 
 def _short(name: str) -> str:

@@ -101,24 +101,66 @@ def test_names_cannot_steer_the_terminal() -> None:
     assert "a\\x1b[31m\\nb" in text
 
 
-def test_a_long_name_is_shortened_and_many_remedies_are_not_endless() -> None:
-    found = {"wide": [finding("outliers", f"{number}_" + "x" * 60) for number in range(500)]}
-    text = printed(whole_audit(found), 200)
+def test_a_long_name_is_shortened_and_a_remedy_is_whole() -> None:
+    names = [f"{number}_" + "x" * 60 for number in range(50)]
+    found = {"wide": [finding("outliers", name) for name in names]}
+    text = printed(whole_audit(found), 10_000)
     assert "0_" + "x" * 35 + "..." in text
-    assert "and 495 more" in text
-    assert len(text) < 5_000
+    assert "and 45 more" in text
+    assert remedy_in(text) == {"dataset": {"exclude": names}}
 
 
-def test_remedies_that_differ_in_kind_are_not_mixed() -> None:
-    found = {
-        "x": [
-            finding("outliers", "a", remedy="preprocessing: {scaling: log1p}"),
-            finding("outliers", "b", remedy="preprocessing: {scaling: robust}"),
-        ]
-    }
-    text = printed(whole_audit(found))
-    assert "scaling: log1p" in text
-    assert "robust" not in text
+def remedy_in(text: str) -> Any:
+    """The remedy of the only entry."""
+    lines = [line.strip() for line in text.splitlines()]
+    kept = [line for line in lines if line.startswith(("dataset: ", "preprocessing: ", "grid: "))]
+    return yaml.safe_load("\n".join(kept))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        # What is left out is joined; of values that are kept, those kept by both are left.
+        (
+            "dataset: {exclude: [id, a]}",
+            "dataset: {exclude: [id, b]}",
+            {"exclude": ["id", "a", "b"]},
+        ),
+        ("dataset: {features: [b, c]}", "dataset: {features: [a, c]}", {"features": ["c"]}),
+        ("grid: {batch_size: [4, 32]}", "grid: {batch_size: [4, 8]}", {"batch_size": [4]}),
+        ("grid: {scaling: [minmax]}", "grid: {scaling: [minmax, none]}", {"scaling": ["minmax"]}),
+        (
+            "preprocessing: {imputation: most_frequent}",
+            "preprocessing: {imputation: median}",
+            {"imputation": "median"},
+        ),
+    ],
+)
+def test_a_merged_remedy_mends_all(one: str, other: str, both: dict[str, Any]) -> None:
+    for remedies in ((one, other), (other, one)):
+        found = [finding("outliers", name, remedy=remedies[name == "b"]) for name in "ab"]
+        (settings,) = remedy_in(printed(whole_audit({"x": found}))).values()
+        assert {key: sorted(settings[key]) for key in both} == {
+            key: sorted(value) for key, value in both.items()
+        }
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("preprocessing: {scaling: log1p}", "preprocessing: {scaling: robust}"),
+        ("grid: {scaling: [log1p]}", "grid: {scaling: [robust]}"),
+        ("dataset: {features: [a]}", "dataset: {features: [b]}"),
+        ("preprocessing: {scaling: log1p}", ""),
+        ("mend it: by hand: so", "mend it: by hand: or so"),
+    ],
+)
+def test_where_one_remedy_cannot_mend_all_it_is_said(one: str, other: str) -> None:
+    found = [finding("outliers", "a", remedy=one), finding("outliers", "b", remedy=other)]
+    text = printed(whole_audit({"x": found}), 120)
+    assert one in text
+    assert not other or other not in text
+    assert "(this mends a; check --all has what mends the others)" in text
 
 
 def test_findings_in_words() -> None:
