@@ -194,7 +194,8 @@ def run(
 def audit(config: str | Path | Mapping[str, Any] | SweepConfig) -> pd.DataFrame:
     """Find what in the data of a sweep can break its trainings; trains and writes nothing.
 
-    A target that a loss cannot take is a finding here, where `run` refuses it.
+    A target that a loss or its scaling cannot take is a finding here, where `run` refuses it;
+    one that is missing or infinite is refused by both.
 
     Args:
         config: path of a YAML file, a mapping with the same content, or a `SweepConfig`.
@@ -209,6 +210,8 @@ def audit(config: str | Path | Mapping[str, Any] | SweepConfig) -> pd.DataFrame:
     """
     checked = read_config(config)
     found: dict[str, list[dict[str, Any]]] = {}
+    # Not `runner.load_sweep(checked).audit`: it lays out every trial, and so refuses the first
+    # thing in the data that a trial cannot be made of, where all of them are findings here.
     for dataset in checked.datasets:
         raw = load(dataset, checked.base_folder)
         findings = find_in_data(raw, split_rows(raw, dataset), dataset, checked)
