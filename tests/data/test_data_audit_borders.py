@@ -189,6 +189,15 @@ def test_a_column_that_no_scaling_keeps_in_range_is_left_out() -> None:
     assert finding.remedy == "dataset: {exclude: [n0]}"
 
 
+def test_a_scaling_that_leaves_nothing_of_a_column_is_no_remedy() -> None:
+    """The range of these overflows: minmax makes every value the same."""
+    planting = clean()
+    planting["n0"][:] = np.where(planting["n0"] > 0, 1.7e308, -1.7e308)
+    (finding,) = of_code("beyond_float32", audited(planting, sweep(precision="float64")))
+    assert finding.severity == "critical"
+    assert finding.remedy == "preprocessing: {scaling: maxabs}"
+
+
 def test_the_last_feature_cannot_be_left_out() -> None:
     planting = clean()
     planting["n0"][:] = 3.5
