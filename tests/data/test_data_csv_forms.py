@@ -47,6 +47,16 @@ def test_a_separator_within_quotes_does_not_mislead(tmp_path: Path) -> None:
     assert raw.levels == (("1,2,3", "5,6,7"),)
 
 
+def test_decimal_commas_in_quotes_stand_between_separating_ones(tmp_path: Path) -> None:
+    # As spreadsheets write CSV where numbers have a comma.
+    keys = {"separator": ",", "decimal": ","}
+    raw = read(tmp_path, 'a,b,y\n"1,5",2,"3,25"\n4,"0,5",6\n', **keys)
+    np.testing.assert_array_equal(raw.features, [[1.5, 2], [4, 0.5]])
+    np.testing.assert_array_equal(raw.target, [3.25, 6])
+    with pytest.raises(DataError, match="line 2: expected 3 values as in the header, got 5"):
+        read(tmp_path, "a,b,y\n1,5,2,3,25\n", **keys)
+
+
 def test_a_decimal_comma_is_no_separator(tmp_path: Path) -> None:
     raw = read(tmp_path, PLAIN.replace(",", ";").replace(".", ","), decimal=",")
     assert raw.content_hash == read(tmp_path, PLAIN).content_hash
