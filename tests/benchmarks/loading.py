@@ -2,7 +2,7 @@
 
     python tests/benchmarks/loading.py FOLDER
 
-Writes 1,000,000 rows to FOLDER (some 700 MB), loads them in a process each, and prints the
+Writes 1,000,000 rows to FOLDER (some 900 MB), loads them in a process each, and prints the
 table. Memory is the highest of the process above what it had before, sampled every 5 ms.
 """
 
@@ -29,6 +29,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "sample": ("the same, rows: 10000", {"path": "wide.parquet", "rows": 10_000}),
     "two": ("the same, features: [x0, x1]", {"path": "wide.parquet", "features": ["x0", "x1"]}),
     "unique": ("the same, drop_duplicates", {"path": "wide.parquet", "drop_duplicates": True}),
+    "repeats": (
+        "the same, of which 300,000 rows repeat others",
+        {"path": "repeats.parquet", "drop_duplicates": True},
+    ),
     "csv": ("CSV, 1,000,000 rows", {"path": "narrow.csv"}),
     "csv-sample": ("the same, rows: 10000", {"path": "narrow.csv", "rows": 10_000}),
     "npz": ("NPZ, 60,000 images of 28 x 28", {"path": "images.npz"}),
@@ -42,6 +46,11 @@ def write(folder: Path) -> None:
         names = [*(f"x{column}" for column in range(50)), "y"]
         columns = {name: generator.normal(size=ROWS).astype(np.float32) for name in names}
         parquet.write_table(pa.table(columns), folder / "wide.parquet")
+    if not (folder / "repeats.parquet").exists():
+        table = parquet.read_table(folder / "wide.parquet")
+        rows = np.arange(ROWS)
+        rows[-300_000:] = generator.integers(0, ROWS - 300_000, 300_000)
+        parquet.write_table(table.take(generator.permutation(rows)), folder / "repeats.parquet")
     if not (folder / "narrow.csv").exists():
         columns = {f"x{column}": generator.normal(size=ROWS) for column in range(9)}
         columns |= {"c": generator.choice(["a", "b"], ROWS), "y": generator.normal(size=ROWS)}
