@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,25 +22,22 @@ from stabilitysweep.config import (
     TrainingSettings,
     default_target_scaling,
     default_weight_decay,
-    parse_config,
 )
+from stabilitysweep.config.rules import NEEDS, UNUSED
 from stabilitysweep.errors import ConfigError
 
-# Settings whose null means a value that another setting decides on.
-_DECIDED_BY: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
+DECIDED_BY: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "weight_decay": ("optimizer", default_weight_decay),
     "target_scaling": ("loss", default_target_scaling),
 }
+"""Settings whose null means a value that another setting decides on."""
+
 # The settings by which two different combinations can come to mean the same.
 _RESOLVING = (
     DATASET, "batch_size", "optimizer", "weight_decay", "loss", "target_scaling",
     "imputation", "fill_value", "neighbors",
 )  # fmt: skip
-# What stands for a value that has no effect beside the others.
-_NO_FILL = PreprocessingSettings.model_fields["fill_value"].default
-_NO_NEIGHBORS = PreprocessingSettings.model_fields["neighbors"].default
 _MOST_STEPS = 2**31 - 1  # steps are counted in int32
-_MOST_SHOWN = 6  # values of an axis that a message repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +152,10 @@ class Grid:
         def value(setting: str) -> Any:
             return chosen[setting] if setting in chosen else self._config.values(setting)[0]
 
+        def with_effect(setting: str) -> Any:
+            by, needed = NEEDS[setting]
+            return value(setting) if value(by) == needed else UNUSED[setting]
+
         place = chosen.get(DATASET, 0)
         batch_size, steps = value("batch_size"), value("steps")
         if self._rows is not None:
@@ -169,11 +170,11 @@ class Grid:
             steps=steps,
             optimizer=value("optimizer"),
             loss=value("loss"),
-            weight_decay=_decided("weight_decay", value("weight_decay"), value("optimizer")),
-            target_scaling=_decided("target_scaling", value("target_scaling"), value("loss")),
+            weight_decay=decided("weight_decay", value("weight_decay"), value("optimizer")),
+            target_scaling=decided("target_scaling", value("target_scaling"), value("loss")),
             imputation=value("imputation"),
-            fill_value=value("fill_value") if value("imputation") == "constant" else _NO_FILL,
-            neighbors=value("neighbors") if value("imputation") == "knn" else _NO_NEIGHBORS,
+            fill_value=with_effect("fill_value"),
+            neighbors=with_effect("neighbors"),
         )
 
     def _check_steps(self, steps: int, place: int) -> None:
@@ -229,7 +230,7 @@ class _Cells:
 
     def __init__(self, config: SweepConfig) -> None:
         self._config = config
-        self._datasets = [(dataset, _dataset_text(dataset)) for dataset in config.datasets]
+        self._datasets = [(dataset, dataset_text(dataset)) for dataset in config.datasets]
         self._made: dict[tuple[Any, ...], tuple[Any, str]] = {}
         self._axes: dict[str, list[str]] = {
             section: [name for name in config.grid if name in model.model_fields]
@@ -308,7 +309,7 @@ def trial_id(
         16 hexadecimal digits: 8 bytes of BLAKE2b.
     """
     parts = (_settings_text(settings) for settings in (preprocessing, model, training))
-    return _digest(_text_around_seed(_dataset_text(dataset), *parts), seed)
+    return _digest(_text_around_seed(dataset_text(dataset), *parts), seed)
 
 
 def _text_around_seed(
@@ -325,7 +326,8 @@ def _digest(text: tuple[str, str], seed: int) -> str:
     return hashlib.blake2b(whole.encode(), digest_size=8).hexdigest()
 
 
-def _dataset_text(dataset: DatasetSettings) -> str:
+def dataset_text(dataset: DatasetSettings) -> str:
+    """What a data set is to a trial's id: two that mean the same have the same text."""
     content = dataset.model_dump(exclude={"given_label"} | dataset.unsaid(), exclude_none=True)
     return _canonical({**content, "label": dataset.label})
 
@@ -339,112 +341,22 @@ def _settings_text(settings: Settings) -> str:
 
 def _canonical(content: Any) -> str:
     return json.dumps(
-        _with_whole_numbers(content), sort_keys=True, separators=(",", ":"), allow_nan=False
+        with_whole_numbers(content), sort_keys=True, separators=(",", ":"), allow_nan=False
     )
 
 
-def _with_whole_numbers(content: Any) -> Any:
+def with_whole_numbers(content: Any) -> Any:
+    """Plain content with every number that has no fraction as a whole one."""
     match content:
         case float() if content.is_integer():
             return int(content)
         case dict():
-            return {key: _with_whole_numbers(value) for key, value in content.items()}
+            return {key: with_whole_numbers(value) for key, value in content.items()}
         case list() | tuple():
-            return [_with_whole_numbers(value) for value in content]
+            return [with_whole_numbers(value) for value in content]
     return content
 
 
-def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """What keeps a new config from extending the trials of an old one.
-
-    The rule: each setting has a set of values in a config, that of its axis, or the one of
-    its section. It is a **conflict** if the new set has no value in common with the old one:
-    then none of the stored trials is in the new grid. A grid is the product of its settings'
-    sets, so without a conflict at least one stored trial is, and the new config extends the
-    old: with more or fewer values, axes or seeds, an axis that contains the old fixed value,
-    a fixed value that the old axis contains. A changed set of `training.metrics` is a
-    conflict too, since the stored rows lack columns. `name` and the order of anything are
-    not compared.
-
-    Values are compared as resolved, as far as that goes without the data: null for
-    `weight_decay` and `target_scaling` is the default of the optimizer and the loss. A
-    batch size is compared as it is written (`full` and 353 are different), and so are
-    `steps` and `epochs`.
-
-    Args:
-        old: `SweepConfig.resolved` of the stored config.
-        new: `SweepConfig.resolved` of the config to run.
-
-    Returns:
-        A line for each conflict, such as `training.steps: 100 -> 200`; empty if none.
-
-    Raises:
-        ConfigError: one of the two is no config.
-    """
-    before = parse_config(old, source="the stored config")
-    after = parse_config(new, source="the new config")
-    lines = _dataset_conflicts(before, after)
-    for section, model in SECTIONS.items():
-        for setting in model.model_fields:
-            values, others = before.values(setting), after.values(setting)
-            if setting == "metrics":
-                in_conflict = set(values[0]) != set(others[0])
-            else:
-                in_conflict = _meanings(before, setting, after).isdisjoint(
-                    _meanings(after, setting, before)
-                )
-            if in_conflict:
-                lines.append(f"{section}.{setting}: {_shown(values)} -> {_shown(others)}")
-    return lines
-
-
-def _meanings(config: SweepConfig, setting: str, other: SweepConfig) -> set[Any]:
-    """The values a setting means, each with the value that decides on its null."""
-    if setting not in _DECIDED_BY:
-        return set(config.values(setting))
-    by = _DECIDED_BY[setting][0]
-    common = set(config.values(by)) & set(other.values(by))
-    if not common:  # then `by` is in conflict itself, and this one need not add to it
-        return set(config.values(setting))
-    return {
-        (decider, _decided(setting, value, decider))
-        for decider in common
-        for value in config.values(setting)
-    }
-
-
-def _decided(setting: str, value: Any, decider: Any) -> Any:
+def decided(setting: str, value: Any, decider: Any) -> Any:
     """The value meant by one that may be null."""
-    return _DECIDED_BY[setting][1](decider) if value is None else value
-
-
-def _dataset_conflicts(before: SweepConfig, after: SweepConfig) -> list[str]:
-    contents = [
-        {_dataset_text(dataset): dataset for dataset in config.datasets}
-        for config in (before, after)
-    ]
-    if not contents[0].keys().isdisjoint(contents[1]):
-        return []
-    if any(len(content) > 1 for content in contents):
-        labels = ([dataset.label for dataset in content.values()] for content in contents)
-        return [f"{DATASET}: {' -> '.join(map(_shown, labels))}"]
-    old, new = (config.datasets[0] for config in (before, after))
-    return [
-        f"{DATASET}.{key}: {_shown([getattr(old, field)])} -> {_shown([getattr(new, field)])}"
-        for field, key in (
-            (name, info.alias or name) for name, info in type(old).model_fields.items()
-        )
-        if getattr(old, field) != getattr(new, field)
-    ]
-
-
-def _shown(values: Sequence[Any]) -> str:
-    """Values as a config has them: one by itself, several as a list."""
-    texts = [
-        value if isinstance(value, str) else json.dumps(_with_whole_numbers(value))
-        for value in values
-    ]
-    if len(texts) == 1:
-        return texts[0]
-    rest = f", ... ({len(texts)} values)" if len(texts) > _MOST_SHOWN else ""
-    return f"[{', '.join(texts[:_MOST_SHOWN])}{rest}]"
+    return DECIDED_BY[setting][1](decider) if value is None else value

@@ -31,7 +31,8 @@ from stabilitysweep.data.audit import audit
 from stabilitysweep.data.described import describe
 from stabilitysweep.errors import ResultError
 from stabilitysweep.executors import Executor
-from stabilitysweep.grid import Grid, Trial, difference
+from stabilitysweep.extension import difference
+from stabilitysweep.grid import Grid, Trial
 from stabilitysweep.numerics.outcomes import Thresholds
 from stabilitysweep.planning import Work, plan_work
 from stabilitysweep.provenance import provenance

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from stabilitysweep.config import DatasetSettings, parse_config
 from stabilitysweep.errors import ConfigError
-from stabilitysweep.grid import Grid, Trial, difference, trial_id
+from stabilitysweep.extension import difference
+from stabilitysweep.grid import Grid, Trial, trial_id
 
 ROWS = {"diabetes": 353, "wine": 142, "make_moons": 80}
 AXES: dict[str, list[Any]] = {

@@ -38,6 +38,7 @@ LAYERS = (
     "models",
     "numerics",
     "data",
+    "extension",
     "grid",
     "folder",
     "config",

@@ -32,6 +32,7 @@ from stabilitysweep.config.names import (
     DATASETS,
     FILE_ENDINGS,
     GENERATORS,
+    KERAS_DATASETS,
     TEXT_ENDINGS,
     BundledDataset,
     GeneratedDataset,
@@ -236,20 +237,19 @@ class DatasetSettings(Settings):
                 value = getattr(self, key)
                 if value != type(self).model_fields[key].default:
                     yield key, "none: it is about CSV files", repr(value)
-        if self.validation_path is not None:
-            if self.path is None:
-                yield "validation_path", "a 'path' to go with it", "nothing"
-            usual = type(self).model_fields["validation_fraction"].default
-            if self.validation_fraction != usual:
-                yield (
-                    "validation_fraction",
-                    "none, since the file of 'validation_path' is what is held out",
-                    f"{self.validation_fraction:g}",
-                )
+        if self.validation_path is not None and self.path is None:
+            yield "validation_path", "a 'path' to go with it", "nothing"
+        own = None if self.validation_path is None else "the file of 'validation_path' is"
+        if self.name in KERAS_DATASETS:
+            own = "its test rows are"
+        usual = type(self).model_fields["validation_fraction"].default
+        if own is not None and self.validation_fraction != usual:
+            expected = f"none, since {own} what is held out"
+            yield "validation_fraction", expected, f"{self.validation_fraction:g}"
         if self.sample_seed and self.rows is None:
             yield "sample_seed", "'rows' to go with it: else all are used", str(self.sample_seed)
-        if self.validation_path is not None or self.validation_fraction == 0:
-            held_out = "none are" if self.validation_path is None else "those of a file are"
+        if own is not None or self.validation_fraction == 0:
+            held_out = "none is" if own is None else f"{own} what is"
             for key in ("split_seed", "stratify"):
                 if value := getattr(self, key):
                     expected = f"none, since the rows are not split: {held_out} held out"

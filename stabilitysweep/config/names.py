@@ -118,7 +118,7 @@ CLASSIFICATION_METRICS = frozenset({"accuracy"})
 MOMENTUM_OPTIMIZERS = frozenset({"sgd", "rmsprop"})
 
 
-def default_target_scaling(loss: Loss) -> TargetScaling:
+def default_target_scaling(loss: str) -> TargetScaling:
     """The target scaling meant by `target_scaling: null` under a loss."""
     return "none" if loss in UNSCALED_LOSSES else "standard"
 

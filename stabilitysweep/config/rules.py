@@ -22,16 +22,18 @@ from stabilitysweep.config.settings import PreprocessingSettings, TrainingSettin
 Values = Callable[[str], tuple[Any, ...]]
 """Gives all the values a setting has in the grid: one, or those of its axis."""
 
-# Settings that mean nothing but beside one value of another.
-_NEEDS = {
+NEEDS = {
     "decay_rate": ("schedule", "exponential"),
     "fill_value": ("imputation", "constant"),
     "neighbors": ("imputation", "knn"),
 }
-_UNUSED = {
+"""Settings that mean nothing but beside one value of another setting."""
+
+UNUSED = {
     name: (PreprocessingSettings.model_fields | TrainingSettings.model_fields)[name].default
-    for name in _NEEDS
+    for name in NEEDS
 }
+"""What such a setting is where it means nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ def find_conflicts(values: Values) -> Iterator[Conflict]:
         _nesterov_of_optimizer,
         _nesterov_with_momentum,
         _warmup_within_steps,
-        *(partial(_setting_without_effect, setting) for setting in _NEEDS),
+        *(partial(_setting_without_effect, setting) for setting in NEEDS),
         _target_scaling_of_loss,
         _metric_of_loss,
     )
@@ -109,10 +111,10 @@ def _warmup_within_steps(values: Values) -> Iterator[Conflict]:
 
 
 def _setting_without_effect(setting: str, values: Values) -> Iterator[Conflict]:
-    by, needed = _NEEDS[setting]
+    by, needed = NEEDS[setting]
     deciders = values(by)
     for value in values(setting):
-        if deciders and needed not in deciders and value != _UNUSED[setting]:
+        if deciders and needed not in deciders and value != UNUSED[setting]:
             got = f"{setting} {value:g}, which has no effect with {by} {deciders[0]!r}"
             yield Conflict(setting, f"{by} {needed!r} to go with it", got)
 

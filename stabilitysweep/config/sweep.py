@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictStr
 from stabilitysweep.config.axes import DATASET, SECTIONS, section_of
 from stabilitysweep.config.dataset import DatasetSettings
 from stabilitysweep.config.fields import Expected, PositiveWhole
+from stabilitysweep.config.rules import NEEDS
 from stabilitysweep.config.settings import (
     ModelSettings,
     PreprocessingSettings,
@@ -139,7 +140,8 @@ class SweepConfig(Head):
             settings = getattr(self, section)
             silent = settings.unsaid() | {"name", "metrics", *self.grid}
             for name, value in settings.model_dump(mode="json").items():
-                idle = name == "decay_rate" and "exponential" not in self.values("schedule")
+                by, needed = NEEDS.get(name, (name, value))
+                idle = needed not in self.values(by)
                 if not (name in silent or idle or value in (None, 0, False, "none")):
                     shared[name] = value
         return shared

@@ -13,8 +13,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
 
 from stabilitysweep.config import PreprocessingSettings
-from stabilitysweep.data.raw import MISSING_CODE, RawData
-from stabilitysweep.data.split import Rows
+from stabilitysweep.data.raw import MISSING_CODE, RawData, Rows
 from stabilitysweep.errors import DataError
 
 _MOST_ONE_HOT = 10_000

@@ -14,8 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from stabilitysweep.config import PreprocessingSettings
 from stabilitysweep.data.prepared import Floats
-from stabilitysweep.data.raw import RawData
-from stabilitysweep.data.split import Rows, Split
+from stabilitysweep.data.raw import RawData, Rows
+from stabilitysweep.data.split import Split
 from stabilitysweep.errors import DataError
 
 _MOST_PAIRS = 10**9

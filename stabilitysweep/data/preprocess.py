@@ -6,6 +6,8 @@ Notation: N training rows, M validation rows, D columns of numbers, F inputs of 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,12 +20,16 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from stabilitysweep.config import DatasetSettings, PreprocessingSettings
+from stabilitysweep.config import (
+    DatasetSettings,
+    PreprocessingSettings,
+    default_target_scaling,
+)
 from stabilitysweep.data.categories import CategoryEncoder
 from stabilitysweep.data.imputation import Imputer, without_infinity
 from stabilitysweep.data.prepared import Floats, PreparedData
-from stabilitysweep.data.raw import RawData
-from stabilitysweep.data.split import Rows, Split, split_rows
+from stabilitysweep.data.raw import RawData, Rows
+from stabilitysweep.data.split import Split, split_rows
 from stabilitysweep.data.targets import COUNT_LOSS, SCALED_LOSSES, EncodedTarget, encode_target
 from stabilitysweep.errors import DataError
 
@@ -102,8 +108,7 @@ def scale_target(
     Raises:
         DataError: the scaling does not fit the loss, or `log1p` meets a target of -1 or less.
     """
-    if scaling is None:
-        scaling = "standard" if loss in SCALED_LOSSES else "none"
+    scaling = scaling or default_target_scaling(loss)
     if scaling != "none" and loss not in SCALED_LOSSES:
         kind = "counts" if loss == COUNT_LOSS else "classes"
         raise DataError(
@@ -120,8 +125,21 @@ def scale_target(
             f"{float(target.values[row, 0]):g} in {raw.locate(row)}. Use standard or robust."
         )
     scaler = _Scaler(scaling)
-    scaler.fit(train)
-    return scaler.transform(train), scaler.transform(validation)
+    with _overflow_unsaid():
+        scaler.fit(train)
+        return scaler.transform(train), scaler.transform(validation)
+
+
+@contextmanager
+def _overflow_unsaid() -> Iterator[None]:
+    """Pass over what NumPy and scikit-learn say of NaN and overflow.
+
+    A column that is all NaN, or whose variance overflows, is what a sweep may be about; its
+    NaN reaches the audit and the probes, a warning would say less.
+    """
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
 
 
 class Inputs:
@@ -177,10 +195,7 @@ class Inputs:
 
         The statistics are learnt once, however often this is asked.
         """
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            # A column that is all NaN, or whose variance overflows, is what a sweep may be
-            # about; its NaN reaches the audit and the probes, a warning would say less.
-            warnings.simplefilter("ignore", RuntimeWarning)
+        with _overflow_unsaid():
             train = self._of(self._split.train, learn=not self._learnt)
             self._learnt = True
             return train, self._of(self._split.validation)

@@ -14,8 +14,6 @@ from stabilitysweep.config import DatasetSettings
 from stabilitysweep.data.raw import RawData, Rows
 from stabilitysweep.errors import DataError
 
-__all__ = ["Rows", "Split", "split_rows"]
-
 
 class Split(NamedTuple):
     """Row numbers, from 0 to N - 1, without repetition.

@@ -18,11 +18,8 @@ how far networks and small batches hold beside the limit of their initial weight
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from linear import Array, hessian, write_csv
-from shared import described, table
+from shared import described, table, write_page
 from sklearn.datasets import load_wine
 
 from stabilitysweep.config import SweepConfig, parse_config
@@ -353,20 +350,5 @@ small batches have larger curvatures among them.
     )
 
 
-def main() -> int:
-    """Measure, and print or write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--output", type=Path, help="file to write the page to")
-    options = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with tempfile.TemporaryDirectory() as folder:
-        text, met = page(Path(folder))
-    if options.output:
-        options.output.write_text(text, encoding="utf-8")
-    else:
-        print(text)
-    return 0 if met else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_page(page, __doc__))

@@ -12,11 +12,8 @@ is missed. The limits are NumPy's, from columns that NumPy standardised.
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from linear import Array, hessian, write_csv
-from shared import REPOSITORY, described, table
+from shared import REPOSITORY, described, table, write_page
 from sklearn.datasets import load_diabetes, load_wine
 
 import stabilitysweep
@@ -181,20 +178,5 @@ enough. Standardised, lambda is twice that of the correlations: 2 to 2 for each 
     return text, met == len(measured)
 
 
-def main() -> int:
-    """Measure, and print or write the page."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--output", type=Path, help="file to write the page to")
-    options = parser.parse_args()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with tempfile.TemporaryDirectory() as folder:
-        text, met = page(Path(folder))
-    if options.output:
-        options.output.write_text(text, encoding="utf-8")
-    else:
-        print(text)
-    return 0 if met else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_page(page, __doc__))

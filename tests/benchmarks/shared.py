@@ -11,8 +11,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,29 @@ def _commit() -> str:
         return git("rev-parse", "--short", "HEAD") + (" and changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "not under version control"
+
+
+def write_page(page: Callable[[Path], tuple[str, bool]], description: str) -> int:
+    """Measure, and print or write the page: the command of a benchmark that makes one.
+
+    Args:
+        page: makes it in a temporary folder; says whether the bars are met.
+        description: what the benchmark does, its first line.
+
+    Returns:
+        The exit code, 1 if a bar is missed.
+    """
+    parser = argparse.ArgumentParser(description=description.partition("\n")[0])
+    parser.add_argument("--output", type=Path, help="file to write the page to")
+    options = parser.parse_args()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryDirectory() as folder:
+        text, met = page(Path(folder))
+    if options.output:
+        options.output.write_text(text, encoding="utf-8")
+    else:
+        print(text)
+    return 0 if met else 1
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]], text: int = 1) -> str:

@@ -34,10 +34,24 @@ def test_any_other_is_a_separator(mark: str) -> None:
     ("keys", "key", "message"),
     [
         (FILE | {"sample_seed": 3}, "sample_seed", "expected 'rows' to go with it"),
-        (TWO_FILES | {"split_seed": 4}, "split_seed", "those of a file are held out, got 4"),
-        (TWO_FILES | {"stratify": True}, "stratify", "those of a file are held out, got true"),
-        (FILE | {"validation_fraction": 0, "split_seed": 4}, "split_seed", "none are held out"),
-        (FILE | {"validation_fraction": 0, "stratify": True}, "stratify", "none are held out"),
+        (
+            TWO_FILES | {"split_seed": 4},
+            "split_seed",
+            "'validation_path' is what is held out, got 4",
+        ),
+        (
+            TWO_FILES | {"stratify": True},
+            "stratify",
+            "'validation_path' is what is held out, got true",
+        ),
+        ({"name": "keras.datasets.mnist", "stratify": True}, "stratify", "its test rows are what"),
+        (
+            {"name": "keras.datasets.mnist", "validation_fraction": 0.5},
+            "validation_fraction",
+            "its test rows are what is held out, got 0.5",
+        ),
+        (FILE | {"validation_fraction": 0, "split_seed": 4}, "split_seed", "none is held out"),
+        (FILE | {"validation_fraction": 0, "stratify": True}, "stratify", "none is held out"),
         (
             FILE | {"categorical": ["p", "q"], "exclude": ["q", "r"]},
             "categorical",

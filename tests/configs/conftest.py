@@ -11,13 +11,15 @@ from trained_configs import RunConfig, run_smaller
 from stabilitysweep.executors.worker import start_engine
 from stabilitysweep.result import Result
 
+# While tests are collected: TensorFlow takes its number of threads before its first operation only.
+ENGINE = start_engine("stacked")
+
 
 @pytest.fixture(scope="session")
 def run_config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """Runs a config in a folder of its own; see `run_smaller`."""
-    engine = start_engine("stacked")
 
     def run(config: Any, seeds: int = 1, **axes: Sequence[Any]) -> Result:
-        return run_smaller(engine, tmp_path_factory.mktemp("result"), config, seeds, **axes)
+        return run_smaller(ENGINE, tmp_path_factory.mktemp("result"), config, seeds, **axes)
 
     return run

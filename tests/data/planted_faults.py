@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from planting import HELD_OUT, ROWS, TRAIN, TRAINED, Fault, Planting
+from fault_planting import HELD_OUT, ROWS, TRAIN, TRAINED, Fault, Planting
 
 from stabilitysweep.data import Split
 

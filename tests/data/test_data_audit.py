@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from fault_planting import ROWS, Fault, audited, clean, sweep
 from planted_faults import FAULTS
-from planting import ROWS, Fault, audited, clean, sweep
 
 from stabilitysweep.config import SweepConfig, parse_config
 from stabilitysweep.data import Finding, RawData, Severity, Split
@@ -204,6 +204,10 @@ def test_remedies_keep_what_the_config_says_already() -> None:
     (copy,) = [one for one in audited(planting, named) if one.code == "duplicate_column"]
     kept = [name for name in planting.names if name != "copy"]
     assert yaml.safe_load(copy.remedy) == {"dataset": {"features": kept}}
+    coded = sweep({"categorical": ["copy", "n1"]})
+    (copy,) = [one for one in audited(planting, coded) if one.code == "duplicate_column"]
+    both = {"dataset": {"exclude": ["copy"], "categorical": ["n1"]}}
+    assert yaml.safe_load(copy.remedy) == both  # a config refuses a column under both
 
 
 def test_an_axis_loses_the_values_that_fail() -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from fault_planting import ROWS, TRAINED, Planting, audited, clean, sweep
 from planted_faults import FAULTS, keep
-from planting import ROWS, TRAINED, Planting, audited, clean, sweep
 
 import stabilitysweep
 from stabilitysweep.data import Finding, Split

@@ -9,10 +9,10 @@ from itertools import groupby
 
 import numpy as np
 import pytest
+from fault_planting import Planting, audited, clean, sweep
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planted_faults import FAULTS
-from planting import Planting, audited, clean, sweep
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
 from stabilitysweep.config import PreprocessingSettings

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from fault_planting import Planting, clean, sweep
 from planted_faults import FAULTS
-from planting import Planting, clean, sweep
 
 import stabilitysweep
 from stabilitysweep.config import SweepConfig

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from stabilitysweep.data.audit.choices import Choices, graded, part
 from stabilitysweep.data.audit.number_findings import missing_findings
 from stabilitysweep.data.finding import Finding, Severity, setting
-from stabilitysweep.data.sources.table import some
+from stabilitysweep.data.listing import some
 
 MANY_LEVELS = 100
 """Levels above which one-hot encoding is said to make very many columns."""

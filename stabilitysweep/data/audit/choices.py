@@ -150,7 +150,10 @@ class Choices:
         if self.dataset.features is not None:
             kept = [other for other in self.dataset.features if other != name]
             return setting("dataset", features=kept) if kept else ""
-        return setting("dataset", exclude=[*self.dataset.exclude, name])
+        others: dict[str, Any] = {}
+        if name in self.dataset.categorical:  # a config refuses it under both
+            others["categorical"] = [one for one in self.dataset.categorical if one != name]
+        return setting("dataset", exclude=[*self.dataset.exclude, name], **others)
 
     def mark_missing(
         self, marks: Iterable[str | float], strategy: str = "median", **others: Any

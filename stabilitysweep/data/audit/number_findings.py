@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from stabilitysweep.data.audit.numbers import NumberColumn
 from stabilitysweep.data.audit.ranges import Filling, fillings, range_findings
 from stabilitysweep.data.audit.spread import Floats
 from stabilitysweep.data.finding import Finding, Severity
-from stabilitysweep.data.split import Rows
+from stabilitysweep.data.raw import Rows
 
 OFFSET_ROUNDOFFS = 4
 """Standard deviations below this many roundoffs of the mean leave a column some 4 different
@@ -58,7 +58,7 @@ def number_findings(
         return
     yield from _constant(column, choices)
     yield from _offset(column, choices)
-    yield from _marks(column, choices)
+    yield from marks_finding(column, choices.mark_missing, "values: marks of missing ones")
     yield from _outliers(column, choices)
     yield from _date(column, dtype, choices)
     if column.is_identifier and not _is_date(dtype):
@@ -230,18 +230,21 @@ def _log1p(
     )
 
 
-def _marks(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
-    if not column.marks:
-        return
-    found, marks = column.marks_in_words()
-    yield Finding(
-        Severity.WARNING,
-        "sentinel_values",
-        column.name,
-        sum(count for _, count in column.marks),
-        f"{found}, far from all others: marks of missing values?",
-        choices.mark_missing(marks),
-    )
+def marks_finding(
+    column: NumberColumn, remedy: Callable[[list[float]], str], suspicion: str
+) -> Iterator[Finding]:
+    """Values that look like marks of missing ones.
+
+    Args:
+        column: what was measured.
+        remedy: what mends it, from the marks.
+        suspicion: the end of the text.
+    """
+    if column.marks:
+        found, marks = column.marks_in_words()
+        count = sum(number for _, number in column.marks)
+        text = f"{found}, far from all other {suspicion}?"
+        yield Finding(Severity.WARNING, "sentinel_values", column.name, count, text, remedy(marks))
 
 
 def _outliers(column: NumberColumn, choices: Choices) -> Iterator[Finding]:

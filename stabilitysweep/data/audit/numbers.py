@@ -30,7 +30,7 @@ from stabilitysweep.data.audit.spread import (
     find_quartiles,
     moments,
 )
-from stabilitysweep.data.split import Rows
+from stabilitysweep.data.raw import Rows
 
 _COLUMNS_AT_ONCE = 8  # a row of 8 numbers is a line of the cache: the table is read once
 _ROWS_AT_ONCE = 4_096  # and what is copied together stays in the cache

@@ -20,7 +20,7 @@ from stabilitysweep.data.audit.choices import (
 from stabilitysweep.data.audit.numbers import NumberColumn
 from stabilitysweep.data.audit.spread import Floats, Spread
 from stabilitysweep.data.finding import Finding
-from stabilitysweep.data.split import Rows
+from stabilitysweep.data.raw import Rows
 
 REMEDIES = ("standard", "robust", "minmax", "maxabs")
 """Scalings in the order in which they are proposed."""

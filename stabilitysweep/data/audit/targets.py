@@ -15,13 +15,13 @@ from stabilitysweep.data.audit.choices import (
     number,
     part,
 )
-from stabilitysweep.data.audit.number_findings import WARNED_Z
+from stabilitysweep.data.audit.number_findings import WARNED_Z, marks_finding
 from stabilitysweep.data.audit.numbers import NumberColumn, measure
 from stabilitysweep.data.audit.ranges import best_scaling
 from stabilitysweep.data.audit.spread import Floats
 from stabilitysweep.data.finding import Finding, Severity
+from stabilitysweep.data.listing import some
 from stabilitysweep.data.raw import Array, RawData
-from stabilitysweep.data.sources.table import some
 from stabilitysweep.data.split import Split
 from stabilitysweep.data.targets import (
     BINARY_LOSS,
@@ -121,7 +121,8 @@ def _regression(
             f"{number(column.low)}: target_scaling log1p cannot take them",
             choices.use("target_scaling", "standard", {"log1p"}),
         )
-    yield from _marks(column, choices)
+    suspicion = "targets: marks of rows without one"
+    yield from marks_finding(column, choices.drop_marked, suspicion)
     yield from _large(column, values, losses, choices)
     if column.outliers and not column.is_constant:
         bounded = set(losses) <= _ROBUST_LOSSES
@@ -133,19 +134,6 @@ def _regression(
             f"{part(column.outliers, column.rows, 'targets', 'lie')} far out, the farthest "
             f"{number(column.farthest)}: a robust z-score of {number(column.farthest_z)}",
             "" if bounded else choices.use("loss", "huber"),
-        )
-
-
-def _marks(column: NumberColumn, choices: Choices) -> Iterator[Finding]:
-    if column.marks:
-        found, marks = column.marks_in_words()
-        yield Finding(
-            Severity.WARNING,
-            "sentinel_values",
-            column.name,
-            sum(count for _, count in column.marks),
-            f"{found}, far from all other targets: marks of rows without one?",
-            choices.drop_marked(marks),
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-from stabilitysweep.data.listing import some as some
+from stabilitysweep.data.listing import some
 from stabilitysweep.data.raw import Array
 from stabilitysweep.data.sources.columns import (
     Column,
