@@ -40,6 +40,7 @@ LAYERS = (
     "data",
     "extension",
     "grid",
+    "blueprint",
     "folder",
     "config",
     "provenance",
