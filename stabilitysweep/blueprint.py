@@ -89,7 +89,10 @@ class Blueprint:
         training: training settings that the compiled model decides on, resolved: those of
             the optimizer by the names of the config. Empty if the model is not compiled.
         compiled: whether the model brings its own loss and optimizer.
-        optimizer: the class of the optimizer.
+        optimizer: the class of the optimizer of a compiled model.
+        update: how its weights are updated: `sgd`, `adam` or `rmsprop` in the form that
+            the config knows too, or `keras` for any other.
+        scheduled: whether its learning rate follows a schedule of the model's own.
         loss: the loss in words.
         target: the form of the target, see `data.targets`.
         metrics: names of the model's own metrics.
@@ -100,6 +103,7 @@ class Blueprint:
         error: why the model cannot be trained; all else is empty then.
         distinct: why the model shares no program with those of other values; empty if it
             may.
+        alone: why the model cannot be trained in a stack, but one by one; empty if it can.
     """
 
     build: str
@@ -111,6 +115,8 @@ class Blueprint:
     training: tuple[tuple[str, Any], ...] = ()
     compiled: bool = False
     optimizer: str = ""
+    update: str = ""
+    scheduled: bool = False
     loss: str = ""
     target: str = ""
     metrics: tuple[str, ...] = ()
@@ -120,3 +126,4 @@ class Blueprint:
     layers: tuple[str, ...] = ()
     error: str = ""
     distinct: str = ""
+    alone: str = ""

@@ -39,9 +39,9 @@ from stabilitysweep.config import ModelSettings
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines import penalties
 from stabilitysweep.engines.base import Stack
-from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
+from stabilitysweep.models.losses import build_loss
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics.critical_rate import critical_learning_rate
 

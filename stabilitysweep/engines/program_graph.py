@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from stabilitysweep.data import PreparedData, batch_order
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
 from stabilitysweep.engines.half_products import flat_call, widen_half_products
-from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.engines.results import StackRecord
 from stabilitysweep.engines.schedules import learning_rates
 from stabilitysweep.engines.stack_state import Reading, Settings, State
 from stabilitysweep.engines.step import TrainingStep
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model
+from stabilitysweep.models.losses import build_loss
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import outcomes
 from stabilitysweep.types import Compiled

@@ -23,10 +23,10 @@ from stabilitysweep.engines import curvature
 from stabilitysweep.engines.base import Stack
 from stabilitysweep.engines.curvature import Curvatures
 from stabilitysweep.engines.fit import FitEngine
-from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.engines.stacked import StackedEngine
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
+from stabilitysweep.models.losses import build_loss
 
 RIGHT = 1e-4
 

@@ -16,9 +16,9 @@ import tensorflow as tf
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines import evaluation
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
-from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
+from stabilitysweep.models.losses import build_loss
 
 SEEDS = 2
 

@@ -11,8 +11,8 @@ import pytest
 from stabilitysweep.data import batch_order
 from stabilitysweep.engines import fit as fit_module
 from stabilitysweep.engines.fit import FitEngine
-from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
+from stabilitysweep.models.losses import build_loss
 from stabilitysweep.types import Outcome
 
 STEPS, ROWS = 7, 8

@@ -22,11 +22,11 @@ from planting import Garden, Plant
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.fit import FitEngine
 from stabilitysweep.engines.loss_scaling import LossScale
-from stabilitysweep.engines.losses import build_loss
 from stabilitysweep.engines.stack_state import Settings, State
 from stabilitysweep.engines.stacked import StackedEngine
 from stabilitysweep.engines.step import TrainingStep, _Pass
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
+from stabilitysweep.models.losses import build_loss
 from stabilitysweep.types import Compiled, Kind, Onset, Outcome, Stage
 
 P, RATE = 3, 0.125

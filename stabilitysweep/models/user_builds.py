@@ -1,0 +1,207 @@
+"""A user's own `build(hp)`: found, called, and its model made ready for training.
+
+Notation: B rows, D input columns.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import keras
+import keras_tuner
+import numpy as np
+
+from stabilitysweep.blueprint import Block, Request, Value
+from stabilitysweep.data.sources.user_modules import importing_from
+from stabilitysweep.errors import TrialError
+from stabilitysweep.models.binding import Binding
+from stabilitysweep.models.hyperparameters import GivenHyperParameters
+from stabilitysweep.models.losses import build_loss
+
+_SHOWN_TEXT = 400
+
+
+class Built(NamedTuple):
+    """A user's model, with its variables made and a loss to train it by.
+
+    Attributes:
+        model: compiled, by its user or for the loss of the config.
+        hp: what the function asked for.
+        binding: from the flat inputs [B, D] to what the model takes.
+        own: whether the user compiled it.
+    """
+
+    model: keras.Model
+    hp: GivenHyperParameters
+    binding: Binding
+    own: bool
+
+
+class UserBuild:
+    """The function behind `module:function`, loaded anew and kept open until `close`."""
+
+    def __init__(self, path: str, folders: Sequence[Path]) -> None:
+        """Import the module.
+
+        Args:
+            path: `module:function`, or a HyperModel, its class or an instance.
+            folders: where to look for the module, beside the installed ones.
+
+        Raises:
+            TrialError: there is no such module or function.
+        """
+        self.path = path
+        self._folders = list(folders)
+        self._stack = ExitStack()
+        module, _, name = path.partition(":")
+        self._stack.enter_context(importing_from(self._folders, module))
+        try:
+            self._build = self._found(module, name)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def close(self) -> None:
+        """Forget the module."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def __call__(self, request: Request, seed: int) -> Built:
+        """Build the model of a request, with the initial weights of `seed`.
+
+        The weights are those that Keras' own initializers draw after
+        `keras.utils.set_random_seed(seed)`. To be called inside the request's
+        `precision_scope`.
+
+        Raises:
+            TrialError: the function fails, or what it returns cannot be trained on the data.
+        """
+        keras.backend.clear_session()  # layer names begin anew: the same in every process
+        keras.utils.set_random_seed(seed)
+        hp = GivenHyperParameters(dict(request.values))
+        try:
+            model = self._build(hp)
+        except (Exception, SystemExit) as error:
+            raise self._error(hp.asked or dict(request.values), self.in_words(error)) from error
+        return self._ready(model, hp, request)
+
+    def _ready(self, model: Any, hp: GivenHyperParameters, request: Request) -> Built:
+        if not isinstance(model, keras.Model):
+            got = "None: is a `return` missing?" if model is None else type(model).__name__
+            raise self._error(hp.asked, f"expected a Keras model, got {got}")
+        if type(model).train_step is not keras.Model.train_step:
+            raise self._error(
+                hp.asked,
+                f"{type(model).__name__} overrides `train_step`: expected a model that Keras' own "
+                "step trains. Put the loss into `compute_loss` or `add_loss`",
+            )
+        try:
+            binding = Binding(request.blocks, request.named, model)
+            if not model.built or not model.variables:
+                model(binding(np.zeros((2, binding.columns), keras.config.floatx())))
+        except (Exception, SystemExit) as error:
+            raise self._error(
+                hp.asked, f"the model does not take the data: {self.in_words(error)}"
+            ) from error
+        own = model.compiled
+        if not own:
+            training = dict(request.training)
+            model.compile(optimizer="sgd", loss=build_loss(str(training["loss"])))
+        return Built(model, hp, binding, own)
+
+    def _found(self, name: str, attribute: str) -> Callable[[Any], Any]:
+        try:
+            module = importlib.import_module(name)
+        except (Exception, SystemExit) as error:
+            missing = getattr(error, "name", None)
+            if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{missing}."):
+                looked = ", ".join(str(folder) for folder in dict.fromkeys(self._folders))
+                raise TrialError(
+                    f"model.build '{self.path}': there is no module '{name}'. Looked for it in "
+                    f"{looked} and among the installed ones."
+                ) from error
+            raise TrialError(
+                f"model.build '{self.path}': the module '{name}' cannot be imported: "
+                f"{self.in_words(error)}."
+            ) from error
+        where = getattr(module, "__file__", name)
+        if not hasattr(module, attribute):
+            public = [
+                key
+                for key, value in vars(module).items()
+                if callable(value) and getattr(value, "__module__", None) == module.__name__
+            ]
+            offered = f" It has: {', '.join(public[:8])}." if public else ""
+            raise TrialError(
+                f"model.build '{self.path}': there is no '{attribute}' in {where}.{offered}"
+            )
+        found = getattr(module, attribute)
+        if inspect.isclass(found) and issubclass(found, keras_tuner.HyperModel):
+            try:
+                found = found()
+            except Exception as error:
+                raise TrialError(
+                    f"model.build '{self.path}': the HyperModel cannot be made without arguments: "
+                    f"{self.in_words(error)}. Name an instance of it, or a function."
+                ) from error
+        build = found.build if isinstance(found, keras_tuner.HyperModel) else found
+        if not callable(build):
+            raise TrialError(
+                f"model.build '{self.path}': expected a function of `hp` or a "
+                f"keras_tuner.HyperModel, got {type(found).__name__} in {where}."
+            )
+        self._check_arguments(build)
+        return build  # type: ignore[no-any-return]
+
+    def _check_arguments(self, build: Callable[..., Any]) -> None:
+        try:
+            signature = inspect.signature(build)
+        except (TypeError, ValueError):
+            return  # written in C: the call will tell
+        try:
+            signature.bind(None)
+        except TypeError as error:
+            raise TrialError(
+                f"model.build '{self.path}': expected a function that takes `hp` alone, got "
+                f"{self.path.partition(':')[2]}{signature}: {error}. Give the others defaults, or "
+                "ask `hp` for them."
+            ) from error
+
+    def _error(self, values: Mapping[str, Value], cause: str) -> TrialError:
+        shown = ", ".join(f"{name} {value}" for name, value in values.items())
+        beside = f" with {shown}" if shown else ""
+        return TrialError(f"model.build '{self.path}'{beside}: {cause.rstrip('.')}.")
+
+    def in_words(self, error: BaseException) -> str:
+        """Type, message, and the line of the user's code that an error came from."""
+        text = " ".join(str(error).split()) or "without a message"
+        if len(text) > _SHOWN_TEXT:
+            text = f"{text[:_SHOWN_TEXT]}..."
+        what = f"{type(error).__name__}: {text}".rstrip(".")
+        if isinstance(error, SyntaxError) and error.filename:
+            return f"{what}, in {error.filename}:{error.lineno}"
+        package = str(Path(__file__).parents[1])
+        users = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if any(Path(frame.filename).is_relative_to(folder) for folder in self._folders)
+            and "site-packages" not in frame.filename
+            and not frame.filename.startswith(package)
+        ]
+        return f"{what}, in {users[-1].filename}:{users[-1].lineno}" if users else what
+
+
+def blocks_of_columns(columns: int) -> tuple[Block, ...]:
+    """Return the one block that plain columns without names are."""
+    return (Block("x", 0, columns, (columns,)),)
