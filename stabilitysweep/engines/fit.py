@@ -21,7 +21,6 @@ from stabilitysweep.engines.base import Stack, first_precision, input_onset
 from stabilitysweep.engines.curvature import Curvatures
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
 from stabilitysweep.engines.inspection import Heads, Tensors, look_at_predictions, rows_of_step
-from stabilitysweep.engines.recorder import compute_dtypes, recording
 from stabilitysweep.engines.results import StackRecord, input_failures, results
 from stabilitysweep.engines.schedules import learning_rates
 from stabilitysweep.engines.stack_state import Reading
@@ -29,6 +28,7 @@ from stabilitysweep.engines.step_probes import floating, held_paths
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.losses import build_loss
+from stabilitysweep.models.recorder import compute_dtypes, recording
 from stabilitysweep.numerics import probes
 from stabilitysweep.numerics.moments import Moment
 from stabilitysweep.types import Compiled, Stage, TrialResult

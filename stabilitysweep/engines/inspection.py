@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from stabilitysweep.engines.recorder import compute_dtypes, recording
 from stabilitysweep.engines.step_probes import held_paths
+from stabilitysweep.models.recorder import compute_dtypes, recording
 from stabilitysweep.numerics.moments import Quantity, TensorStats
 from stabilitysweep.numerics.statistics import read_statistics, statistics
 

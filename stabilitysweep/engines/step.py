@@ -18,11 +18,11 @@ import tensorflow as tf
 from stabilitysweep.engines import loss_scaling, optimizers, penalties
 from stabilitysweep.engines.loss_scaling import LossScale
 from stabilitysweep.engines.packing import Packed, Packing
-from stabilitysweep.engines.recorder import recording
 from stabilitysweep.engines.stack_state import Reading, Settings, State
 from stabilitysweep.engines.step_probes import StepProbes, floating
 from stabilitysweep.engines.trial_axis import expand, select_all, vectorize
 from stabilitysweep.models.programs import Program
+from stabilitysweep.models.recorder import recording
 from stabilitysweep.numerics import probes
 from stabilitysweep.types import Stage
 

@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from stabilitysweep.engines.packing import Packed, Packing
-from stabilitysweep.engines.recorder import compute_dtypes
 from stabilitysweep.engines.stack_state import Settings
 from stabilitysweep.models.programs import Program
+from stabilitysweep.models.recorder import compute_dtypes
 from stabilitysweep.numerics import probes
 from stabilitysweep.types import Compiled, Stage
 

@@ -39,9 +39,7 @@ def graph_digest(concrete: Any) -> str:
 
 def captured_values(concrete: Any) -> list[Any]:
     """Return the tensors that a function has captured, as arrays; resources are left out."""
-    return [
-        tensor.numpy() for tensor in concrete.captured_inputs if tensor.dtype != tf.resource
-    ]
+    return [tensor.numpy() for tensor in concrete.captured_inputs if tensor.dtype != tf.resource]
 
 
 def captured_variables(concrete: Any) -> list[str]:

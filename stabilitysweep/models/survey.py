@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from stabilitysweep.blueprint import Blueprint, Request, Value
+from stabilitysweep.blueprint import Blueprint, Request
 from stabilitysweep.errors import TrialError
 from stabilitysweep.models.builder import precision_scope
 from stabilitysweep.models.compiled import compiled_part, target_form
 from stabilitysweep.models.fitting_target import check_output, example_target
 from stabilitysweep.models.graph_digest import captured_variables, graph_digest
-from stabilitysweep.models.lifting import all_layers, lifted_numbers, numbers_replaced
-from stabilitysweep.models.pass_through import evaluated, trained
+from stabilitysweep.models.lifting import all_layers, lifted_numbers
+from stabilitysweep.models.recorder import recording
+from stabilitysweep.models.stateless import run_model
 from stabilitysweep.models.user_builds import Built, UserBuild
 
 _SEED = 0
@@ -48,41 +48,222 @@ def survey(requests: Sequence[Request], folders: Sequence[Path]) -> list[Bluepri
     except TrialError as error:
         return [Blueprint(request.build, error=str(error)) for request in requests]
     with build:
-        return _Survey(build).blueprints(requests)
+        found = _Survey(build)
+        return [found.blueprint(request) for request in requests]
 
 
 class _Survey:
+    """The models of one build function."""
+
     def __init__(self, build: UserBuild) -> None:
         self._build = build
-        self._digests: dict[str, tuple[str, str]] = {}
-        # What was asked of `hp`, and by the values it had the blueprint. Requests that agree in
-        # all that a function asks for give the same model.
+        self._graphs: dict[str, tuple[str, str]] = {}
+        # By what was asked of `hp`, and by the values it had: requests that agree in all that
+        # a function asks for give the same model.
         self._known: dict[tuple[Any, ...], dict[tuple[Any, ...], Blueprint]] = {}
 
-    def blueprints(self, requests: Iterable[Request]) -> list[Blueprint]:
-        return [self._blueprint(request) for request in requests]
-
-    def _blueprint(self, request: Request) -> Blueprint:
+    def blueprint(self, request: Request) -> Blueprint:
         values = dict(request.values)
-        rest = (request.precision, request.blocks, request.named, request.target, request.given)
-        for key, found in self._known.items():
-            names, others = key[0], key[1:]
-            if others == rest and (own := tuple(values.get(name) for name in names)) in found:
-                same = found[own]
-                if same.compiled or same.error or dict(request.training) == dict(same.training):
-                    return same
-        blueprint, asked = self._built(request)
-        # What was asked and not given counts as well: it is absent from all requests alike.
-        own_key = (tuple(asked), *rest)
-        self._known.setdefault(own_key, {})[tuple(values.get(name) for name in asked)] = blueprint
+        rest = (
+            request.precision,
+            request.blocks,
+            request.named,
+            request.target,
+            dict(request.training).get("loss"),
+        )
+        for (names, *others), found in self._known.items():
+            own = tuple(values.get(name) for name in names)
+            if tuple(others) == rest and own in found:
+                return found[own]
+        blueprint, asked = self._new(request)
+        known = self._known.setdefault((tuple(asked), *rest), {})
+        known[tuple(values.get(name) for name in asked)] = blueprint
         return blueprint
 
-    def _built(self, request: Request) -> tuple[Blueprint, list[str]]:
+    def _new(self, request: Request) -> tuple[Blueprint, list[str]]:
         try:
             with precision_scope(request.precision):
                 built = self._build(request, _SEED)
-                return self._described(request, built), list(built.hp.asked)
+                return self._described(request, built), [*built.hp.asked, *_overriding(built)]
         except TrialError as error:
-            return Blueprint(request.build, request.values, error=str(error)), [
-                name for name, _ in request.values
-            ]
+            names = [name for name, _ in request.values]
+            return Blueprint(request.build, request.values, error=str(error)), names
+
+    def _described(self, request: Request, built: Built) -> Blueprint:
+        model = built.model
+        facts = request.target
+        training = dict(request.training)
+        weights = _digest_of_weights(model)
+        form = target_form(model, facts) if built.own else str(training["loss"])
+        try:
+            example = example_target(form, facts, _ROWS)
+            shape = (_ROWS, built.binding.columns)
+            inputs = built.binding(np.ones(shape, keras.config.floatx()))
+            with recording(model) as record:
+                predictions = model(inputs, training=False)
+            check_output(predictions, form, facts)
+            # Here the losses are built: in a graph they could not make their variables.
+            model._compute_loss(x=inputs, y=example, y_pred=predictions, training=False)
+            _build_metrics(model, example, predictions)
+        except (Exception, SystemExit) as error:
+            raise self._build.error(
+                built.hp.asked,
+                str(error) if type(error) is ValueError else self._build.in_words(error),
+            ) from error
+        graph, alone = self._graph(request, built, form)
+        part = compiled_part(model) if built.own else None
+        given = dict(request.values)
+        known = {name: value for name, value in built.hp.asked.items() if name in given}
+        settings: dict[str, Any] = {} if part is None else dict(part.training)
+        if part is not None and _overriding(built) and "learning_rate" in request.given:
+            settings["learning_rate"] = given["learning_rate"]
+        program = hashlib.blake2b(digest_size=8)
+        for text in (graph, request.precision, part.numbers if part else ""):
+            program.update(f"{len(text)}:{text}".encode())
+        return Blueprint(
+            build=request.build,
+            values=tuple(sorted(known.items())),
+            defaults=tuple(sorted(built.hp.defaults.items())),
+            program=program.hexdigest(),
+            weights=weights,
+            numbers=tuple(number.value for number in lifted_numbers(model)),
+            training=tuple(sorted(settings.items())),
+            compiled=built.own,
+            optimizer=part.optimizer if part else "",
+            update=part.update if part else "",
+            scheduled=part.scheduled if part else False,
+            loss=part.loss if part else form,
+            target=form,
+            metrics=part.metrics if part else (),
+            whole=built.binding.whole,
+            parameters=int(sum(np.prod(v.shape) for v in model.trainable_variables)),
+            units=sum(int(np.prod(output.shape[1:])) for output in record.outputs),
+            layers=tuple(record.names),
+            alone=alone,
+        )
+
+    def _graph(self, request: Request, built: Built, form: str) -> tuple[str, str]:
+        """Digest of the training graph, and why it cannot be stacked, if it cannot."""
+        text = _described_by_config(built.model)
+        shapes = [(block.start, block.stop, block.shape) for block in request.blocks]
+        key = f"{request.precision} {form} {shapes} {text}"
+        if text and key in self._graphs:
+            return self._graphs[key]
+        found = _traced(built, form, request)
+        if text:
+            self._graphs[key] = found
+        return found
+
+
+def _overriding(built: Built) -> list[str]:
+    """The setting of the config that a compiled model takes without asking for it."""
+    overrides = built.own and "learning_rate" not in built.hp.asked
+    return ["learning_rate"] if overrides else []
+
+
+def _digest_of_weights(model: keras.Model) -> str:
+    digest = hashlib.blake2b(digest_size=8)
+    for variable in model.variables:
+        value = variable.numpy()
+        digest.update(f"{variable.path}{value.dtype}{value.shape}".encode() + value.tobytes())
+    return digest.hexdigest()
+
+
+def _described_by_config(model: keras.Model) -> str:
+    """All that shapes the graph of a model made of Keras' own parts alone; else nothing.
+
+    A config does not say what a user's own class or function does.
+    """
+    if type(model) not in (keras.Sequential, type(keras.Sequential([])), _FUNCTIONAL):
+        return ""
+    own = [layer for layer in all_layers(model) if not _is_keras(type(layer))]
+    if own or any(isinstance(layer, keras.layers.Lambda) for layer in all_layers(model)):
+        return ""
+    try:
+        parts = [
+            keras.saving.serialize_keras_object(model),
+            keras.saving.serialize_keras_object(model._compile_loss._user_loss),
+            model._compile_loss._user_loss_weights,
+        ]
+        # The compile config holds the learning rate, which shapes nothing here.
+        parts[0].pop("compile_config", None)
+        text = json.dumps(parts, sort_keys=True)
+    except (TypeError, ValueError, NotImplementedError):
+        return ""
+    return text if _all_of_keras(parts) else ""
+
+
+_FUNCTIONAL = type(keras.Model(_input := keras.Input((1,)), _input))
+
+
+def _is_keras(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "keras"
+
+
+def _all_of_keras(content: Any) -> bool:
+    """Whether a serialized object has no part of another module, and none registered."""
+    if isinstance(content, dict):
+        module = content.get("module", "keras")
+        registered = content.get("registered_name")
+        name = content.get("class_name")
+        if "class_name" in content and name not in ("__tuple__", "__tensor__", "__numpy__"):
+            if module is None or str(module).partition(".")[0] not in ("keras", "builtins"):
+                return False
+            if registered not in (None, name):
+                return False
+            if name in ("function", "__lambda__") and registered != content.get("config"):
+                return False
+        return all(_all_of_keras(value) for value in content.values())
+    return all(map(_all_of_keras, content)) if isinstance(content, list | tuple) else True
+
+
+def _traced(built: Built, form: str, request: Request) -> tuple[str, str]:
+    model = built.model
+    lifted = lifted_numbers(model)
+    floatx = keras.config.floatx()
+
+    def both(weights: Any, others: Any, numbers: Any, rows: Any, targets: Any) -> Any:
+        def run(training: bool) -> Any:
+            return run_model(
+                model,
+                built.binding,
+                lifted,
+                weights,
+                others,
+                numbers,
+                rows,
+                targets,
+                training=training,
+            )
+
+        with tf.GradientTape() as tape:
+            tape.watch(weights)
+            first = run(training=True)
+        gradients = tape.gradient(
+            first.loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        second = run(training=False)
+        return first.loss, gradients, first.others, second.loss, second.predictions
+
+    example = example_target(form, request.target, _ROWS)
+    try:
+        concrete = tf.function(both, autograph=False).get_concrete_function(
+            [tf.TensorSpec(v.shape, v.dtype) for v in model.trainable_variables],
+            [tf.TensorSpec(v.shape, v.dtype) for v in model.non_trainable_variables],
+            tf.TensorSpec([len(lifted)], floatx),
+            tf.TensorSpec([None, built.binding.columns], floatx),
+            tf.nest.map_structure(lambda a: tf.TensorSpec([None, *a.shape[1:]], a.dtype), example),
+        )
+    except Exception as error:
+        text = " ".join(str(error).split())[:300]
+        return "", f"it cannot be traced as a function of its weights: {text}"
+    held = captured_variables(concrete)
+    alone = f"it reads {held[0]}, which is no variable of the model" if held else ""
+    return graph_digest(concrete), alone
+
+
+def _build_metrics(model: keras.Model, targets: Any, predictions: Any) -> None:
+    compiled = model._compile_metrics
+    if compiled is not None and not compiled.built:
+        compiled.build(targets, predictions)

@@ -17,7 +17,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from stabilitysweep.blueprint import Block, Request, Value
+from stabilitysweep.blueprint import Request, Value
 from stabilitysweep.data.sources.user_modules import importing_from
 from stabilitysweep.errors import TrialError
 from stabilitysweep.models.binding import Binding
@@ -93,15 +93,15 @@ class UserBuild:
         try:
             model = self._build(hp)
         except (Exception, SystemExit) as error:
-            raise self._error(hp.asked or dict(request.values), self.in_words(error)) from error
+            raise self.error(hp.asked or dict(request.values), self.in_words(error)) from error
         return self._ready(model, hp, request)
 
     def _ready(self, model: Any, hp: GivenHyperParameters, request: Request) -> Built:
         if not isinstance(model, keras.Model):
             got = "None: is a `return` missing?" if model is None else type(model).__name__
-            raise self._error(hp.asked, f"expected a Keras model, got {got}")
+            raise self.error(hp.asked, f"expected a Keras model, got {got}")
         if type(model).train_step is not keras.Model.train_step:
-            raise self._error(
+            raise self.error(
                 hp.asked,
                 f"{type(model).__name__} overrides `train_step`: expected a model that Keras' own "
                 "step trains. Put the loss into `compute_loss` or `add_loss`",
@@ -111,7 +111,7 @@ class UserBuild:
             if not model.built or not model.variables:
                 model(binding(np.zeros((2, binding.columns), keras.config.floatx())))
         except (Exception, SystemExit) as error:
-            raise self._error(
+            raise self.error(
                 hp.asked, f"the model does not take the data: {self.in_words(error)}"
             ) from error
         own = model.compiled
@@ -178,7 +178,8 @@ class UserBuild:
                 "ask `hp` for them."
             ) from error
 
-    def _error(self, values: Mapping[str, Value], cause: str) -> TrialError:
+    def error(self, values: Mapping[str, Value], cause: str) -> TrialError:
+        """Return the error of a model that cannot be trained: function, values and cause."""
         shown = ", ".join(f"{name} {value}" for name, value in values.items())
         beside = f" with {shown}" if shown else ""
         return TrialError(f"model.build '{self.path}'{beside}: {cause.rstrip('.')}.")
@@ -200,8 +201,3 @@ class UserBuild:
             and not frame.filename.startswith(package)
         ]
         return f"{what}, in {users[-1].filename}:{users[-1].lineno}" if users else what
-
-
-def blocks_of_columns(columns: int) -> tuple[Block, ...]:
-    """Return the one block that plain columns without names are."""
-    return (Block("x", 0, columns, (columns,)),)

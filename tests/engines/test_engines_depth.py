@@ -16,9 +16,9 @@ import pytest
 import tensorflow as tf
 
 from stabilitysweep.data import PreparedData
-from stabilitysweep.engines.recorder import recording
 from stabilitysweep.engines.stacked import StackedEngine
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
+from stabilitysweep.models.recorder import recording
 from stabilitysweep.types import Outcome
 
 SMALLEST = 2.0**-24  # of float16

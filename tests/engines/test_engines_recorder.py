@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from stabilitysweep.engines.recorder import recording
+from stabilitysweep.models.recorder import recording
 
 X = tf.constant(np.random.default_rng(0).normal(size=(2, 3)), tf.float32)
 

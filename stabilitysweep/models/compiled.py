@@ -1,0 +1,168 @@
+"""What a compiled model says of its training: optimizer, loss and metrics, in our words."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from stabilitysweep.blueprint import TargetFacts
+
+_KNOWN: dict[type, str] = {
+    keras.optimizers.SGD: "sgd",
+    keras.optimizers.Adam: "adam",
+    keras.optimizers.AdamW: "adam",
+    keras.optimizers.RMSprop: "rmsprop",
+}
+"""Optimizers whose updates the stacked engine has written out, by their exact class."""
+
+_LIFTED = ("learning_rate", "momentum", "nesterov", "weight_decay", "clipnorm")
+_SAID = ("name", *_LIFTED)
+
+_FORMS: Mapping[str, tuple[str, ...]] = {
+    "mse": ("mean_squared_error", "mse"),
+    "mae": ("mean_absolute_error", "mae"),
+    "huber": ("huber", "log_cosh", "logcosh"),
+    "poisson": ("poisson",),
+    "binary_crossentropy": ("binary_crossentropy", "bce", "binary_focal_crossentropy"),
+    "sparse_categorical_crossentropy": ("sparse_categorical_crossentropy",),
+    "categorical_crossentropy": (
+        "categorical_crossentropy",
+        "categorical_focal_crossentropy",
+        "kl_divergence",
+        "kld",
+    ),
+}
+"""The forms of a target, and Keras' losses that take it, by the names of their functions."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPart:
+    """What `compile` was told.
+
+    Attributes:
+        training: settings of the optimizer by the names of the config.
+        optimizer: its class.
+        update: `sgd`, `adam` or `rmsprop`, or `keras` where it is none of these or has
+            options that they do not have.
+        scheduled: whether the learning rate is a schedule.
+        numbers: what shapes the update beside `training`, as text.
+        loss: in words.
+        metrics: their names, as Keras reports them.
+    """
+
+    training: dict[str, Any]
+    optimizer: str
+    update: str
+    scheduled: bool
+    numbers: str
+    loss: str
+    metrics: tuple[str, ...]
+
+
+def inner_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
+    """Return the optimizer of a compiled model, without the wrapper for loss scaling."""
+    optimizer = model.optimizer
+    scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+    return optimizer.inner_optimizer if scaled else optimizer
+
+
+def compiled_part(model: keras.Model) -> CompiledPart:
+    """Read what a compiled model was told."""
+    optimizer = inner_optimizer(model)
+    config = optimizer.get_config()
+    constrained = any(v.constraint is not None for v in model.trainable_variables)
+    plain = type(optimizer) in _KNOWN and not constrained and _is_plain(optimizer, config)
+    rate = optimizer._learning_rate
+    scheduled = not isinstance(rate, keras.Variable)
+    training = {name: config[name] for name in _LIFTED[1:] if config.get(name) is not None}
+    training["optimizer"] = _name_of(optimizer)
+    training["learning_rate"] = _peak(rate) if scheduled else float(config["learning_rate"])
+    rest = {name: value for name, value in config.items() if name not in ("name", _LIFTED[0])}
+    return CompiledPart(
+        training=training,
+        optimizer=type(optimizer).__name__,
+        update=_KNOWN[type(optimizer)] if plain else "keras",
+        scheduled=scheduled,
+        numbers="" if plain else f"{type(optimizer).__qualname__} {json.dumps(rest, default=str)}",
+        loss=_loss_in_words(model._compile_loss._user_loss),
+        metrics=tuple(metric_names(model)),
+    )
+
+
+def _is_plain(optimizer: Any, config: Mapping[str, Any]) -> bool:
+    """Whether all that the written-out updates do not know is at its default."""
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(type(optimizer).__init__).parameters.items()
+    }
+    # In the plain form AdamW is Adam with weight decay.
+    return all(
+        config[name] == defaults[name] for name in config if name in defaults and name not in _SAID
+    ) and not getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+
+
+def _name_of(optimizer: keras.optimizers.Optimizer) -> str:
+    return type(optimizer).__name__.lower()
+
+
+def _peak(schedule: Any) -> float:
+    """The learning rate that a schedule is named by: its peak, or else where it begins."""
+    for name in ("warmup_target", "initial_learning_rate"):
+        value = getattr(schedule, name, None)
+        if isinstance(value, int | float) and value > 0:
+            return float(value)
+    return float(schedule(0)) if callable(schedule) else float(schedule)
+
+
+def target_form(model: keras.Model, facts: TargetFacts) -> str:
+    """Return the form in which a compiled model's loss takes the target; see `data.targets`."""
+    if facts.shapes:
+        return "given"
+    loss = model._compile_loss._user_loss
+    if isinstance(loss, dict | list | tuple):
+        flat = list(loss.values()) if isinstance(loss, dict) else list(loss)
+        loss = flat[0] if len(flat) == 1 else None
+    name = _function_name(loss)
+    for form, names in _FORMS.items():
+        if name in names:
+            return form
+    return "numbers" if facts.classes == 0 or not facts.text else "sparse_categorical_crossentropy"
+
+
+def _function_name(loss: Any) -> str:
+    """The name of the Keras function behind a loss; empty for a function of the user's."""
+    try:
+        found = keras.losses.get(loss) if isinstance(loss, str) else loss
+    except ValueError:
+        return ""
+    function = getattr(found, "fn", None) or found
+    own = not str(getattr(function, "__module__", "")).startswith("keras.")
+    name = getattr(function, "__name__", "")
+    return "" if own else str(name)
+
+
+def _loss_in_words(loss: Any) -> str:
+    match loss:
+        case None:
+            return "of the model's own"
+        case str():
+            return loss
+        case dict() | list() | tuple():
+            parts = loss.values() if isinstance(loss, dict) else loss
+            return ", ".join(_loss_in_words(part) for part in parts)
+        case keras.losses.Loss():
+            return str(loss.name)
+        case _:
+            return str(getattr(loss, "__name__", type(loss).__name__))
+
+
+def metric_names(model: keras.Model) -> Iterator[str]:
+    """Yield the names of the metrics a model was compiled with."""
+    compiled = model._compile_metrics
+    if compiled is not None and compiled.built:
+        yield from compiled.result()
