@@ -6,7 +6,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from stabilitysweep.config import DATASET, SECTIONS, SweepConfig, parse_config
+from stabilitysweep.config import (
+    COMPILED_SETTINGS,
+    DATASET,
+    SECTIONS,
+    SweepConfig,
+    parse_config,
+)
 from stabilitysweep.grid import DECIDED_BY, dataset_text, decided, with_whole_numbers
 
 _MOST_SHOWN = 6  # values of an axis that a message repeats
@@ -29,6 +35,14 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     batch size is compared as it is written (`full` and 353 are different), and so are
     `steps` and `epochs`.
 
+    Of a user's build, a config does not know all: an `hp` that it does not give takes a
+    default in the build, and so may the settings on which a compiled model decides
+    (`COMPILED_SETTINGS`), and with its loss a `target_scaling` of null. What only one of the
+    configs says is in no conflict, therefore, and where both say something the rule is the
+    one above. So without a conflict there may be no stored trial in the new grid after all:
+    their ids tell, and nothing is lost but the time to train the new ones. Another
+    `model.build` is a conflict, whatever the rest; then the `hp` of the two are not compared.
+
     Args:
         old: `SweepConfig.resolved` of the stored config.
         new: `SweepConfig.resolved` of the config to run.
@@ -42,8 +56,13 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     before = parse_config(old, source="the stored config")
     after = parse_config(new, source="the new config")
     lines = _dataset_conflicts(before, after)
-    for section, model in SECTIONS.items():
-        for setting in model.model_fields:
+    build, other = before.model.build, after.model.build
+    if build != other:
+        lines.append(f"model.build: {_shown([build])} -> {_shown([other])}")
+    for section in SECTIONS:
+        for setting in _compared(section, before, after):
+            if not (_is_known(before, setting) and _is_known(after, setting)):
+                continue
             values, others = before.values(setting), after.values(setting)
             if setting == "metrics":
                 in_conflict = set(values[0]) != set(others[0])
@@ -56,8 +75,33 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _compared(section: str, before: SweepConfig, after: SweepConfig) -> list[str]:
+    """The settings of a section, or in their place the `hp` that either config gives."""
+    build = before.model.build
+    if section == "model" and build != after.model.build:
+        return []
+    if section != "model" or build is None:
+        return [name for name in SECTIONS[section].model_fields if name not in ("build", "hp")]
+    given = (dict(config.model.hp).keys() | {*config.hp_axes} for config in (before, after))
+    return sorted(set().union(*given))
+
+
+def _is_known(config: SweepConfig, setting: str) -> bool:
+    """Whether a config alone says what a setting is in all of its trials."""
+    if config.model.build is None:
+        return True
+    if setting in COMPILED_SETTINGS:
+        return setting in config.given
+    return bool(config.values(setting)) and (
+        setting != "target_scaling" or None not in config.values(setting)
+    )
+
+
 def _meanings(config: SweepConfig, setting: str, other: SweepConfig) -> set[Any]:
     """The values a setting means, each with the value that decides on its null."""
+    if setting in config.hp_axes or setting in dict(config.model.hp):
+        # True is no 1 to a build.
+        return {(isinstance(value, bool), value) for value in config.values(setting)}
     if setting not in DECIDED_BY:
         return set(config.values(setting))
     by = DECIDED_BY[setting][0]

@@ -6,6 +6,7 @@ from stabilitysweep.config.fields import Settings
 from stabilitysweep.config.load import load_config, parse_config
 from stabilitysweep.config.names import (
     ACTIVATIONS,
+    COMPILED_SETTINGS,
     DATASETS,
     GENERATORS,
     INITIALIZERS,
@@ -22,6 +23,7 @@ from stabilitysweep.config.sweep import SweepConfig
 __all__ = [
     "ACTIVATIONS",
     "AXIS_SETTINGS",
+    "COMPILED_SETTINGS",
     "DATASET",
     "DATASETS",
     "GENERATORS",

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stabilitysweep.config.dataset import DatasetSettings
 from stabilitysweep.config.fields import Expected, FiniteNumber, PositiveWhole
+from stabilitysweep.config.hp import SAID_ELSEWHERE, name_problem, read_hp
 from stabilitysweep.config.problems import (
     KeyPath,
     Problem,
@@ -43,6 +44,8 @@ SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
 
 _NO_AXIS = {
     ("model", "name"),
+    ("model", "build"),
+    ("model", "hp"),
     ("training", "steps"),
     ("training", "epochs"),
     ("training", "metrics"),
@@ -54,6 +57,11 @@ _LONGEST_AXIS = 10_000
 def section_of(setting: str) -> str | None:
     """The section that has a setting, whether it may be an axis or not; None if none has."""
     return next((name for name, model in SECTIONS.items() if setting in keys(model)), None)
+
+
+def is_hp(name: str) -> bool:
+    """Whether a name in the grid of a user's build is one of its `hp`, not a setting of ours."""
+    return name not in (DATASET, *SAID_ELSEWHERE) and section_of(name) in (None, "model")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,51 +114,64 @@ class _Range(BaseModel):
 
 
 def read_axis(
-    name: str, content: object, path: KeyPath
+    name: str, content: object, path: KeyPath, *, build: bool = False
 ) -> tuple[tuple[Any, ...] | None, list[Problem]]:
     """Read one axis.
 
     Args:
-        name: a setting, or `dataset`.
+        name: a setting, or `dataset`; with a build also the name of an `hp`.
         content: a list of values, or a mapping with `from`, `to`, `num` and `scale`. Values
             between the ends of such a range are rounded to 12 significant digits, or to
             whole numbers for a setting that takes only these; its ends are exact.
         path: where it stands.
+        build: whether the model is built by a function of the user's.
 
     Returns:
         The values, at least one and all different, each of its setting's type, and no
         problems; or None and at least one problem.
     """
-    if name != DATASET and name not in AXIS_SETTINGS:
-        return None, [_no_axis(name, path)]
+    own = build and is_hp(name)
+    if own:
+        if problem := name_problem(name, path):
+            return None, [problem]
+    elif name != DATASET and name not in AXIS_SETTINGS:
+        return None, [_no_axis(name, path, build=build)]
     if isinstance(content, Mapping):
-        return _read_range(name, content, path)
+        return _read_range(name, content, path, own=own)
     if not isinstance(content, list | tuple) or not content:
         hint = "" if isinstance(content, list | tuple | None) else "write [value] for a single one"
-        return None, [wrong_value(path, _forms(name), content, hint)]
-    return _read_values(name, list(content), [(*path, place) for place in range(len(content))])
+        return None, [wrong_value(path, _forms(name, own), content, hint)]
+    paths: list[KeyPath] = [(*path, place) for place in range(len(content))]
+    return _read_values(name, list(content), paths, own=own)
 
 
-def _forms(name: str) -> str:
-    ranges = name in AXIS_SETTINGS and AXIS_SETTINGS[name].kind != "choice"
+def _forms(name: str, own: bool) -> str:
+    ranges = own or (name in AXIS_SETTINGS and AXIS_SETTINGS[name].kind != "choice")
     return "a list of at least one value" + (", or {from, to, num, scale}" if ranges else "")
 
 
-def _no_axis(name: str, path: KeyPath) -> Problem:
+def _no_axis(name: str, path: KeyPath, *, build: bool) -> Problem:
     section = section_of(name)
+    if build and name in SAID_ELSEWHERE:
+        expected = "a setting that may be an axis, or the name of an hp"
+        hint = "if the hp is called so, rename it where it is asked for"
+        return Problem(path, expected, f"'model.{name}', which says what the model is", hint)
     if section is not None:
         got = f"'{section}.{name}', which has one value for the whole sweep"
         return Problem(path, "a setting that may be an axis", got)
-    return unknown_key(path, [DATASET, *AXIS_SETTINGS], "a setting that may be an axis")
+    problem = unknown_key(path, [DATASET, *AXIS_SETTINGS], "a setting that may be an axis")
+    own = "for an hp of a model of your own, give 'model: {build: module:function}'"
+    return problem if problem.hint else replace(problem, hint=own)
 
 
 def _read_values(
-    name: str, raw: list[Any], paths: list[KeyPath]
+    name: str, raw: list[Any], paths: list[KeyPath], *, own: bool
 ) -> tuple[tuple[Any, ...] | None, list[Problem]]:
     values: list[Any] = []
     problems: list[Problem] = []
     for item, path in zip(raw, paths, strict=True):
-        value, found = _read_value(name, item, path)
+        value: Any
+        value, found = read_hp(item, path) if own else _read_value(name, item, path)
         problems += found
         if found:
             continue
@@ -179,10 +200,11 @@ def _read_value(name: str, item: object, path: KeyPath) -> tuple[Any, list[Probl
 
 
 def _read_range(
-    name: str, content: Mapping[Any, Any], path: KeyPath
+    name: str, content: Mapping[Any, Any], path: KeyPath, *, own: bool
 ) -> tuple[tuple[Any, ...] | None, list[Problem]]:
-    if name == DATASET or AXIS_SETTINGS[name].kind == "choice":
-        return None, [wrong_value(path, _forms(name), content)]
+    kind = "choice" if name == DATASET else "real" if own else AXIS_SETTINGS[name].kind
+    if kind == "choice":
+        return None, [wrong_value(path, _forms(name, own), content)]
     span, problems = check(_Range, content, path)
     if span is None:
         return None, problems
@@ -194,12 +216,12 @@ def _read_range(
         return None, [wrong_value((*path, "from"), expected, span.start)]
     # If any value is outside what the setting takes, an end is.
     ends, problems = _read_values(
-        name, [content["from"], content["to"]], [(*path, "from"), (*path, "to")]
+        name, [content["from"], content["to"]], [(*path, "from"), (*path, "to")], own=own
     )
     if ends is None:
         return None, problems
     inner = _between(span)
-    if AXIS_SETTINGS[name].kind == "whole":
+    if kind == "whole":
         inner = [round(value) for value in inner]
     values = [ends[0], *inner, ends[1]]
     if any(left >= right for left, right in itertools.pairwise(values)):

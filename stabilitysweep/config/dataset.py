@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from stabilitysweep.config.fields import (
+    FUNCTION,
     WHOLE_ABOVE_ZERO,
     Expected,
     Flag,
@@ -42,7 +43,6 @@ from stabilitysweep.config.names import (
 _Text = Annotated[StrictStr, Field(min_length=1)]
 _Columns = Annotated[tuple[_Text, ...], AfterValidator(different)]
 _COLUMNS = "a list of different names of columns"
-_FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
 _SEPARATOR = r"^[\x01-\x09\x0b\x0c\x0e-\x21\x23-\x7f]$"
 
@@ -153,7 +153,7 @@ class DatasetSettings(Settings):
         None
     )
     function: Annotated[
-        Annotated[StrictStr, Field(pattern=_FUNCTION)] | None,
+        Annotated[StrictStr, Field(pattern=FUNCTION)] | None,
         Expected("a function that returns the data, as 'module:function'"),
     ] = None
     target: Annotated[_Text | None, Expected("the name of a column, as text")] = None

@@ -21,6 +21,9 @@ LARGEST_NUMBER = 3.4028234663852886e38
 LARGEST_WHOLE = 2**31 - 1
 """The largest whole number of a setting: steps and sizes are counted in int32."""
 
+FUNCTION = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+"""How `module:function` is written."""
+
 REFUSED = "refused"
 """The pydantic error type of `refuse`."""
 
@@ -34,6 +37,11 @@ class Expected:
     """
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoKey:
+    """Marks a field that no key of a config stands for."""
 
 
 def refuse(key: str, expected: str, got: str) -> PydanticCustomError:

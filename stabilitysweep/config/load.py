@@ -10,11 +10,21 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from stabilitysweep.config.axes import AXIS_SETTINGS, DATASET, SECTIONS, read_axis, section_of
+from stabilitysweep.config.axes import (
+    AXIS_SETTINGS,
+    DATASET,
+    SECTIONS,
+    is_hp,
+    read_axis,
+    section_of,
+)
 from stabilitysweep.config.dataset import DatasetSettings
 from stabilitysweep.config.document import Document, read_yaml
+from stabilitysweep.config.hp import name_problem, no_text, read_hp
+from stabilitysweep.config.names import COMPILED_SETTINGS
 from stabilitysweep.config.problems import KeyPath, Problem, check, keys, unknown_key, wrong_value
 from stabilitysweep.config.rules import find_conflicts
+from stabilitysweep.config.settings import ModelSettings
 from stabilitysweep.config.sweep import Head, SweepConfig
 from stabilitysweep.errors import ConfigError
 
@@ -82,6 +92,8 @@ class _Reader:
         self._content = content
         self._parts: dict[str, Any] = {}
         self._axes: dict[str, tuple[Any, ...] | None] = {}
+        self._given: set[str] = set()
+        self._build = _as_mapping(content.get("model")).get("build") is not None
 
     def read(self, default_name: str) -> SweepConfig | None:
         """The config; None if there are problems."""
@@ -92,12 +104,16 @@ class _Reader:
         self._read_dataset()
         self._read_grid()
         for section in SECTIONS:
-            self._read_section(section)
+            if section == "model" and self._build:
+                self._read_build(_as_mapping(self._content[section]))
+            else:
+                self._read_section(section)
         self._check_combinations()
         self._check_size()
         if self.problems:
             return None
-        return SweepConfig(grid={name: self._values(name) for name in self._axes}, **self._parts)
+        grid = {name: self._values(name) for name in self._axes}
+        return SweepConfig(grid=grid, given=frozenset(self._given), **self._parts)
 
     def _read_head(self, default_name: str) -> None:
         given = {key: self._content[key] for key in ("name", "seeds") if key in self._content}
@@ -135,13 +151,19 @@ class _Reader:
             self.problems.append(wrong_value(("grid",), expected, content))
             return
         for name, values in content.items():
-            self._read_axis(str(name), values, ("grid", str(name)))
+            path = ("grid", str(name))
+            if self._build and not isinstance(name, str):
+                self.problems.append(no_text(name, path))
+            else:
+                self._read_axis(str(name), values, path)
 
     def _read_axis(self, name: str, content: object, path: KeyPath) -> None:
-        values, problems = read_axis(name, content, path)
+        values, problems = read_axis(name, content, path, build=self._build)
         self.problems += problems
-        if name == DATASET or name in AXIS_SETTINGS:
+        if name == DATASET or name in AXIS_SETTINGS or (self._build and is_hp(name)):
             self._axes[name] = values
+        if section_of(name) == "training" and name in AXIS_SETTINGS:
+            self._given.add(name)
 
     def _read_section(self, section: str) -> None:
         model, content = SECTIONS[section], self._content.get(section)
@@ -153,8 +175,37 @@ class _Reader:
                 self.problems.append(_given_twice((section, key)))
             else:
                 known[key] = value
+        if section == "training":
+            self._given |= known.keys()
         is_mapping = content is None or isinstance(content, Mapping)
         self._parts[section] = self._checked(model, known if is_mapping else content, (section,))
+
+    def _read_build(self, content: Mapping[Any, Any]) -> None:
+        """Read the section of a model of the user's: every key but `build` is an `hp`."""
+        hp: dict[str, Any] = {}
+        for key, item in content.items():
+            path = ("model", str(key))
+            if key == "build":
+                continue
+            if not isinstance(key, str):
+                problems = [no_text(key, path)]
+            elif key == "name":
+                expected = "either 'build' or 'name', the built-in model"
+                problems = [Problem(path, expected, "both")]
+            elif not is_hp(key):
+                hint = f"it belongs to {section_of(key) or 'grid'!r}"
+                problems = [Problem(path, "an hp of the build", f"the setting {key!r}", hint)]
+            elif problem := name_problem(key, path):
+                problems = [problem]
+            elif key in self._axes:
+                problems = [_given_twice(path)]
+            else:
+                hp[key], problems = read_hp(item, path)
+            self.problems += problems
+        settings = self._checked(ModelSettings, {"build": content["build"]}, ("model",))
+        if settings is not None:
+            settings = settings.model_copy(update={"hp": tuple(sorted(hp.items()))})
+        self._parts["model"] = settings
 
     def _check_combinations(self) -> None:
         for conflict in find_conflicts(self._values):
@@ -165,6 +216,8 @@ class _Reader:
     def _values(self, setting: str) -> tuple[Any, ...]:
         if setting in self._axes:
             return self._axes[setting] or ()
+        if self._build and setting in COMPILED_SETTINGS and setting not in self._given:
+            return ()  # it may come from the compiled model
         settings = self._parts.get(str(section_of(setting)))
         return () if settings is None else (getattr(settings, setting),)
 

@@ -114,6 +114,24 @@ CLASSIFICATION_LOSSES = frozenset({"binary_crossentropy", "sparse_categorical_cr
 UNSCALED_LOSSES = CLASSIFICATION_LOSSES | {"poisson"}
 """Their targets mean something as they are: classes, and counts that are never below 0."""
 
+COMPILED_SETTINGS = (
+    "optimizer", "loss", "learning_rate", "momentum", "nesterov", "weight_decay", "clipnorm",
+    "warmup_steps", "schedule", "decay_rate",
+)  # fmt: skip
+"""Settings of `training` that a user's compiled model may decide on."""
+
+TABLE_COLUMNS = frozenset({
+    "trial_id", "seed", "outcome", "onset_step", "onset_stage", "onset_tensor", "onset_kind",
+    "nan_step", "cause", "cause_text", "initial_loss", "final_loss", "best_loss",
+    "skipped_steps", "final_loss_scale", "max_abs_activation", "max_grad_norm",
+    "max_weight_norm", "headroom_bits", "zero_gradients", "excess_zero_gradients",
+    "lost_gradients", "critical_learning_rate", "steps_run", "engine", "compiled",
+})  # fmt: skip
+"""The columns of the trials table that are no axes, but `val_loss` and the like.
+
+A test compares them with the table itself.
+"""
+
 CLASSIFICATION_METRICS = frozenset({"accuracy"})
 MOMENTUM_OPTIMIZERS = frozenset({"sgd", "rmsprop"})
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from stabilitysweep.config.fields import REFUSED, Expected
+from stabilitysweep.config.fields import REFUSED, Expected, NoKey
 
 KeyPath = tuple[str | int, ...]
 """The way to a value in the config: keys, and places in lists counted from 0."""
@@ -73,7 +73,11 @@ def check(model: type[_M], data: object, path: KeyPath) -> tuple[_M | None, list
 
 def keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """The fields of a model by the key that stands for each in a config, in order."""
-    return {field.alias or name: field for name, field in model.model_fields.items()}
+    return {
+        field.alias or name: field
+        for name, field in model.model_fields.items()
+        if not any(isinstance(item, NoKey) for item in field.metadata)
+    }
 
 
 def unknown_key(path: KeyPath, known: Iterable[str], kind: str, hint: str = "") -> Problem:

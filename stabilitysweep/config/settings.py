@@ -9,16 +9,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    StrictStr,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from stabilitysweep.config.fields import (
     ABOVE_ZERO,
     AT_LEAST_ZERO,
+    FUNCTION,
     WHOLE_ABOVE_ZERO,
     Expected,
     FiniteNumber,
     Flag,
     Fraction,
+    NoKey,
     NonNegativeNumber,
     NonNegativeWhole,
     PositiveNumber,
@@ -90,11 +101,19 @@ class PreprocessingSettings(Settings):
     target_scaling: TargetScaling | None = None
 
 
+HpValue = bool | int | float | str
+"""A value of an `hp`."""
+
+
+def _by_name(items: tuple[tuple[str, HpValue], ...]) -> tuple[tuple[str, HpValue], ...]:
+    return tuple(sorted(items))
+
+
 class ModelSettings(Settings):
-    """The network.
+    """The network: the built-in one, or what a function of the user's builds.
 
     Attributes:
-        name: the only model so far.
+        name: the built-in model; without meaning beside `build`, as all but `hp` then is.
         width: units of each hidden layer, 1 to 65,536.
         depth: hidden layers, 0 to 65,536; 0 is a linear model.
         activation: of the hidden layers, a Keras name.
@@ -103,7 +122,12 @@ class ModelSettings(Settings):
         l2: strength of the L2 penalty on every kernel, >= 0; 0 is no regularizer at all.
         dropout: share of the hidden units dropped in training, 0 <= d < 1.
         batch_norm: whether hidden layers are batch-normalised.
+        build: `module:function`, a KerasTuner `build(hp)` or a HyperModel of the user's; None
+            for the built-in model.
+        hp: what `hp` is to give the user's function, by name, in the order of the names.
     """
+
+    later = frozenset({"build", "hp"})
 
     name: Literal["mlp"] = "mlp"
     width: _Size = 32
@@ -118,6 +142,18 @@ class ModelSettings(Settings):
     l2: NonNegativeNumber = 0.0
     dropout: Fraction = 0.0
     batch_norm: Flag = False
+    build: Annotated[
+        Annotated[StrictStr, Field(pattern=FUNCTION)] | None,
+        Expected("a build(hp) function or a HyperModel, as 'module:function'"),
+    ] = None
+    hp: Annotated[tuple[tuple[str, HpValue], ...], AfterValidator(_by_name), NoKey()] = ()
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As the section of a config: either the built-in model or a build and its `hp`."""
+        if self.build is not None:
+            return {"build": self.build, **dict(self.hp)}
+        return {key: value for key, value in handler(self).items() if key not in self.later}
 
 
 class TrainingSettings(Settings):

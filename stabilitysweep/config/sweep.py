@@ -7,9 +7,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictStr
 
-from stabilitysweep.config.axes import DATASET, SECTIONS, section_of
+from stabilitysweep.config.axes import DATASET, SECTIONS, is_hp, section_of
 from stabilitysweep.config.dataset import DatasetSettings
 from stabilitysweep.config.fields import Expected, PositiveWhole
+from stabilitysweep.config.names import COMPILED_SETTINGS
 from stabilitysweep.config.rules import NEEDS
 from stabilitysweep.config.settings import (
     ModelSettings,
@@ -59,7 +60,10 @@ class SweepConfig(Head):
         training: its settings; those that are an axis have no meaning here.
         grid: the values of each axis, in the config's order, `dataset` first if it was given
             as a list in its own section. Values have the type of their setting; those of
-            `dataset` are `DatasetSettings`.
+            `dataset` are `DatasetSettings`. With a `model.build`, names that are no setting
+            of `dataset`, preprocessing or training are its `hp`.
+        given: the settings of training that the config gives, as axes or in its section.
+            Of others a user's compiled model may have its own.
     """
 
     dataset: DatasetSettings | None = None
@@ -67,6 +71,7 @@ class SweepConfig(Head):
     model: ModelSettings = Field(default_factory=ModelSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     grid: dict[str, tuple[Any, ...]]
+    given: frozenset[str] = frozenset()
     _base_folder: Path = PrivateAttr(default=Path())
 
     @property
@@ -88,23 +93,32 @@ class SweepConfig(Head):
         """All data sets of the sweep, at least one."""
         return self.values(DATASET)
 
+    @property
+    def hp_axes(self) -> tuple[str, ...]:
+        """The axes that are `hp` of the user's build, in the order of the grid."""
+        return () if self.model.build is None else tuple(filter(is_hp, self.grid))
+
     def values(self, setting: str) -> tuple[Any, ...]:
         """All values a setting has in the sweep.
 
         Args:
-            setting: `dataset`, or a setting of one of the sections, by its own name.
+            setting: `dataset`, or a setting of one of the sections, by its own name; with a
+                build also an `hp`.
 
         Returns:
-            Those of its axis, or the one of its section.
+            Those of its axis, or the one of its section; none for an `hp` that the config
+            does not give, as is a setting of the built-in model beside a build.
 
         Raises:
-            KeyError: there is no such setting.
+            KeyError: there is no such setting, nor a build that may have such an `hp`.
         """
         if setting in self.grid:
             return self.grid[setting]
         if setting == DATASET:
             return (self.dataset,)
         section = section_of(setting)
+        if self.model.build is not None and setting != "build" and section in (None, "model"):
+            return tuple(value for name, value in self.model.hp if name == setting)
         if section is None:
             raise KeyError(setting)
         return (getattr(getattr(self, section), setting),)
@@ -114,15 +128,19 @@ class SweepConfig(Head):
 
         Returns:
             A dict for YAML or JSON. A setting that is an axis is only in `grid`. Read by
-            `parse_config`, it gives a config equal to this one.
+            `parse_config`, it gives a config equal to this one. With a build, settings of
+            training that are not given are left out: they would be given then.
         """
+        ungiven = self._ungiven()
         content: dict[str, Any] = {"name": self.name}
         if self.dataset is not None:
             content[DATASET] = _plain(self.dataset)
         for section in SECTIONS:
             settings = getattr(self, section).model_dump(mode="json")
             content[section] = {
-                key: value for key, value in settings.items() if key not in self.grid
+                key: value
+                for key, value in settings.items()
+                if key not in self.grid and (section != "training" or key not in ungiven)
             }
         content["grid"] = {
             axis: [_plain(value) if axis == DATASET else value for value in values]
@@ -138,13 +156,24 @@ class SweepConfig(Head):
             shared[DATASET] = self.datasets[0].label
         for section in SECTIONS:
             settings = getattr(self, section)
+            if settings is self.model and self.model.build is not None:
+                shared |= settings.model_dump()  # what is off is known to the build alone
+                continue
             silent = settings.unsaid() | {"name", "metrics", *self.grid}
+            if section == "training":
+                silent |= self._ungiven() & {*COMPILED_SETTINGS}
             for name, value in settings.model_dump(mode="json").items():
                 by, needed = NEEDS.get(name, (name, value))
                 idle = needed not in self.values(by)
                 if not (name in silent or idle or value in (None, 0, False, "none")):
                     shared[name] = value
         return shared
+
+    def _ungiven(self) -> set[str]:
+        """With a build, the settings of training that the config does not give."""
+        if self.model.build is None:
+            return set()
+        return TrainingSettings.model_fields.keys() - self.given
 
     def __eq__(self, other: object) -> bool:
         """Whether both say the same: all settings, axes in the same order, and seeds."""

@@ -1,0 +1,231 @@
+"""From axes to trials: every combination once, in a stable order."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from stabilitysweep.blueprint import Blueprint
+from stabilitysweep.config import DATASET, DatasetSettings, SweepConfig
+from stabilitysweep.config.rules import NEEDS, UNUSED
+from stabilitysweep.errors import ConfigError
+from stabilitysweep.grid.cells import Cell, Cells, Resolution
+from stabilitysweep.grid.identity import decided, digest, text_around_seed
+from stabilitysweep.grid.trial import Trial
+
+# The settings by which two different combinations can come to mean the same.
+_RESOLVING = (
+    DATASET, "batch_size", "optimizer", "weight_decay", "loss", "target_scaling",
+    "imputation", "fill_value", "neighbors",
+)  # fmt: skip
+_MOST_STEPS = 2**31 - 1  # steps are counted in int32
+
+
+class Grid:
+    """Every trial of a sweep, made while iterating.
+
+    The last axis changes fastest, and within a cell the seed. Combinations that mean the
+    same once resolved (batch sizes of 512 and `full` on 353 rows) are one cell, met where
+    the first of them stands.
+
+    A grid of a user's build becomes one of models with `blueprints`: each combination is
+    built once, when it is met, and combinations whose models train the same (they differ in
+    an `hp` that the build does not ask for there) are one cell as well. Its number of cells
+    is known when all are built, and to ask for it builds them.
+    """
+
+    def __init__(
+        self,
+        config: SweepConfig,
+        rows: Callable[[DatasetSettings], int] | None = None,
+        blueprints: Callable[[Trial], Blueprint] | None = None,
+    ) -> None:
+        """Lay out the grid of a config.
+
+        Args:
+            config: a checked config.
+            rows: gives the number of training rows, at least 1, of a data set; asked once
+                for each. None: batch sizes and epochs stay as the config has them, and a
+                trial that depends on the rows does not have the id of a run.
+            blueprints: gives what building a user's model tells, for a trial that has the
+                `hp` of the config; asked once for each cell, of the trial with seed 0. None:
+                the trials have no blueprints, and `hp` of the config. Without a build it is
+                not asked.
+
+        Raises:
+            ConfigError: epochs that come to no more steps than the warm-up has, or to more
+                than 2**31 - 1.
+        """
+        self._config = config
+        self._rows = None if rows is None else [rows(dataset) for dataset in config.datasets]
+        self._values: dict[str, tuple[Any, ...]] = {
+            # A data set is no key of a dict: its place stands for it.
+            name: tuple(range(len(values))) if name == DATASET else values
+            for name, values in config.grid.items()
+        }
+        self._resolving = [name for name in self._values if name in _RESOLVING]
+        self._kept = self._find_kept()
+        self._blueprints = None if config.model.build is None else blueprints
+        # What the combinations met so far came to, in their order; None for one that is merged.
+        self._met: list[Blueprint | None] = []
+        self._meanings: set[bytes] = set()
+        self._ids: set[str] = set()
+
+    @cached_property
+    def cells(self) -> int:
+        """Number of cells."""
+        if self._blueprints is not None:
+            return sum(1 for _ in self._cells())
+        alike = math.prod(len(self._values[name]) for name in self._resolving)
+        return self._combinations // alike * len(self._kept)
+
+    @property
+    def merged(self) -> int:
+        """Number of trials left out since another means the same.
+
+        `len(grid) + merged` is the product of the axes' lengths and the seeds.
+        """
+        return (self._combinations - self.cells) * self._config.seeds
+
+    @cached_property
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """The values that trials have on each axis, without repetitions.
+
+        They are in the order of the config; data sets by their label.
+        """
+        if self._blueprints is None:
+            return {name: self._axis_values(name) for name in self._values}
+        met: dict[str, dict[Any, None]] = {name: {} for name in self._values}
+        for cell in self._cells():
+            for name, value in cell.axes.items():
+                met[name].setdefault(value)
+        return {
+            # Merging may let a later value of an axis be met first.
+            name: tuple(values)
+            if name in self._resolving
+            else tuple(value for value in self._values[name] if value in values)
+            for name, values in met.items()
+        }
+
+    def __len__(self) -> int:
+        """Number of trials, each counted once."""
+        return self.cells * self._config.seeds
+
+    def __iter__(self) -> Iterator[Trial]:
+        """The trials, in the same order every time."""
+        for cell in self._cells():
+            text = text_around_seed(*cell.texts)
+            for seed in range(self._config.seeds):
+                yield cell.trial(text, seed)
+
+    @property
+    def _combinations(self) -> int:
+        return math.prod(map(len, self._values.values()))
+
+    def _cells(self) -> Iterator[Cell]:
+        cells = Cells(self._config)
+        if self._blueprints is None:
+            yield from self._laid_out(cells)
+            return
+        for place, cell in enumerate(self._laid_out(cells)):
+            if place == len(self._met):
+                self._met.append(self._built(cell, cells, self._blueprints))
+            blueprint = self._met[place]
+            if blueprint is not None:
+                yield cells.drawn(cell, blueprint)
+
+    def _laid_out(self, cells: Cells) -> Iterator[Cell]:
+        """The cells as the config alone tells them apart."""
+        names = list(self._values)
+        places = [names.index(name) for name in self._resolving]
+        for combination in itertools.product(*self._values.values()):
+            resolution = self._kept.get(tuple(combination[place] for place in places))
+            if resolution is not None:
+                yield cells.cell(dict(zip(names, combination, strict=True)), resolution)
+
+    def _built(
+        self, cell: Cell, cells: Cells, blueprints: Callable[[Trial], Blueprint]
+    ) -> Blueprint | None:
+        """The blueprint of a cell; None if one met before trains the same."""
+        blueprint = blueprints(cell.trial(text_around_seed(*cell.texts), 0))
+        if blueprint.error:
+            return blueprint
+        drawn = cells.drawn(cell, blueprint)
+        meaning = drawn.meaning()
+        if meaning in self._meanings:
+            return None
+        identity = digest(text_around_seed(*drawn.texts), 0)
+        if identity in self._ids:
+            # Two trials of one id: the second would take the result of the first for its own.
+            return Blueprint(
+                build=blueprint.build,
+                error="expected the same model of the same hp values, got another one each "
+                "time; let the build ask hp for all that it depends on",
+            )
+        self._meanings.add(meaning)
+        self._ids.add(identity)
+        return blueprint
+
+    def _find_kept(self) -> dict[tuple[Any, ...], Resolution]:
+        """What the resolving axes come to, by their values; of equals only the first."""
+        first: dict[Resolution, tuple[Any, ...]] = {}
+        for values in itertools.product(*(self._values[name] for name in self._resolving)):
+            chosen = dict(zip(self._resolving, values, strict=True))
+            first.setdefault(self._resolve(chosen), values)
+        return {values: resolution for resolution, values in first.items()}
+
+    def _resolve(self, chosen: Mapping[str, Any]) -> Resolution:
+        def value(setting: str) -> Any:
+            return chosen[setting] if setting in chosen else self._config.values(setting)[0]
+
+        def with_effect(setting: str) -> Any:
+            by, needed = NEEDS[setting]
+            return value(setting) if value(by) == needed else UNUSED[setting]
+
+        place = chosen.get(DATASET, 0)
+        batch_size, steps = value("batch_size"), value("steps")
+        if self._rows is not None:
+            rows = self._rows[place]
+            batch_size = rows if batch_size == "full" else min(batch_size, rows)
+            if steps is None:
+                steps = value("epochs") * math.ceil(rows / batch_size)
+                self._check_steps(steps, place)
+        scaling = value("target_scaling")
+        if self._config.model.build is None:
+            scaling = decided("target_scaling", scaling, value("loss"))
+        return Resolution(
+            dataset=place,
+            batch_size=batch_size,
+            steps=steps,
+            optimizer=value("optimizer"),
+            loss=value("loss"),
+            weight_decay=decided("weight_decay", value("weight_decay"), value("optimizer")),
+            target_scaling=scaling,
+            imputation=value("imputation"),
+            fill_value=with_effect("fill_value"),
+            neighbors=with_effect("neighbors"),
+        )
+
+    def _check_steps(self, steps: int, place: int) -> None:
+        label, epochs = self._config.datasets[place].label, self._config.training.epochs
+        warmup = max(self._config.values("warmup_steps"))
+        if warmup >= steps:
+            raise ConfigError(
+                f"training.warmup_steps: expected fewer than the {steps} steps that {epochs} "
+                f"epochs of {label!r} come to, got {warmup}"
+            )
+        if steps > _MOST_STEPS:
+            raise ConfigError(
+                f"training.epochs: expected at most {_MOST_STEPS:,} steps, got {epochs} epochs "
+                f"of {label!r}, which come to {steps:,}"
+            )
+
+    def _axis_values(self, name: str) -> tuple[Any, ...]:
+        if name == DATASET:
+            return tuple(dataset.label for dataset in self._config.datasets)
+        if name in self._resolving:
+            return tuple(dict.fromkeys(getattr(kept, name) for kept in self._kept.values()))
+        return self._values[name]
