@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from stabilitysweep.data.batches import batch_order
 from stabilitysweep.data.finding import Finding, Severity
 from stabilitysweep.data.prepared import DataShape, PreparedData
-from stabilitysweep.data.raw import RawData
-from stabilitysweep.data.targets import SCALED_LOSSES
+from stabilitysweep.data.raw import RawData, Targets
+from stabilitysweep.data.targets import SCALED_LOSSES, target_facts
 
 if TYPE_CHECKING:
     from stabilitysweep.data.preparation import PreparedSets, data_key
@@ -29,11 +29,13 @@ __all__ = [
     "RawData",
     "Severity",
     "Split",
+    "Targets",
     "batch_order",
     "data_key",
     "load",
     "prepare",
     "split_rows",
+    "target_facts",
 ]
 
 _HOME = {

@@ -40,6 +40,7 @@ class CategoryEncoder:
     Attributes:
         names: of the encoded columns: `COLUMN=CATEGORY` each, or the column's own name.
         is_ordinal: whether the encoded columns are codes rather than zeros and ones.
+        widths: of each of the C columns, how many encoded columns it becomes; 0 is possible.
     """
 
     def __init__(self, raw: RawData, train: Rows, preprocessing: PreprocessingSettings) -> None:
@@ -70,6 +71,7 @@ class CategoryEncoder:
             for seen, levels in zip(self._seen, raw.levels, strict=True)
         ]
         self._known = known
+        self.widths = [1 if self.is_ordinal else len(codes) for codes in known]
         if not self.is_ordinal:
             self._refuse_identifiers(known)
         self.names: tuple[str, ...] = (

@@ -9,22 +9,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from numpy.typing import NDArray
-
+from stabilitysweep.blueprint import Block
 from stabilitysweep.config import PreprocessingSettings
 from stabilitysweep.data.imputation import Imputer
 from stabilitysweep.data.prepared import DataShape, PreparedData
 from stabilitysweep.data.preprocess import Inputs, assemble, scale_target
-from stabilitysweep.data.raw import RawData
+from stabilitysweep.data.raw import RawData, Targets
 from stabilitysweep.data.split import Split
 from stabilitysweep.data.targets import SCALED_LOSSES, encode_target
 
 _KEPT_BYTES = 2**28
 """How much prepared data is kept beside the one asked for last."""
 
-_Sides = tuple[NDArray[Any], NDArray[Any]]
+_Sides = tuple[Targets, Targets]
 """Of the training rows, and of the validation rows."""
 
 
@@ -36,22 +34,33 @@ class _Recipe:
     outputs: int
 
 
-def data_key(label: str, preprocessing: PreprocessingSettings, loss: str) -> str:
+def data_key(
+    label: str,
+    preprocessing: PreprocessingSettings,
+    loss: str,
+    whole: frozenset[str] = frozenset(),
+) -> str:
     """Name prepared data: trials with equal keys train on the same.
 
     Args:
         label: of the data set.
         preprocessing: settings without effect beside the others do not count.
-        loss: those that take the target in one form are one.
+        loss: the loss, or the form of the target; those that take it in one form are one.
+        whole: names of blocks of the inputs that are not scaled.
     """
     form = "regression" if loss in SCALED_LOSSES else loss
-    return "|".join((_inputs_key(label, preprocessing), str(preprocessing.target_scaling), form))
+    inputs = _inputs_key(label, preprocessing, whole)
+    return "|".join((inputs, str(preprocessing.target_scaling), form))
 
 
-def _inputs_key(label: str, preprocessing: PreprocessingSettings) -> str:
+def _inputs_key(
+    label: str, preprocessing: PreprocessingSettings, whole: frozenset[str] = frozenset()
+) -> str:
     parts = [_imputer_key(label, preprocessing)]
     if preprocessing.missing_indicator:
         parts.append("indicator")
+    if whole:
+        parts.append(f"whole {sorted(whole)}")
     return "|".join(
         (*parts, preprocessing.scaling, preprocessing.encoding, preprocessing.unknown_categories)
     )
@@ -71,6 +80,7 @@ class PreparedSets(Mapping[str, PreparedData]):
 
     Attributes:
         shapes: the shape of each, known without preparing it.
+        blocks: of the inputs of each, known as early.
     """
 
     def __init__(self, raw: Mapping[str, RawData], splits: Mapping[str, Split]) -> None:
@@ -81,6 +91,7 @@ class PreparedSets(Mapping[str, PreparedData]):
             splits: the rows of each side, by label.
         """
         self.shapes: dict[str, DataShape] = {}
+        self.blocks: dict[str, tuple[Block, ...]] = {}
         self._raw = raw
         self._splits = splits
         self._recipes: dict[str, _Recipe] = {}
@@ -89,30 +100,55 @@ class PreparedSets(Mapping[str, PreparedData]):
         self._targets: dict[tuple[str, str | None, str], tuple[_Sides, int]] = {}
         self._kept: OrderedDict[str, PreparedData] = OrderedDict()
 
-    def lay_out(self, label: str, preprocessing: PreprocessingSettings, loss: str) -> str:
+    def lay_out(
+        self,
+        label: str,
+        preprocessing: PreprocessingSettings,
+        loss: str,
+        whole: frozenset[str] = frozenset(),
+    ) -> str:
         """Make prepared data known, unless it is, and return its key.
+
+        Args:
+            label: of the data set.
+            preprocessing: how to impute, encode and scale.
+            loss: the loss, or another form of the target; see `encode_target`.
+            whole: names of blocks of the inputs that are not scaled.
 
         Raises:
             DataError: it cannot be prepared.
         """
-        key = data_key(label, preprocessing, loss)
+        key = data_key(label, preprocessing, loss, whole)
         if key in self._recipes:
             return key
         target, outputs = self._target(label, preprocessing.target_scaling, loss)
-        shared = _inputs_key(label, preprocessing)
-        if shared not in self._inputs:
-            self._inputs[shared] = self._lay_out_inputs(label, preprocessing)
-        inputs = self._inputs[shared]
+        inputs = self._inputs_of(label, preprocessing, whole)
         self._recipes[key] = _Recipe(label, inputs, target, outputs)
         self.shapes[key] = DataShape(len(inputs.names), outputs)
+        self.blocks[key] = inputs.blocks
         return key
 
-    def _lay_out_inputs(self, label: str, preprocessing: PreprocessingSettings) -> Inputs:
-        raw, split = self._raw[label], self._splits[label]
-        key = _imputer_key(label, preprocessing)
-        if key not in self._imputers:
-            self._imputers[key] = Imputer(raw, split, preprocessing)
-        return Inputs(raw, split, preprocessing, self._imputers[key])
+    def blocks_of(self, label: str, preprocessing: PreprocessingSettings) -> tuple[Block, ...]:
+        """Return the blocks of the inputs, which depend neither on the target nor on `whole`.
+
+        Raises:
+            DataError: the inputs cannot be prepared.
+        """
+        return self._inputs_of(label, preprocessing, frozenset()).blocks
+
+    def _inputs_of(
+        self, label: str, preprocessing: PreprocessingSettings, whole: frozenset[str]
+    ) -> Inputs:
+        """The inputs, laid out once for all targets."""
+        key = _inputs_key(label, preprocessing, whole)
+        if key not in self._inputs:
+            raw, split = self._raw[label], self._splits[label]
+            shared = _imputer_key(label, preprocessing)
+            if shared not in self._imputers:
+                self._imputers[shared] = Imputer(raw, split, preprocessing)
+            imputer = self._imputers[shared]
+            self._inputs[key] = Inputs(raw, split, preprocessing, imputer, whole)
+        return self._inputs[key]
 
     def _target(self, label: str, scaling: str | None, loss: str) -> tuple[_Sides, int]:
         """The target of both sides, and the outputs it needs; shared by all inputs."""

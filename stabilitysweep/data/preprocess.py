@@ -6,9 +6,9 @@ Notation: N training rows, M validation rows, D columns of numbers, F inputs of 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from stabilitysweep.blueprint import Block
 from stabilitysweep.config import (
     DatasetSettings,
     PreprocessingSettings,
@@ -28,9 +29,15 @@ from stabilitysweep.config import (
 from stabilitysweep.data.categories import CategoryEncoder
 from stabilitysweep.data.imputation import Imputer, without_infinity
 from stabilitysweep.data.prepared import Floats, PreparedData
-from stabilitysweep.data.raw import RawData, Rows
+from stabilitysweep.data.raw import Array, RawData, Rows, Targets, plain_blocks
 from stabilitysweep.data.split import Split, split_rows
-from stabilitysweep.data.targets import COUNT_LOSS, SCALED_LOSSES, EncodedTarget, encode_target
+from stabilitysweep.data.targets import (
+    COUNT_LOSS,
+    OWN_FORMS,
+    SCALED_LOSSES,
+    EncodedTarget,
+    encode_target,
+)
 from stabilitysweep.errors import DataError
 
 # Each of these passes NaN through and takes its statistics from the other values.
@@ -43,7 +50,11 @@ _SCALERS = {
 
 
 def prepare(
-    raw: RawData, settings: DatasetSettings, preprocessing: PreprocessingSettings, loss: str
+    raw: RawData,
+    settings: DatasetSettings,
+    preprocessing: PreprocessingSettings,
+    loss: str,
+    whole: frozenset[str] = frozenset(),
 ) -> PreparedData:
     """Split the rows, impute, encode and scale the inputs, encode and scale the target.
 
@@ -54,7 +65,9 @@ def prepare(
         settings: `validation_fraction` in [0, 1), `split_seed` and `stratify`.
         preprocessing: how to impute, encode and scale; `target_scaling` None means
             standardised for a regression loss, as it is for a classification loss.
-        loss: mse, mae, huber, poisson, binary_crossentropy or sparse_categorical_crossentropy.
+        loss: mse, mae, huber, poisson, binary_crossentropy, sparse_categorical_crossentropy, or
+            another form of the target; see `encode_target`.
+        whole: names of blocks of the inputs that are not scaled.
 
     Returns:
         The prepared data, N >= 1.
@@ -67,7 +80,7 @@ def prepare(
     split = split_rows(raw, settings)
     target = encode_target(raw, loss)
     scaled = scale_target(raw, target, split, preprocessing.target_scaling, loss)
-    inputs = Inputs(raw, split, preprocessing)
+    inputs = Inputs(raw, split, preprocessing, whole=whole)
     return assemble(raw, inputs, inputs.transform(), scaled, target.outputs)
 
 
@@ -75,7 +88,7 @@ def assemble(
     raw: RawData,
     inputs: Inputs,
     features: tuple[Floats, Floats],
-    target: tuple[NDArray[Any], NDArray[Any]],
+    target: tuple[Targets, Targets],
     outputs: int,
 ) -> PreparedData:
     """Put inputs and target together; each a pair of training and validation rows."""
@@ -87,12 +100,14 @@ def assemble(
         outputs=outputs,
         feature_names=inputs.names,
         label=raw.label,
+        blocks=inputs.blocks,
+        named=raw.named,
     )
 
 
 def scale_target(
     raw: RawData, target: EncodedTarget, split: Split, scaling: str | None, loss: str
-) -> tuple[NDArray[Any], NDArray[Any]]:
+) -> tuple[Targets, Targets]:
     """Scale the target as its training rows have it.
 
     Args:
@@ -100,7 +115,7 @@ def scale_target(
         target: its target, encoded.
         split: the rows of each side.
         scaling: a scaler's name or `none`; None is the loss' default.
-        loss: only mse, mae and huber may have a scaled target.
+        loss: the loss, or the form of the target; only mse, mae and huber may have it scaled.
 
     Returns:
         The target of the training rows and of the validation rows.
@@ -108,26 +123,38 @@ def scale_target(
     Raises:
         DataError: the scaling does not fit the loss, or `log1p` meets a target of -1 or less.
     """
-    scaling = scaling or default_target_scaling(loss)
+    scaling = scaling or ("none" if loss in OWN_FORMS else default_target_scaling(loss))
+    if scaling != "none" and loss in OWN_FORMS:
+        raise DataError(
+            f"dataset '{raw.label}': target_scaling '{scaling}' fits {', '.join(SCALED_LOSSES)}; "
+            "the loss of a model of your own takes the target as it is. Set it to none."
+        )
     if scaling != "none" and loss not in SCALED_LOSSES:
         kind = "counts" if loss == COUNT_LOSS else "classes"
         raise DataError(
             f"dataset '{raw.label}': target_scaling '{scaling}' fits {', '.join(SCALED_LOSSES)}; "
             f"{loss} takes {kind}. Set it to none."
         )
-    train, validation = target.values[split.train], target.values[split.validation]
     if scaling == "none":
-        return train, validation
-    if scaling == "log1p" and target.values.min() <= -1:
-        row = int(target.values.argmin())
+        return _rows_of(target.values, split.train), _rows_of(target.values, split.validation)
+    values = cast(Array, target.values)  # no loss that is scaled takes several
+    train, validation = values[split.train], values[split.validation]
+    if scaling == "log1p" and values.min() <= -1:
+        row = int(values.argmin())
         raise DataError(
             f"dataset '{raw.label}': target_scaling 'log1p' needs targets above -1, got "
-            f"{float(target.values[row, 0]):g} in {raw.locate(row)}. Use standard or robust."
+            f"{float(values[row, 0]):g} in {raw.locate(row)}. Use standard or robust."
         )
     scaler = _Scaler(scaling)
     with _overflow_unsaid():
         scaler.fit(train)
         return scaler.transform(train), scaler.transform(validation)
+
+
+def _rows_of(targets: Targets, rows: Rows) -> Targets:
+    if isinstance(targets, Mapping):
+        return {name: values[rows] for name, values in targets.items()}
+    return targets[rows]
 
 
 @contextmanager
@@ -149,12 +176,14 @@ class Inputs:
       becomes 0 (`constant`: the fill value), so the shapes never depend on the rows.
     - Categories are encoded; see `CategoryEncoder`.
     - Scaling goes over the columns of numbers, ordinal codes among them, not over zeros
-      and ones.
+      and ones, nor over what the model takes as whole numbers.
     - Inf is data under study and stays where it is: neither imputed, nor counted in a
       statistic.
 
     Attributes:
         names: F names: numbers, encoded categories, indicators of missing values.
+        blocks: which of the F columns belong together: those of the source, then one for each
+            column of categories, then the indicators.
     """
 
     def __init__(
@@ -163,6 +192,7 @@ class Inputs:
         split: Split,
         preprocessing: PreprocessingSettings,
         imputer: Imputer | None = None,
+        whole: frozenset[str] = frozenset(),
     ) -> None:
         """Lay out the columns; statistics are learnt when they are first needed.
 
@@ -171,6 +201,7 @@ class Inputs:
             split: the rows of each side.
             preprocessing: what to do.
             imputer: one that fills gaps in that way already, to be shared.
+            whole: names of blocks that the model takes as whole numbers: they are not scaled.
 
         Raises:
             DataError: one-hot encoding would make too many columns, or `knn` compare too
@@ -189,6 +220,17 @@ class Inputs:
             for place in self._indicated
         ]
         self.names: tuple[str, ...] = (*raw.feature_names, *self._encoder.names, *indicated)
+        self.blocks: tuple[Block, ...] = (
+            *raw.blocks,
+            *self._encoded_blocks(),
+            *plain_blocks(indicated, len(self.names) - len(indicated)),
+        )
+        self._unscaled = [
+            place
+            for block in self.blocks
+            if block.name in whole
+            for place in range(block.start, block.stop)
+        ]
 
     def transform(self) -> tuple[Floats, Floats]:
         """Return the inputs of the training rows [N, F] and of the validation rows [M, F].
@@ -214,9 +256,26 @@ class Inputs:
         numbers = self._imputer.filled(rows)
         if self._encoder.is_ordinal and self._encoder.names:
             numbers = np.hstack([numbers, self._encoder.transform(rows)])
+        unscaled = [place for place in self._unscaled if place < numbers.shape[1]]
+        kept = numbers[:, unscaled]
+        if unscaled:
+            # Their statistics are not asked for: a scaling may have none of such values.
+            numbers[:, unscaled] = 0.0
         if learn:
             self._scaler.fit(numbers)
-        return self._scaler.transform(numbers)
+        scaled = self._scaler.transform(numbers)
+        if unscaled:
+            scaled[:, unscaled] = kept
+        return scaled
+
+    def _encoded_blocks(self) -> Iterator[Block]:
+        start = len(self._raw.feature_names)
+        for name, width in zip(self._raw.category_names, self._encoder.widths, strict=True):
+            ordinal = self._encoder.is_ordinal
+            if width:
+                shape = () if ordinal else (width,)
+                yield Block(name, start, start + width, shape, whole=ordinal)
+            start += width
 
     def _columns_to_indicate(self) -> NDArray[np.intp]:
         if not self._preprocessing.missing_indicator:

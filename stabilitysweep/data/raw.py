@@ -6,14 +6,19 @@ Notation: N rows, D columns of numbers, C columns of categories.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stabilitysweep.blueprint import Block
+
 Array = NDArray[Any]
+
+Targets = Array | Mapping[str, Array]
+"""What is predicted, [N, ...]: of the one output, or of several by name."""
 
 Rows = NDArray[np.intp]
 """Numbers of rows, from 0."""
@@ -46,6 +51,12 @@ class RawData:
         target_name: of the target, or empty.
         without_target: number of rows left out since they had no target.
         drawn_from: number of rows of the source that these are a random sample of, or None.
+        blocks: which columns of numbers belong together, in their order; each is a block of its
+            own where the source does not say.
+        named: whether the source gives its inputs by name, in a mapping.
+        targets: [N, ...] of numbers, what the source gives as target with a shape of its own, by
+            the name of the output, or by "" where there is one; empty for a plain column.
+            `target` is the first column of the first.
         locate: says where a row (from 0) stands in the source: `line 7`.
         content_hash: hex digest of all arrays, names, levels and shapes; the same in every
             process, and for the same content from another path.
@@ -64,6 +75,9 @@ class RawData:
     target_name: str = ""
     without_target: int = 0
     drawn_from: int | None = None
+    blocks: tuple[Block, ...] = ()
+    named: bool = False
+    targets: Mapping[str, Array] = field(default_factory=dict)
     locate: Callable[[int], str] = _row_in_words
     content_hash: str = field(init=False)
 
@@ -71,7 +85,9 @@ class RawData:
         """Hash the content and lock the arrays."""
         if not self.category_names:
             object.__setattr__(self, "categories", np.empty((len(self.features), 0), np.int32))
-        lock(self.features, self.target, self.categories)
+        if not self.blocks:
+            object.__setattr__(self, "blocks", plain_blocks(self.feature_names))
+        lock(self.features, self.target, self.categories, *self.targets.values())
         arrays, names = [self.features, self.target], list(self.feature_names)
         # Without these the digest is what it was before there were any.
         if self.category_names:
@@ -79,12 +95,26 @@ class RawData:
             names += [*self.category_names, *(level for texts in self.levels for level in texts)]
         if self.own_training_rows is not None:
             arrays.append(np.array(self.own_training_rows))
+        # The names of the columns tell the shapes of the blocks: x_0_0, x_0_1, ...
+        for name, values in self.targets.items():
+            arrays.append(values)
+            names.append(f"target {name}")
         object.__setattr__(self, "content_hash", hash_content(arrays, names))
 
     @property
     def columns(self) -> int:
         """D + C, the number of columns that are inputs."""
         return len(self.feature_names) + len(self.category_names)
+
+
+def plain_blocks(names: Sequence[str], start: int = 0) -> tuple[Block, ...]:
+    """Return a block for each column, the first of which is in place `start`."""
+    return tuple(Block(name, place, place + 1, ()) for place, name in enumerate(names, start))
+
+
+def target_arrays(targets: Targets) -> tuple[Array, ...]:
+    """Return the array of each output."""
+    return tuple(targets.values()) if isinstance(targets, Mapping) else (targets,)
 
 
 def lock(*arrays: Array) -> None:

@@ -1,16 +1,19 @@
-"""From a target column to what a loss takes: numbers, 0 and 1, or class indices.
+"""From the target to what a loss takes: numbers, 0 and 1, class indices, or arrays as given.
 
 Notation: N rows, C classes.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from stabilitysweep.blueprint import TargetFacts
 from stabilitysweep.data.listing import some
-from stabilitysweep.data.raw import Array, RawData
+from stabilitysweep.data.raw import Array, RawData, Targets, target_arrays
 from stabilitysweep.errors import DataError
 
 SCALED_LOSSES = ("mse", "mae", "huber")
@@ -21,6 +24,12 @@ REGRESSION_LOSSES = frozenset({*SCALED_LOSSES, COUNT_LOSS})
 BINARY_LOSS = "binary_crossentropy"
 SPARSE_LOSS = "sparse_categorical_crossentropy"
 LOSSES = REGRESSION_LOSSES | {BINARY_LOSS, SPARSE_LOSS}
+
+CATEGORICAL_FORM = "categorical_crossentropy"
+NUMBERS_FORM = "numbers"
+GIVEN_FORM = "given"
+OWN_FORMS = frozenset({CATEGORICAL_FORM, NUMBERS_FORM, GIVEN_FORM})
+"""Forms that the target takes beside those of the losses, for a model of the user's own."""
 
 _SHOWN = 5
 
@@ -34,12 +43,14 @@ class EncodedTarget:
     """A target in the form its loss takes.
 
     Attributes:
-        values: float64 [N, 1] for regression, the same with 0 and 1 for two classes, int32
-            [N] from 0 to C - 1 for `sparse_categorical_crossentropy`.
-        outputs: units of the model's head: 1, or C.
+        values: float64 [N, 1] for regression and `numbers`, the same with 0 and 1 for two
+            classes, int32 [N] from 0 to C - 1 for `sparse_categorical_crossentropy`, float64
+            [N, C] for `categorical_crossentropy`; float64 or int32 [N, ...] for `given`, of
+            the one output or of each by name.
+        outputs: units of the model's head: 1, or C; for `given` the values a row of all.
     """
 
-    values: Array
+    values: Targets
     outputs: int
 
 
@@ -49,19 +60,95 @@ def encode_target(raw: RawData, loss: str) -> EncodedTarget:
     Classes are numbered in sorted order over all rows, so that a class keeps its number
     whichever rows are trained on.
 
+    Args:
+        raw: the data as loaded.
+        loss: one of `LOSSES`; or one of `OWN_FORMS`: `categorical_crossentropy` takes classes
+            as one-hot rows, or a target [N, C] as it is, `numbers` a column, `given` the arrays
+            that the source gives.
+
     Raises:
         DataError: the target does not fit the loss; the message says which loss would.
-        ValueError: `loss` is none of `LOSSES`.
+        ValueError: `loss` is none of these.
     """
-    if loss not in LOSSES:
-        raise ValueError(f"expected a loss among {sorted(LOSSES)}, got {loss!r}")
+    if loss not in LOSSES | OWN_FORMS:
+        raise ValueError(f"expected a loss among {sorted(LOSSES | OWN_FORMS)}, got {loss!r}")
+    if loss == GIVEN_FORM:
+        return _given(raw)
+    if loss == CATEGORICAL_FORM:
+        return _one_hot(raw)
+    if raw.targets:
+        raise DataError(_no_column(raw, loss))
     if loss == COUNT_LOSS:
         return EncodedTarget(_counts(raw).reshape(-1, 1), outputs=1)
-    if loss in REGRESSION_LOSSES:
+    if loss in REGRESSION_LOSSES or loss == NUMBERS_FORM:
         return EncodedTarget(_numbers(raw, loss).reshape(-1, 1), outputs=1)
     if loss == BINARY_LOSS:
         return EncodedTarget(_two_classes(raw), outputs=1)
-    return _classes(raw)
+    indices, classes = _classes(raw, SPARSE_LOSS)
+    return EncodedTarget(indices, outputs=classes)
+
+
+def target_facts(raw: RawData) -> TargetFacts:
+    """Return what a model's output has to fit."""
+    if raw.targets:
+        shapes = ((name, values.shape[1:]) for name, values in raw.targets.items())
+        return TargetFacts(shapes=tuple(shapes))
+    classes = np.unique(raw.target).size if _are_labels(raw.target) else 0
+    return TargetFacts(classes=int(classes), text=_is_text(raw.target))
+
+
+def _given(raw: RawData) -> EncodedTarget:
+    if not raw.targets:
+        raise DataError(
+            f"dataset '{raw.label}' ({raw.source}): expected a target with a shape of its own, got "
+            "one value a row. Return y of shape [rows, ...], or a dict of arrays by the names of "
+            "the model's outputs."
+        )
+    values = {name: _plain_dtype(array) for name, array in raw.targets.items()}
+    outputs = sum(math.prod(array.shape[1:]) for array in values.values())
+    return EncodedTarget(values[""] if list(values) == [""] else values, outputs)
+
+
+def _plain_dtype(values: Array) -> Array:
+    limits = np.iinfo(np.int32)
+    fits = values.dtype.kind in "iu" and (
+        not values.size or (values.min() >= limits.min and values.max() <= limits.max)
+    )
+    return values.astype(np.int32 if fits else np.float64)
+
+
+def _one_hot(raw: RawData) -> EncodedTarget:
+    if not raw.targets:
+        indices, classes = _classes(raw, CATEGORICAL_FORM)
+        return EncodedTarget(np.eye(classes)[indices], outputs=classes)
+    values, *others = target_arrays(raw.targets)
+    if others or values.ndim != 2:
+        raise DataError(
+            f"dataset '{raw.label}' ({raw.source}): {CATEGORICAL_FORM} takes classes: expected y "
+            f"of shape [rows], or [rows, classes], got {_shapes_in_words(raw.targets)}. Return "
+            "the classes, or one column a class."
+        )
+    return EncodedTarget(values.astype(np.float64), outputs=values.shape[1])
+
+
+def _no_column(raw: RawData, loss: str) -> str:
+    remedy = (
+        "Or let the loss of your model take a target of such a shape."
+        if loss == NUMBERS_FORM
+        else "Only a model of your own (model.build) can take a target of such a shape."
+    )
+    return (
+        f"dataset '{raw.label}' ({raw.source}): expected y of shape [rows], one value a row, for "
+        f"{loss}, got {_shapes_in_words(raw.targets)}. Return one column; for classes, their "
+        f"numbers and not one column a class. {remedy}"
+    )
+
+
+def _shapes_in_words(targets: Mapping[str, Array]) -> str:
+    shapes = [f"{values.shape} of '{name}'" for name, values in targets.items()]
+    if list(targets) == [""]:
+        return f"the shape {targets[''].shape}"
+    return f"a dict of the shapes {some(shapes, _SHOWN)}"
 
 
 def _is_text(target: Array) -> bool:
@@ -132,31 +219,32 @@ def _two_classes(raw: RawData) -> Array:
     return indices.astype(np.float64).reshape(-1, 1)
 
 
-def _classes(raw: RawData) -> EncodedTarget:
+def _classes(raw: RawData, loss: str) -> tuple[Array, int]:
+    """The number of each row's class, int32 [N], and how many classes there are."""
     if not _is_text(raw.target):
-        values = _numbers(raw, SPARSE_LOSS)
+        values = _numbers(raw, loss)
         fractions = values[values != np.floor(values)]
         if fractions.size:
             raise DataError(
-                f"dataset '{raw.label}': {SPARSE_LOSS} needs classes (whole numbers or text), "
+                f"dataset '{raw.label}': {loss} needs classes (whole numbers or text), "
                 f"got {fractions[0]}. For a continuous target use mse, mae or huber."
             )
     classes, indices = np.unique(raw.target, return_inverse=True)
     rows = raw.target.size
     if classes.size < 2:
         raise DataError(
-            f"dataset '{raw.label}': {SPARSE_LOSS} needs at least two classes, got only "
+            f"dataset '{raw.label}': {loss} needs at least two classes, got only "
             f"{some(classes, _SHOWN)}: there is nothing to learn."
         )
     # Numbers with few repetitions each are a measurement; names may be rarer.
     numeric = raw.target.dtype.kind in "iuf" and classes.size > _MANY_CLASSES
     if (_ROWS_A_NUMBER if numeric else _ROWS_A_NAME) * classes.size > rows:
         raise DataError(
-            f"dataset '{raw.label}': {SPARSE_LOSS} got {classes.size} classes in {rows} rows "
+            f"dataset '{raw.label}': {loss} got {classes.size} classes in {rows} rows "
             f"({some(classes, _SHOWN)}): expected more rows a class on average. Is this the "
             "right target? For a quantity use mse, mae or huber."
         )
-    return EncodedTarget(indices.astype(np.int32).reshape(-1), outputs=int(classes.size))
+    return indices.astype(np.int32).reshape(-1), int(classes.size)
 
 
 def _are_labels(target: Array) -> bool:

@@ -79,14 +79,13 @@ def _misfit(raw: RawData, name: str, loss: str, message: str) -> Finding:
     for beginning in (f"dataset '{raw.label}'", f" ({raw.source})", ": "):
         message = message.removeprefix(beginning)
     text, _, remedy = message.partition(". ")
-    return Finding(
-        Severity.CRITICAL, "invalid_target", name, _count_bad(raw.target, loss), text, remedy
-    )
+    return Finding(Severity.CRITICAL, "invalid_target", name, _count_bad(raw, loss), text, remedy)
 
 
-def _count_bad(target: Array, loss: str) -> int:
+def _count_bad(raw: RawData, loss: str) -> int:
     """Values that the loss cannot take; where none can be named, all of them."""
-    if target.dtype.kind not in "biuf":
+    target = raw.target
+    if raw.targets or target.dtype.kind not in "biuf":
         return len(target)
     values = target.astype(np.float64)
     bad = ~np.isfinite(values)

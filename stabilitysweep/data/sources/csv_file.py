@@ -103,6 +103,7 @@ class CsvTable(Table):
         super().__init__(str(file), {}, target)
         self.places = Lines(self.text)
         self.usual_marks = True
+        self.typed = False
         self._names = _names(self.text)
         self._own_names: dict[str, str] = {}
         self._marks = settings.missing_values

@@ -6,7 +6,7 @@ Notation: N rows, D columns of numbers, C columns of categories, n rows of a chu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 import numpy as np
@@ -39,6 +39,7 @@ class Gathered:
         rows: where each row stands in its source, None if all rows are there.
         ends: the number of rows up to the end of each source.
         total: number of rows of the first source.
+        targets: [N, ...], those that the source gives with a shape of their own, by name.
     """
 
     numbers: NDArray[np.float64]
@@ -51,11 +52,13 @@ class Gathered:
     rows: Rows | None
     ends: tuple[int, ...]
     total: int
+    targets: dict[str, Array] = field(default_factory=dict)
 
     def keep(self, rows: Rows) -> None:
         """Leave out all rows but these."""
         self.numbers, self.codes = self.numbers[rows], self.codes[rows]
         self.target = self.target[rows]
+        self.targets = {name: values[rows] for name, values in self.targets.items()}
 
 
 def gather(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from stabilitysweep.data.sources.choosing import Choice, choose
 from stabilitysweep.data.sources.columns import Marks, as_number, shortest
 from stabilitysweep.data.sources.gathering import Gathered, gather
 from stabilitysweep.data.sources.sampling import Sample, first_of_equals
+from stabilitysweep.data.sources.shapes import any_of_row, blocks_of, targets_of
 from stabilitysweep.data.sources.table import Places, RetypeError, Table
 from stabilitysweep.errors import DataError
 
@@ -78,7 +80,9 @@ def ingest(table: Table, held_out: Table | None, settings: DatasetSettings, sour
     if held_out is not None:
         choose(held_out, settings.model_copy(update={"features": choice.inputs, "exclude": ()}))
     table.take_as_text(tuple(choice.categorical))
-    gathered = _gather(tables, choice, settings)
+    marks = [Marks.of(settings.missing_values, entry.usual_marks) for entry in tables]
+    gathered = _gather(tables, choice, settings, marks)
+    gathered.targets = targets_of(tables, gathered, marks)
     numeric = [name in choice.categorical for name in gathered.code_names]
     levels = []
     for column, texts in enumerate(gathered.levels):
@@ -117,12 +121,16 @@ def ingest(table: Table, held_out: Table | None, settings: DatasetSettings, sour
         target_name=table.target_name,
         without_target=int(gaps.sum()),
         drawn_from=gathered.total if gathered.total > (settings.rows or gathered.total) else None,
+        blocks=blocks_of(table, gathered.number_names, gathered.numbers),
+        named=table.named,
+        targets=gathered.targets,
         locate=locate,
     )
 
 
-def _gather(tables: Sequence[Table], choice: Choice, settings: DatasetSettings) -> Gathered:
-    marks = [Marks.of(settings.missing_values, table.usual_marks) for table in tables]
+def _gather(
+    tables: Sequence[Table], choice: Choice, settings: DatasetSettings, marks: Sequence[Marks]
+) -> Gathered:
     while True:
         first = tables[0].columns
         texts = tuple(name for name in first if first[name].kind == "text")
@@ -184,9 +192,13 @@ def _target_codes(gathered: Gathered) -> tuple[Array, tuple[str, ...]]:
 
 
 def _without_target(gathered: Gathered) -> NDArray[np.bool_]:
-    """Which rows have no target, bool [N]."""
+    """Which rows have no target, or lack some of it, bool [N]."""
     codes, _ = _target_codes(gathered)
-    return np.isnan(codes) if gathered.target_levels is None else codes == MISSING_CODE
+    text = gathered.target_levels is not None
+    missing: NDArray[np.bool_] = codes == MISSING_CODE if text else np.isnan(codes)
+    for values in gathered.targets.values():
+        missing |= any_of_row(np.isnan(values))
+    return missing
 
 
 def _kept(gathered: Gathered, gaps: NDArray[np.bool_], *, drop_duplicates: bool) -> Rows | None:
@@ -195,10 +207,10 @@ def _kept(gathered: Gathered, gaps: NDArray[np.bool_], *, drop_duplicates: bool)
     keep = whole
     if drop_duplicates:
         target, _ = _target_codes(gathered)
-        chosen = slice(None) if len(whole) == len(gaps) else whole
-        keep = whole[
-            first_of_equals(gathered.numbers[chosen], gathered.codes[chosen], target[chosen])
-        ]
+        chosen: Any = slice(None) if len(whole) == len(gaps) else whole
+        columns: tuple[Array, ...] = (gathered.numbers, gathered.codes, target)
+        columns = (*columns, *gathered.targets.values())
+        keep = whole[first_of_equals(*(values[chosen] for values in columns))]
     return None if len(keep) == len(gaps) else keep
 
 
@@ -229,7 +241,8 @@ def _finite_target(gathered: Gathered, table: Table, locate: Locator) -> Array:
     codes, texts = _target_codes(gathered)
     if gathered.target_levels is not None:
         return np.array(texts, np.str_)[codes]
-    infinite = np.flatnonzero(np.isinf(codes))
+    found = [any_of_row(np.isinf(values)) for values in (codes, *gathered.targets.values())]
+    infinite = np.flatnonzero(np.any(found, axis=0))
     if infinite.size:
         raise DataError(
             f"{table.origin}: {_named(table)} is infinite in {locate.all_of(infinite.tolist())}. "

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stabilitysweep.data.raw import Array
-from stabilitysweep.data.sources.table import ArrayTable, matrix_columns, shortened
+from stabilitysweep.data.sources.table import ArrayTable, Shaped, matrix_columns, shortened
 from stabilitysweep.errors import DataError
 
 _GOOGLE = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
@@ -105,11 +105,11 @@ def _loader(name: str) -> Any:
 
 def _table(name: str, features: Array, target: Array) -> ArrayTable:
     stem = "pixel_" if features.ndim > 2 else "x"
-    return ArrayTable(
-        f"dataset '{name}'",
-        matrix_columns(stem, features, joint=""),
-        np.asarray(target).reshape(-1),
-    )
+    columns = matrix_columns(stem, features, joint="")
+    table = ArrayTable(f"dataset '{name}'", columns, np.asarray(target).reshape(-1))
+    whole = features.dtype.kind in "iub"
+    table.shaped = (Shaped("x", features.shape[1:], tuple(columns), whole),)
+    return table
 
 
 def _refusal(name: str, error: Exception) -> str:

@@ -15,7 +15,7 @@ from stabilitysweep.config import DatasetSettings
 from stabilitysweep.data.listing import some
 from stabilitysweep.data.raw import Array
 from stabilitysweep.data.sources.choosing import unknown
-from stabilitysweep.data.sources.table import ArrayTable, column_of, matrix_columns
+from stabilitysweep.data.sources.table import ArrayTable, Shaped, column_of, matrix_columns
 from stabilitysweep.errors import DataError
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
@@ -61,6 +61,10 @@ def npz_table(file: Path, settings: DatasetSettings) -> ArrayTable:
     columns[target] = column_of(origin, target, values)
     table = ArrayTable(origin, columns, target)
     table.groups = {**groups, **dict.fromkeys(skipped, ())}
+    table.shaped = tuple(
+        Shaped(stem, array.shape[1:], groups[stem], array.dtype.kind in "iub")
+        for stem, array in arrays.items()
+    )
     return table
 
 

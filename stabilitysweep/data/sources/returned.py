@@ -7,20 +7,27 @@ Notation: N rows, d columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from stabilitysweep.data.listing import some
 from stabilitysweep.data.raw import Array
-from stabilitysweep.data.sources.columns import arrow_column
+from stabilitysweep.data.sources.labels import has_own_shape, labels_of, refuse_several
 from stabilitysweep.data.sources.table import (
     ArrayTable,
+    Shaped,
     check_different,
     column_of,
     matrix_columns,
+)
+from stabilitysweep.data.sources.values import (
+    array_of,
+    has_whole,
+    is_frame,
+    is_series,
+    series_of,
 )
 from stabilitysweep.errors import DataError
 
@@ -58,7 +65,7 @@ def tables_of(
 
 def _refuse_other_width(origin: str, train: Any, validation: Any) -> None:
     """Refuse arrays of different shapes: their columns have no names to be matched by."""
-    shapes = [np.shape(part) for part in (train, validation) if not _is_frame(part)]
+    shapes = [np.shape(part) for part in (train, validation) if not is_frame(part)]
     if len(shapes) < 2 or any(isinstance(part, Mapping) for part in (train, validation)):
         return
     if shapes[0][1:] != shapes[1][1:]:
@@ -71,127 +78,95 @@ def _refuse_other_width(origin: str, train: Any, validation: Any) -> None:
 def _table(origin: str, value: Any, target: str | None) -> ArrayTable:
     if _is_dataset(value):
         value = _read_dataset(origin, value)
-    if _is_frame(value) or isinstance(value, Mapping):
-        columns = _named(origin, value)
+    if is_frame(value) or isinstance(value, Mapping):
+        if target is not None and isinstance(value, Mapping) and has_own_shape(value.get(target)):
+            inputs = {name: values for name, values in value.items() if name != target}
+            return _with_labels(origin, inputs, value[target], target)
+        columns, shaped = _named(origin, value)
         if target is None:
             raise DataError(
                 f"{origin}: it returns a table: expected the name of the column to predict, got "
                 f"none. Set target to one of: {some(list(columns), 30)}."
             )
-        return ArrayTable(origin, columns, target)
+        return _described(ArrayTable(origin, columns, target), shaped, named=True)
     if not _is_pair(value):
         got = type(value).__name__
         got += f" of {len(value)}" if isinstance(value, tuple | list) else ""
         raise DataError(f"{origin}: expected {_EXPECTED}, got {got}.")
     features, labels = value
-    columns = _named(origin, features) if _is_frame(features) else _inputs(origin, features)
+    return _with_labels(origin, features, labels, target)
+
+
+def _with_labels(origin: str, features: Any, labels: Any, target: str | None) -> ArrayTable:
+    named = is_frame(features) or isinstance(features, Mapping)
+    columns, shaped = _named(origin, features) if named else _unnamed(origin, features)
     own_name = getattr(labels, "name", None)
-    name = target or (own_name if isinstance(own_name, str) and _is_series(labels) else "")
-    return ArrayTable(origin, columns, _target(origin, labels), name)
+    name = target or (own_name if isinstance(own_name, str) and is_series(labels) else "")
+    found = labels_of(origin, labels, rows=len(next(iter(columns.values()))))
+    table = ArrayTable(origin, columns, found.column, name)
+    table.targets = found.targets
+    return _described(table, shaped, named)
 
 
-def _inputs(origin: str, features: Any) -> dict[str, Any]:
-    if isinstance(features, Mapping):
-        return _named(origin, features)
-    array = _array(origin, "x", features)
+def _described(table: ArrayTable, shaped: tuple[Shaped, ...], named: bool) -> ArrayTable:
+    table.shaped, table.named = shaped, named
+    if named:
+        table.groups = {entry.name: entry.columns for entry in shaped if entry.shape}
+    return table
+
+
+def _unnamed(origin: str, features: Any) -> tuple[dict[str, Any], tuple[Shaped, ...]]:
+    array = array_of(origin, "x", features)
     if array.ndim == 0:
         raise DataError(f"{origin}: expected x of shape [rows, columns], got a single value.")
     if 0 in array.shape:
         raise DataError(
             f"{origin}: expected at least one row and one column in x, got the shape {array.shape}."
         )
+    shape = array.shape[1:]
     array = array.reshape(-1, 1) if array.ndim == 1 else array
-    columns = matrix_columns("x", array, joint="" if array.ndim == 2 else "_")
-    return {name: column_of(origin, name, column) for name, column in columns.items()}
+    parts = matrix_columns("x", array, joint="" if array.ndim == 2 else "_")
+    columns = {name: column_of(origin, name, column) for name, column in parts.items()}
+    whole = has_whole(_typed(features, array), [*columns.values()])
+    return columns, (Shaped("x", shape, tuple(columns), whole),)
 
 
-def _target(origin: str, labels: Any) -> Array | pa.Array:
-    if _is_series(labels):
-        return _series(origin, "", labels)
-    array = _array(origin, "y", labels)
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array.reshape(-1)
-    if array.ndim != 1:
-        raise DataError(
-            f"{origin}: expected y of shape [rows], one value a row, got the shape {array.shape}. "
-            "Return one column; for classes, their numbers and not one column a class."
-        )
-    return column_of(origin, "", array)
-
-
-def _named(origin: str, table: Any) -> dict[str, Any]:
-    """Return the columns of a frame or a mapping by name."""
+def _named(origin: str, table: Any) -> tuple[dict[str, Any], tuple[Shaped, ...]]:
+    """Return the columns of a frame or a mapping by name, and the arrays they are of."""
     names = [str(name) for name in (table.keys() if hasattr(table, "keys") else table.columns)]
     check_different(origin, names)
     if not names:
         raise DataError(f"{origin}: expected columns, got none.")
     columns: dict[str, Any] = {}
-    whole = 0
+    shaped: list[Shaped] = []
     for name, key in zip(names, table.keys(), strict=True):
         value = table[key]
-        if _is_series(value):
-            columns[name] = _series(origin, name, value)
-            whole += 1
+        if is_series(value):
+            columns[name] = series_of(origin, name, value)
+            shaped.append(Shaped(name, (), (name,), has_whole(value, [columns[name]])))
             continue
-        array = _array(origin, f"column '{name}'", value)
+        array = array_of(origin, f"column '{name}'", value)
         if array.ndim == 0:
             raise DataError(f"{origin}: expected values in column '{name}', got a single one.")
-        if array.ndim == 2 and array.shape[1] == 1:
+        shape = array.shape[1:]
+        if shape == (1,):
             array = array.reshape(-1)
         parts = matrix_columns(name, array)
-        columns |= {own: column_of(origin, own, column) for own, column in parts.items()}
-        whole += len(parts)
-    if whole != len(columns):
+        own = {part: column_of(origin, part, column) for part, column in parts.items()}
+        whole = has_whole(_typed(value, array), [*own.values()])
+        shaped.append(Shaped(name, shape, tuple(own), whole))
+        columns |= own
+    if sum(len(entry.columns) for entry in shaped) != len(columns):
         raise DataError(
             f"{origin}: expected different names of columns, got {some(list(columns))} from "
             f"{some(names)}: the columns of an array are named after it. Rename one."
         )
-    return columns
+    return columns, tuple(shaped)
 
 
-def _series(origin: str, name: str, series: Any) -> Array | pa.Array:
-    if isinstance(series.dtype, np.dtype):
-        return column_of(origin, name, series.to_numpy())
-    try:
-        found = pa.array(series, from_pandas=True)
-    except (pa.ArrowException, ValueError, TypeError) as error:
-        raise DataError(f"{origin}: column '{name}' cannot be read: {error}.") from error
-    found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
-    if refusal := arrow_column(found.type).refusal:
-        raise DataError(
-            f"{origin}: expected numbers, texts, dates or truth values in column '{name}', got "
-            f"{refusal}."
-        )
-    return found
-
-
-def _array(origin: str, what: str, value: Any) -> Array:
-    if isinstance(value, np.ma.MaskedArray):
-        return _unmasked(value)
-    try:
-        return np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{origin}: expected an array in {what}, got what numpy makes none of: "
-            f"{str(error).rstrip('.')}."
-        ) from error
-
-
-def _unmasked(array: Any) -> Array:
-    """Return a masked array as one with a gap for each value that is masked."""
-    if not np.ma.is_masked(array):
-        return np.asarray(array)
-    kind = array.dtype.kind
-    dtype: np.dtype[Any] = np.dtype(object)
-    gap: Any = None
-    if kind in "mM":
-        dtype, gap = array.dtype, np.array("NaT", array.dtype)
-    elif kind in "biuf":
-        # The smallest float that holds the whole numbers too, as for marks of missing values.
-        dtype, gap = np.result_type(array.dtype, np.float16), np.nan
-    values = np.array(array.data, dtype)
-    values[np.ma.getmaskarray(array)] = gap
-    return values
+def _typed(value: Any, array: Array) -> Any:
+    """The value that says of which type it is: a list, or a tensor, only does as an array."""
+    return value if isinstance(value, np.ma.MaskedArray) else array
 
 
 def _read_dataset(origin: str, dataset: Any) -> tuple[Any, Any]:
@@ -205,21 +180,33 @@ def _read_dataset(origin: str, dataset: Any) -> tuple[Any, Any]:
     if not _is_pair(spec):
         got = f"a tuple of {len(spec)}" if isinstance(spec, tuple) else type(spec).__name__
         raise DataError(f"{origin}: expected a tf.data.Dataset of (x, y), got one of {got}.")
+    refuse_several(origin, spec[1])
     if not _is_batched(*spec):
         dataset = dataset.batch(_BATCH)
     batches = list(dataset.as_numpy_iterator())
     if not batches:
         raise DataError(f"{origin}: expected rows, got a tf.data.Dataset of none.")
-    labels = np.concatenate([np.asarray(labels) for _, labels in batches])
-    if isinstance(batches[0][0], Mapping):
-        names = batches[0][0].keys()
-        return {name: np.concatenate([x[name] for x, _ in batches]) for name in names}, labels
-    return np.concatenate([np.asarray(x) for x, _ in batches]), labels
+    features, labels = zip(*batches, strict=True)
+    return _joined(features), _joined(labels)
+
+
+def _joined(batches: Sequence[Any]) -> Any:
+    if isinstance(batches[0], Mapping):
+        return {name: np.concatenate([part[name] for part in batches]) for name in batches[0]}
+    return np.concatenate([np.asarray(part) for part in batches])
 
 
 def _is_batched(features: Any, labels: Any) -> bool:
     """Whether an element of a dataset is many rows, told from the shapes [rows?, ...]."""
-    shape = labels.shape
+    several = [
+        spec
+        for part in (features, labels)
+        for spec in (part.values() if isinstance(part, Mapping) else (part,))
+    ]
+    firsts = {spec.shape[0] for spec in several if spec.shape.rank}
+    if len(firsts - {None}) > 1 or any(spec.shape.rank == 0 for spec in several):
+        return False
+    shape = next(iter(labels.values())).shape if isinstance(labels, Mapping) else labels.shape
     if shape.rank != 1:
         return bool(shape.rank)
     # A row may have its one label in an array [1]; then x [d] or more has no such first axis.
@@ -238,17 +225,9 @@ def _is_dataset(value: Any) -> bool:
     return hasattr(value, "element_spec") and hasattr(value, "as_numpy_iterator")
 
 
-def _is_frame(value: Any) -> bool:
-    return hasattr(value, "columns") and hasattr(value, "keys") and hasattr(value, "iloc")
-
-
-def _is_series(value: Any) -> bool:
-    return hasattr(value, "iloc") and hasattr(value, "dtype")
-
-
 def _is_data(value: Any) -> bool:
     """Whether a value may be x: it has rows."""
-    return _is_frame(value) or isinstance(value, Mapping | list) or hasattr(value, "shape")
+    return is_frame(value) or isinstance(value, Mapping | list) or hasattr(value, "shape")
 
 
 def _is_row(value: Any) -> bool:

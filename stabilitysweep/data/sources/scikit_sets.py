@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn import datasets
 
-from stabilitysweep.data.sources.table import ArrayTable, column_of, matrix_columns
+from stabilitysweep.data.sources.table import ArrayTable, Shaped, column_of, matrix_columns
 from stabilitysweep.errors import DataError
 
 BUNDLED: dict[str, Callable[..., Any]] = {
@@ -44,6 +44,7 @@ def scikit_learn_table(name: str, options: Mapping[str, Any]) -> ArrayTable:
         DataError: the generator refuses the options, or makes what is no data set.
     """
     origin = f"dataset '{name}'"
+    shaped: tuple[Shaped, ...] = ()
     if name in BUNDLED:
         bundle = BUNDLED[name]()
         features, target = bundle.data, bundle.target
@@ -52,12 +53,15 @@ def scikit_learn_table(name: str, options: Mapping[str, Any]) -> ArrayTable:
     else:
         features, target = _generate(name, options)
         columns = matrix_columns("x", np.asarray(features), joint="")
+        shaped = (Shaped("x", (len(columns),), tuple(columns), whole=False),)
     target = np.atleast_1d(np.array(target))  # of a single sample, scikit-learn gives a scalar
     if target.ndim != 1:
         raise DataError(
             f"{origin}: expected one target, got {target.shape[1]}. Set n_targets to 1."
         )
-    return ArrayTable(origin, columns, column_of(origin, "", target))
+    table = ArrayTable(origin, columns, column_of(origin, "", target))
+    table.shaped = shaped
+    return table
 
 
 def _generate(name: str, options: Mapping[str, Any]) -> tuple[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +35,22 @@ _CHUNK_VALUES = 2**22
 _CHUNK_ROWS = 2**16
 
 
+class Shaped(NamedTuple):
+    """Columns that are one array of the source.
+
+    Attributes:
+        name: of the array.
+        shape: of one row.
+        columns: their names, in order.
+        whole: whether it has whole numbers or truth values.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    columns: tuple[str, ...]
+    whole: bool
+
+
 class RetypeError(Exception):
     """A column turned out to hold something else than it seemed: read anew, from the start."""
 
@@ -50,6 +67,11 @@ class Table(ABC):
         rows: how many there are, where that is known without reading them.
         places: says where rows stand.
         usual_marks: whether the usual texts for a missing value are taken for one.
+        typed: whether the source has types of its own: text has not.
+        shaped: the arrays that columns are taken from, where the source has such.
+        named: whether the source gives its inputs by name, in a mapping.
+        targets: [N, ...], those that have a shape of their own; the target is the first column
+            of the first.
     """
 
     def __init__(self, origin: str, columns: dict[str, Column], target: str) -> None:
@@ -61,6 +83,10 @@ class Table(ABC):
         self.rows: int | None = None
         self.places: Places = row_numbers
         self.usual_marks = False
+        self.typed = True
+        self.shaped: tuple[Shaped, ...] = ()
+        self.named = False
+        self.targets: dict[str, Array] = {}
 
     @abstractmethod
     def chunks(self, names: Sequence[str]) -> Iterator[Chunk]:
