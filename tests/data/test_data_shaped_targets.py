@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stabilitysweep.blueprint import TargetFacts
-from stabilitysweep.config import DatasetSettings, PreprocessingSettings
+from stabilitysweep.config import DatasetSettings, PreprocessingSettings, parse_config
 from stabilitysweep.data import (
     PreparedData,
     PreparedSets,
@@ -21,6 +21,7 @@ from stabilitysweep.data import (
     split_rows,
     target_facts,
 )
+from stabilitysweep.data.audit import audit
 from stabilitysweep.data.described import describe
 from stabilitysweep.data.targets import LOSSES, OWN_FORMS, encode_target
 from stabilitysweep.errors import DataError
@@ -263,7 +264,7 @@ def test_these_forms_are_never_scaled(call: Call, form: str) -> None:
     rows = split_rows(raw, DatasetSettings(name="iris")).train
     np.testing.assert_array_equal(data.y_train, np.asarray(encode_target(raw, form).values)[rows])
     assert data.content_hash == prepared(raw, form, "none").content_hash
-    with pytest.raises(DataError, match=r"target_scaling 'standard' fits mse.*Set it to none"):
+    with pytest.raises(DataError, match=r"'standard' fits mse.* of your own.* as it is\. Set it to none"):
         prepared(raw, form, "standard")
 
 
@@ -316,3 +317,49 @@ def test_a_sweep_of_the_built_in_model_ends_with_one_message(
         assert "expected y of shape [rows], one value a row" in captured.err
         assert "(20, 3)" in captured.err
         assert "Traceback" not in captured.err
+
+
+def codes_of(raw: RawData, model: dict[str, str], **training: str) -> set[str]:
+    """What the audit finds in data for a sweep of a model."""
+    config = parse_config(
+        {
+            "name": "sweep",
+            "dataset": {"function": "shaped_targets_module:f"},
+            "model": model,
+            "training": {"steps": 2, "batch_size": 4, **training},
+            "grid": {"learning_rate": [0.1]},
+        }
+    )
+    (dataset,) = config.datasets
+    return {finding.code for finding in audit(raw, split_rows(raw, dataset), dataset, config)}
+
+
+@pytest.mark.parametrize(
+    ("y", "model", "loss", "refused"),
+    [
+        ("np.ones((20, 2))", {"name": "mlp"}, {}, True),
+        ("np.ones((20, 2))", {"build": "models:build"}, {}, False),
+        ("np.ones((20, 2))", {"build": "models:build"}, {"loss": "mse"}, False),
+        ("np.array(['u', 'v'] * 10)", {"name": "mlp"}, {}, True),
+        ("np.array(['u', 'v'] * 10)", {"build": "models:build"}, {}, False),
+        ("np.array(['u', 'v'] * 10)", {"build": "models:build"}, {"loss": "mse"}, True),
+    ],
+)
+def test_the_audit_leaves_to_a_model_of_ones_own_what_its_target_is(
+    call: Call, y: str, model: dict[str, str], loss: dict[str, str], refused: bool
+) -> None:
+    assert ("invalid_target" in codes_of(call(y), model, **loss)) == refused
+
+
+@pytest.mark.parametrize(
+    ("xy", "codes"),
+    [
+        ("np.ones((20, 2)), np.stack([n * 0, n], axis=1)", set()),
+        ("np.ones((20, 2)), np.stack([n * 0, n // 2], axis=1)", {"duplicate_rows"}),
+        ("np.stack([n, n % 7], axis=1), n", {"target_leak"}),
+        ("np.stack([n, n % 7], axis=1), np.stack([n, n % 7], axis=1)", set()),
+    ],
+)
+def test_the_audit_looks_at_every_target_of_a_row(call: Call, xy: str, codes: set[str]) -> None:
+    found = codes_of(call(xy=xy), {"build": "models:build"})
+    assert found & {"duplicate_rows", "target_leak"} == codes

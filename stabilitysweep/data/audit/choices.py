@@ -57,7 +57,8 @@ class Choices:
         target_scalings: of losses that take a scaled target, `null` resolved; may be empty.
         precisions: dtype policies.
         batch_sizes: rows a step; `full` left out.
-        losses: the losses.
+        losses: the losses; none where a model of the user's may bring its own.
+        own_model: whether the model is built by a function of the user's.
         batch_norm: whether some trial normalises batches.
     """
 
@@ -73,15 +74,18 @@ class Choices:
     precisions: tuple[str, ...]
     batch_sizes: tuple[int, ...]
     losses: tuple[str, ...]
+    own_model: bool
     batch_norm: bool
 
     @classmethod
     def of(cls, config: SweepConfig, dataset: DatasetSettings) -> Choices:
         """Collect them from a config, for one of its data sets."""
+        own_model = config.model.build is not None
+        losses = () if own_model and "loss" not in config.given else config.values("loss")
         scaled = {
             given or default_target_scaling(loss)
             for given in config.values("target_scaling")
-            for loss in config.values("loss")
+            for loss in losses
             if loss in SCALED_LOSSES
         }
         constant = "constant" in config.values("imputation")
@@ -97,7 +101,8 @@ class Choices:
             target_scalings=tuple(sorted(scaled)),
             precisions=config.values("precision"),
             batch_sizes=tuple(size for size in config.values("batch_size") if size != "full"),
-            losses=config.values("loss"),
+            losses=losses,
+            own_model=own_model,
             batch_norm=any(config.values("batch_norm")),
         )
 

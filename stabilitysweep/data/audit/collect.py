@@ -77,9 +77,13 @@ def _findings(
         yield from category_findings(categories[-1], choices)
         hashes.add(np.ascontiguousarray(codes))
     hashes.add(raw.target)
+    for targets in raw.targets.values():
+        for values in targets.reshape(len(targets), -1).T:
+            hashes.add(values)
     yield from unequal_scales(columns, choices)
     yield from copied_columns(raw, columns, categories, choices)
-    yield from target_leaks(raw, columns, categories, choices)
+    if not raw.targets:  # an image may well be its own target
+        yield from target_leaks(raw, columns, categories, choices)
     yield from repeated_rows(hashes, split)
     yield from target_findings(raw, split, choices)
     yield from batches(len(split.train), choices)

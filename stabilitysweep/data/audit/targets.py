@@ -60,6 +60,8 @@ def target_findings(raw: RawData, split: Split, choices: Choices) -> Iterator[Fi
             f"{part(raw.without_target, total, 'rows')} without a target, and left out",
             "",
         )
+    if raw.targets and choices.own_model:
+        return  # its outputs decide what fits
     refused: set[str] = set()
     for loss in dict.fromkeys(choices.losses):
         try:
