@@ -264,7 +264,7 @@ def test_these_forms_are_never_scaled(call: Call, form: str) -> None:
     rows = split_rows(raw, DatasetSettings(name="iris")).train
     np.testing.assert_array_equal(data.y_train, np.asarray(encode_target(raw, form).values)[rows])
     assert data.content_hash == prepared(raw, form, "none").content_hash
-    with pytest.raises(DataError, match=r"'standard' fits mse.* of your own.* as it is\. Set it to none"):
+    with pytest.raises(DataError, match=r"of your own takes the target as it is\. Set it"):
         prepared(raw, form, "standard")
 
 
