@@ -35,7 +35,7 @@ def request_of(
     """
     if trial.model.build is None:
         raise ValueError(f"trial {trial.trial_id} has the built-in model, which is not requested")
-    training = trial.training.model_dump()
+    training = dict(trial.training)
     given = sorted(config.given - _NEVER_ASKED)
     values = {name: training[name] for name in given} | dict(trial.model.hp)
     return Request(
