@@ -52,8 +52,8 @@ class Grid:
                 trial that depends on the rows does not have the id of a run.
             blueprints: gives what building a user's model tells, for a trial that has the
                 `hp` of the config; asked once for each cell, of the trial with seed 0. None:
-                the trials have no blueprints, and `hp` of the config. Without a build it is
-                not asked.
+                the trials have no blueprints, and `hp` of the config: these are the trials
+                that it is asked for. Without a build it is not asked.
 
         Raises:
             ConfigError: epochs that come to no more steps than the warm-up has, or to more
