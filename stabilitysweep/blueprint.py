@@ -78,7 +78,9 @@ class Blueprint:
     """A model of a user's, as it is built for one cell of the grid.
 
     Attributes:
-        build: as in the request.
+        build: as in the request, and so are `precision`, `blocks`, `named` and `facts`, what
+            the output has to fit.
+        folders: where its module is looked for, beside the installed ones.
         values: the `hp` values that the model was built with, those that were asked for.
         defaults: the `hp` values that no config gave, which took their default.
         program: digest of all that shapes the training graph; trials with equal digests
@@ -107,6 +109,11 @@ class Blueprint:
     """
 
     build: str
+    folders: tuple[str, ...] = ()
+    precision: str = ""
+    blocks: tuple[Block, ...] = ()
+    named: bool = False
+    facts: TargetFacts = TargetFacts()
     values: tuple[tuple[str, Value], ...] = ()
     defaults: tuple[tuple[str, Value], ...] = ()
     program: str = ""
@@ -127,3 +134,16 @@ class Blueprint:
     error: str = ""
     distinct: str = ""
     alone: str = ""
+
+    def request(self) -> Request:
+        """Return the request for this very model."""
+        return Request(
+            build=self.build,
+            values=self.values,
+            given=(),
+            training=(("loss", self.target),),
+            precision=self.precision,
+            blocks=self.blocks,
+            named=self.named,
+            target=self.facts,
+        )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,10 @@ class Engine(Protocol):
 VECTOR_LANES = 16
 """Float32 numbers in the widest vector registers there are: stacks are filled up to these."""
 
+LEAST_PLACES = 2
+"""Places that a stack of a user's model has at least. Keras adds a bias after `tf.squeeze`
+without an axis, whose vectorised form takes away a trial axis of length 1 as well."""
+
 _ROUNDS_TO_INF = {
     "float16": 65_520.0,
     "bfloat16": float.fromhex("0x1.ffp127"),
@@ -96,8 +101,24 @@ def input_dtype(precision: str) -> str:
     return {"mixed_float16": "float16", "mixed_bfloat16": "bfloat16"}.get(precision, precision)
 
 
+def cast(x: NDArray[Any], y: Any, floatx: str) -> tuple[NDArray[Any], Any]:
+    """Return inputs and targets with their floats in Keras' floatx."""
+
+    def own(values: NDArray[Any]) -> NDArray[Any]:
+        return values.astype(floatx) if values.dtype.kind == "f" else values
+
+    with np.errstate(over="ignore"):  # beyond float32 a value is Inf, and reported as such
+        targets = {name: own(v) for name, v in y.items()} if isinstance(y, Mapping) else own(y)
+        return x.astype(floatx), targets
+
+
 def first_precision(program: Program) -> str:
-    """Return the policy of the layer that sees the inputs: the head's in a linear model."""
+    """Return the policy of the layer that sees the inputs: the head's in a linear model.
+
+    A user's model is given floatx, and casts by itself where it wants to.
+    """
+    if program.user is not None:
+        return "float64" if program.precision == "float64" else "float32"
     mixed_head = program.model.depth == 0 and program.precision.startswith("mixed_")
     return "float32" if mixed_head else program.precision
 

@@ -67,8 +67,11 @@ def has_limit(trial: Trial) -> bool:
     """Tell whether theory limits the learning rate of a trial.
 
     It does for SGD in all its forms: Adam and RMSprop divide by the size of the gradients,
-    `clipnorm` bounds the step, and with dropout the loss changes from step to step.
+    `clipnorm` bounds the step, and with dropout the loss changes from step to step. Of a user's
+    model nothing of the kind is known.
     """
+    if trial.blueprint is not None:
+        return False
     training = trial.training
     return training.optimizer == "sgd" and training.clipnorm is None and trial.model.dropout == 0
 

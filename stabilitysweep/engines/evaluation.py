@@ -10,12 +10,15 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.engines import penalties
+from stabilitysweep.engines.lowering import lowered
+from stabilitysweep.engines.own_metrics import OwnMetrics
+from stabilitysweep.engines.stack_state import Settings
+from stabilitysweep.engines.subject import Subject
 from stabilitysweep.engines.trial_axis import vectorize
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import probes
@@ -35,6 +38,7 @@ class Evaluation(NamedTuple):
         absolute: mean absolute error (regression), or 0.
         square: mean square error (regression), or 0.
         hits: share of rows classified right (classification), or 0.
+        own: the metrics of a user's model, by name.
     """
 
     loss: Floats
@@ -42,49 +46,54 @@ class Evaluation(NamedTuple):
     absolute: Floats
     square: Floats
     hits: Floats
+    own: dict[str, Floats] = {}  # noqa: RUF012  (a NamedTuple's default is never written to)
 
 
 class Evaluator:
     """Evaluates stacks of one model, without dropout and with moving batch statistics."""
 
-    def __init__(self, program: Program, model: keras.Model, loss: keras.losses.Loss) -> None:
+    def __init__(self, program: Program, subject: Subject) -> None:
         """Keep what the graph is made from; see `TrainingStep`."""
         self._program = program
-        self._model = model
-        self._loss = loss
-        self._penalized = penalties.penalized(model)
+        self._subject = subject
+        self._penalized = penalties.penalized(subject.model) if subject.closed_form else []
+        self._metrics = None if subject.closed_form else OwnMetrics(subject.model)
         self._chunk: Callable[..., Any] | None = None
 
     def __call__(
         self,
         weights: tuple[tf.Tensor, ...],
         others: tuple[tf.Tensor, ...],
-        l1: tf.Tensor,
-        l2: tf.Tensor,
+        settings: Settings,
         x: NDArray[np.floating],
-        y: NDArray[np.generic],
+        y: Any,
     ) -> Evaluation:
         """Evaluate on all rows.
 
         Args:
             weights: trainable variables, [P, ...] each.
             others: non-trainable variables, [P, ...] each.
-            l1: penalty strengths [P].
-            l2: penalty strengths [P].
+            settings: the trials' numbers.
             x: [N, D] inputs, N >= 1.
-            y: [N, 1] targets, or [N] labels.
+            y: [N, 1] targets, or [N] labels, or what a user's model takes.
         """
         rows = len(x)
+        strengths = (settings.l1, settings.l2, settings.numbers)
+        state = self._metrics.initial(len(settings.l1)) if self._metrics else ()
+
+        def of_chunk(start: int) -> tuple[Any, ...]:
+            part = slice(start, start + _ROWS)
+            targets = tf.nest.map_structure(lambda values: tf.constant(values[part]), y)
+            return (weights, others, *strengths, state, tf.constant(x[part]), targets)
+
         if self._chunk is None:
-            self._chunk = self._open_graph(weights, others, l1, l2, tf.constant(x), tf.constant(y))
+            self._chunk = self._open_graph(*of_chunk(0))
         parts, penalty = [], np.zeros(0)
         for start in range(0, rows, _ROWS):
-            chunk = slice(start, start + _ROWS)
-            found, added = self._chunk(
-                weights, others, l1, l2, tf.constant(x[chunk]), tf.constant(y[chunk])
-            )
+            found, added, state = self._chunk(*of_chunk(start))
             penalty = added.numpy()
-            parts.append((len(x[chunk]), Evaluation(*(value.numpy() for value in found))))
+            arrays = Evaluation(*(value.numpy() for value in found[:-1]))
+            parts.append((len(x[start : start + _ROWS]), arrays))
         # Sums overflow; and +Inf in one chunk and -Inf in another make NaN.
         with np.errstate(over="ignore", invalid="ignore"):
             whole = parts[0][1]
@@ -96,7 +105,11 @@ class Evaluator:
                     square=_mean_of([(count, part.square) for count, part in parts]),
                     hits=_mean_of([(count, part.hits) for count, part in parts]),
                 )
-            return whole._replace(loss=whole.loss + penalty)
+            whole = whole._replace(loss=whole.loss + penalty)
+        if not self._metrics:
+            return whole
+        own = self._metrics.results(state)
+        return whole._replace(own={name: value.numpy() for name, value in own.items()})
 
     def _open_graph(self, *arguments: Any) -> Callable[..., Any]:
         """Trace once, with the leading dimension (trials, or rows) of each argument open."""
@@ -114,43 +127,62 @@ class Evaluator:
         others: tuple[tf.Tensor, ...],
         l1: tf.Tensor,
         l2: tf.Tensor,
+        numbers: tf.Tensor,
+        state: tuple[tf.Tensor, ...],
         x: tf.Tensor,
-        y: tf.Tensor,
-    ) -> tuple[Evaluation, tf.Tensor]:
-        """Return what a chunk says, its loss without penalties, and the penalties [P]."""
-        terms = self._program.terms
+        y: Any,
+    ) -> tuple[Evaluation, tf.Tensor, tuple[tf.Tensor, ...]]:
+        """Return what a chunk says.
 
-        def one_trial(
-            arguments: tuple[tuple[tf.Tensor, ...], tuple[tf.Tensor, ...]],
-        ) -> tuple[tf.Tensor, tf.Tensor]:
-            with penalties.without_penalties(self._model):
-                predictions, _, added = self._model.stateless_call(
-                    list(arguments[0]), list(arguments[1]), x, training=False, return_losses=True
-                )
-            loss = self._loss(y, predictions)
-            return keras.ops.sum([loss, *added]) if added else loss, predictions
+        Returns:
+            The scores, the loss without penalties that are added outside; those penalties [P];
+            the state of the model's own metrics.
+        """
+        terms, subject = self._program.terms, self._subject
 
-        loss, predictions = vectorize(one_trial, (weights, others))
-        penalty = penalties.value(
-            [w for w, kept in zip(weights, self._penalized, strict=True) if kept],
-            penalties.Strengths(l1 if terms.l1 else None, l2 if terms.l2 else None),
-        )
+        def one_trial(arguments: Any) -> tuple[tf.Tensor, Any]:
+            own, rest, values = arguments
+            with lowered(subject.model):
+                run = subject.run(own, rest, values, x, y, training=False)
+            return run.loss, run.predictions
+
+        own_numbers = numbers if subject.numbers else ()
+        loss, predictions = vectorize(one_trial, (weights, others, own_numbers))
         nothing = tf.zeros_like(loss)
-        penalty = nothing if penalty is None else penalty
-        return self._scores(loss, predictions, y), penalty
+        penalty = nothing
+        if subject.closed_form:
+            added = penalties.value(
+                [w for w, kept in zip(weights, self._penalized, strict=True) if kept],
+                penalties.Strengths(l1 if terms.l1 else None, l2 if terms.l2 else None),
+            )
+            penalty = nothing if added is None else added
+        if self._metrics:
+            state = self._metrics.update(state, y, predictions)
+        return self._scores(loss, predictions, y), penalty, state
 
-    def _scores(self, loss: tf.Tensor, predictions: tf.Tensor, y: tf.Tensor) -> Evaluation:
+    def _scores(self, loss: tf.Tensor, predictions: Any, y: Any) -> Evaluation:
         nothing = tf.zeros_like(loss)
-        nonfinite = probes.nonfinite_sum(predictions)
-        if self._program.loss == "sparse_categorical_crossentropy":
-            hits = tf.argmax(predictions, axis=2, output_type=y.dtype) == y
-            return Evaluation(loss, nonfinite, nothing, nothing, _mean(hits, loss.dtype))
-        error = tf.cast(predictions, loss.dtype) - tf.cast(y, loss.dtype)
-        if self._program.loss == "binary_crossentropy":
-            hits = (predictions > 0) == (y > 0.5)
-            return Evaluation(loss, nonfinite, nothing, nothing, _mean(hits, loss.dtype))
-        return Evaluation(
-            loss, nonfinite, _mean(tf.abs(error), loss.dtype), _mean(error**2, loss.dtype), nothing
+        outputs = tf.nest.flatten(predictions)
+        nonfinite = tf.add_n([probes.nonfinite_sum(output) for output in outputs])
+        zero = Evaluation(loss, nonfinite, nothing, nothing, nothing)
+        form = self._program.loss
+        if form == "given":
+            return zero
+        (output,) = outputs
+        if form == "sparse_categorical_crossentropy":
+            hits = tf.argmax(output, axis=2, output_type=y.dtype) == y
+            return zero._replace(hits=_mean(hits, loss.dtype))
+        if form == "categorical_crossentropy":
+            hits = tf.argmax(output, axis=2) == tf.argmax(y, axis=1)
+            return zero._replace(hits=_mean(hits, loss.dtype))
+        if not self._subject.closed_form:  # [R] or [R, 1], against [R, 1]
+            output = tf.reshape(output, [tf.shape(loss)[0], -1, 1])
+        if form == "binary_crossentropy":
+            hits = (output > self._subject.threshold) == (y > 0.5)
+            return zero._replace(hits=_mean(hits, loss.dtype))
+        error = tf.cast(output, loss.dtype) - tf.cast(y, loss.dtype)
+        return zero._replace(
+            absolute=_mean(tf.abs(error), loss.dtype), square=_mean(error**2, loss.dtype)
         )
 
 
@@ -170,9 +202,7 @@ def _mean(values: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
     return tf.reduce_mean(values, axis=list(range(1, len(values.shape))))
 
 
-def metrics(
-    names: Sequence[str], scores: Evaluation, place: int, y: NDArray[np.generic]
-) -> dict[str, float]:
+def metrics(names: Sequence[str], scores: Evaluation, place: int, y: Any) -> dict[str, float]:
     """Return the metrics asked for, of one trial.
 
     Args:
@@ -181,7 +211,12 @@ def metrics(
         scores: of P trials.
         place: which of them.
         y: the targets of the split, for the variance `r2` needs.
+
+    Returns:
+        Those; where none is asked for, those that the model itself was compiled with.
     """
+    if not names:
+        return {name: float(value[place]) for name, value in scores.own.items()}
     values: dict[str, float] = {}
     for name in names:
         match name:

@@ -17,17 +17,21 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData, batch_order
-from stabilitysweep.engines.base import Stack, first_precision, input_onset
+from stabilitysweep.engines.base import LEAST_PLACES, Stack, cast, first_precision, input_onset
 from stabilitysweep.engines.curvature import Curvatures
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
 from stabilitysweep.engines.inspection import Heads, Tensors, look_at_predictions, rows_of_step
+from stabilitysweep.engines.keras_update import optimizer_variables, slot_name
 from stabilitysweep.engines.results import StackRecord, input_failures, results
 from stabilitysweep.engines.schedules import learning_rates
-from stabilitysweep.engines.stack_state import Reading
+from stabilitysweep.engines.stack_state import Reading, Settings
 from stabilitysweep.engines.step_probes import floating, held_paths
+from stabilitysweep.engines.subject import BuiltIn, Subject, UserModel, UserModels, output_name
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
+from stabilitysweep.models.compiled import inner_optimizer
 from stabilitysweep.models.losses import build_loss
+from stabilitysweep.models.programs import Program
 from stabilitysweep.models.recorder import compute_dtypes, recording
 from stabilitysweep.numerics import probes
 from stabilitysweep.numerics.moments import Moment
@@ -42,8 +46,9 @@ class FitEngine:
     name = "fit"
 
     def __init__(self) -> None:
-        """Start with no curvature known."""
+        """Start with no curvature known, and no user's module open."""
         self._curvatures = Curvatures()
+        self._users = UserModels()
 
     def run(self, stack: Stack, data: PreparedData) -> list[TrialResult]:
         """Train every trial of the stack; see `Engine.run`."""
@@ -55,7 +60,7 @@ class FitEngine:
             keras.backend.clear_session()
             alone = Stack(stack.program, (trial,), 1)
             with precision_scope(stack.program.precision):
-                record = train(alone, data)
+                record = train(alone, data, users=self._users)
             found += results(alone, record, self.name, data, self._curvatures)
         return found
 
@@ -67,7 +72,7 @@ class FitEngine:
         alone = Stack(stack.program, stack.trials[:1], 1)
         watch = _Watch(first, last, predictions)
         with precision_scope(stack.program.precision):
-            train(alone, data, watch)
+            train(alone, data, watch, self._users)
         return watch.moments
 
 
@@ -88,42 +93,65 @@ class TableSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"table": self.table}
 
 
-def train(stack: Stack, data: PreparedData, watch: _Watch | None = None) -> StackRecord:
+def train(
+    stack: Stack,
+    data: PreparedData,
+    watch: _Watch | None = None,
+    users: UserModels | None = None,
+    *,
+    eagerly: bool = False,
+) -> StackRecord:
     """Train the single trial of `stack` by `model.fit`, inside its `precision_scope`.
 
     Args:
         stack: of one trial.
         data: what it is trained on.
         watch: looks at some of the steps.
+        users: the users' modules, for a trial of a user's model.
+        eagerly: do without a graph, which for a few steps costs more than it saves.
     """
     (trial,) = stack.trials
     program = stack.program
-    spec = ModelSpec(trial.model, program.features, program.outputs, program.precision)
-    model = build_model(spec, trial.seed)
+    subject = _subject(trial, program, users)
+    model = subject.model
     initial = [variable.numpy() for variable in model.trainable_variables]
     floatx = keras.config.floatx()
-    loss = build_loss(program.loss)
+    user = trial.blueprint
     model.compile(
-        optimizer=build_optimizer(trial, stack.steps),
-        loss=loss,
+        optimizer=model.optimizer
+        if user is not None and user.compiled
+        else build_optimizer(trial, stack.steps),
+        loss=build_loss(program.loss) if user is None else model._compile_loss._user_loss,
+        loss_weights=None if user is None else model._compile_loss._user_loss_weights,
         jit_compile=program.compiled is Compiled.XLA,
+        run_eagerly=eagerly,
+        # Where its user has decided against the scaling of the loss, so it stays.
+        auto_scale_loss=user is None or not user.compiled,
     )
-    probe = _ProbedStep(model, watch.heads if watch else None)
+    if user is not None:
+        _override_rate(trial, model)
+    probe = _ProbedStep(subject, watch.heads if watch else None)
     model.train_step = probe
 
-    x, y = _cast(data.x_train, data.y_train, floatx)
+    x, y = cast(data.x_train, data.y_train, floatx)
     order = batch_order(trial.seed, stack.batch_size, data.train_rows, stack.steps)
-    batches = tf.data.Dataset.from_tensor_slices(order).map(
-        lambda rows: (tf.gather(x, rows), tf.gather(y, rows))
-    )
-    evaluator = Evaluator(program, model, loss)
 
-    def evaluate(split_x: NDArray[Any], split_y: NDArray[Any]) -> Evaluation:
+    def batch_of(rows: tf.Tensor) -> tuple[Any, Any]:
+        own = tf.nest.map_structure(lambda table: tf.gather(table, rows), (x, y))
+        return subject.inputs(own[0]), own[1]
+
+    batches = tf.data.Dataset.from_tensor_slices(order).map(batch_of)
+    evaluator = Evaluator(program, subject)
+    copies = 1 if user is None else LEAST_PLACES
+    settings = tf.nest.map_structure(
+        lambda one: tf.repeat(one, copies, axis=0), _settings(trial, floatx)
+    )
+
+    def evaluate(split_x: NDArray[Any], split_y: Any) -> Evaluation:
         return evaluator(
-            tuple(variable.value[None] for variable in model.trainable_variables),
-            tuple(variable.value[None] for variable in model.non_trainable_variables),
-            tf.constant([float(np.float32(trial.model.l1))], floatx),
-            tf.constant([float(np.float32(trial.model.l2))], floatx),
+            tuple(_stacked(variable, copies) for variable in model.trainable_variables),
+            tuple(_stacked(variable, copies) for variable in model.non_trainable_variables),
+            settings,
             split_x,
             split_y,
         )
@@ -139,9 +167,9 @@ def train(stack: Stack, data: PreparedData, watch: _Watch | None = None) -> Stac
         callbacks=[history, watch] if watch else [history],
     )
     after = evaluate(x, y)
-    x_validation, y_validation = _cast(data.x_validation, data.y_validation, floatx)
+    x_validation, y_validation = cast(data.x_validation, data.y_validation, floatx)
     if watch is not None and len(x_validation):
-        watch.look_at_predictions(x_validation)
+        watch.look_at_predictions(subject, x_validation)
     scale = getattr(model.optimizer, "dynamic_scale", None)
     return StackRecord(
         initial=[initial],
@@ -151,7 +179,43 @@ def train(stack: Stack, data: PreparedData, watch: _Watch | None = None) -> Stac
         after=after,
         validation=evaluate(x_validation, y_validation) if len(x_validation) else None,
         final_scale=np.array([1.0 if scale is None else float(scale.numpy())]),
-        output=model.output_names[0],
+        output=output_name(model),
+    )
+
+
+def _subject(trial: Trial, program: Program, users: UserModels | None) -> Subject:
+    """Build the trial's own model, with its own weights and regularizers."""
+    if trial.blueprint is None:
+        spec = ModelSpec(trial.model, program.features, program.outputs, program.precision)
+        return BuiltIn(program, build_model(spec, trial.seed))
+    if users is None:
+        raise ValueError("expected the users' modules for a user's model")
+    return UserModel(program, users.build(trial.blueprint, trial.seed))
+
+
+def _override_rate(trial: Trial, model: keras.Model) -> None:
+    """Set a learning rate that the config gives and the model does not ask for."""
+    rate = inner_optimizer(model)._learning_rate
+    if isinstance(rate, keras.Variable):
+        rate.assign(trial.training.learning_rate)
+
+
+def _settings(trial: Trial, floatx: str) -> Settings:
+    """The numbers that an evaluation needs; the others are off."""
+
+    def one(value: float) -> tf.Tensor:
+        return tf.constant([float(np.float32(value))], floatx)
+
+    off = one(0.0)
+    numbers = () if trial.blueprint is None else trial.blueprint.numbers
+    return Settings(
+        learning_rates=off[:, None],
+        l1=one(trial.model.l1),
+        l2=one(trial.model.l2),
+        momentum=off,
+        weight_decay=off,
+        clipnorm=off,
+        numbers=tf.constant(np.array([numbers], np.float32).reshape(1, -1), floatx),
     )
 
 
@@ -183,26 +247,34 @@ def build_optimizer(trial: Trial, steps: int) -> keras.optimizers.Optimizer:
 class _ProbedStep:
     """Keras' `train_step`, with the readings of its probes as its logs."""
 
-    def __init__(self, model: keras.Model, heads: Heads | None = None) -> None:
-        self._model = model
+    def __init__(self, subject: Subject, heads: Heads | None = None) -> None:
+        self._subject = subject
+        self._model = model = subject.model
         self._heads = heads
         self._computed_in = compute_dtypes(model)
         self._layers: list[str] = []
         self._slots: list[str] = []
 
-    def __call__(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def __call__(self, data: tuple[tf.Tensor, Any]) -> dict[str, tf.Tensor]:
         model, optimizer = self._model, self._model.optimizer
         x, y = data
         with tf.GradientTape(persistent=True) as tape, recording(model) as record:
             predictions = model(x, training=True)
-            loss = model.compute_loss(x=x, y=y, y_pred=predictions, training=True)
+            loss = model._compute_loss(
+                x=x, y=y, y_pred=predictions, sample_weight=None, training=True
+            )
             objective = optimizer.scale_loss(loss)
-            of_data = optimizer.scale_loss(model.loss(y, predictions))
+            of_data = optimizer.scale_loss(
+                model.loss(y, predictions) if self._subject.closed_form else loss
+            )
         weights = model.trainable_variables
         before = [tf.identity(weight.value) for weight in weights] if self._heads else []
-        gradients = tape.gradient(objective, weights)
+        raw = tape.gradient(objective, weights, unconnected_gradients=_ZERO)
+        # Those of an embedding come as slices.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in raw]
         # What was flushed to zero would be hidden by the gradient of a penalty.
-        bare = tape.gradient(of_data, weights) if model.losses else gradients
+        apart = model.losses and self._subject.closed_form
+        bare = tape.gradient(of_data, weights) if apart else gradients
         nonzero = tf.add_n([probes.count_nonzero(gradient[None])[0] for gradient in bare])
         scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         if not optimizer.built:
@@ -225,7 +297,7 @@ class _ProbedStep:
         )
         if self._heads is not None:
             named = list(zip(record.names, record.outputs, strict=True))
-            tensors = Tensors(x, named, loss, unscaled, slots, before, after, held)
+            tensors = Tensors(_side_by_side(x), named, loss, unscaled, slots, before, after, held)
             readings[_INSPECTION] = self._heads.measure(rows_of_step(model, tensors))
         return readings
 
@@ -337,12 +409,12 @@ class _Watch(keras.callbacks.Callback):
                 )
             )
 
-    def look_at_predictions(self, x: NDArray[Any]) -> None:
+    def look_at_predictions(self, subject: Subject, x: NDArray[Any]) -> None:
         """Look at the predictions for the rows `x`, if that was asked for."""
         if self._predictions:
             weights = [variable.value for variable in self.model.trainable_variables]
             others = [variable.value for variable in self.model.non_trainable_variables]
-            tensors = look_at_predictions(self.model, weights, others, x)
+            tensors = look_at_predictions(subject, weights, others, x)
             self.moments.append(Moment(self._step, None, 1.0, skipped=False, tensors=tensors))
 
 
@@ -352,6 +424,9 @@ _INSPECTION = "inspection"
 
 def _slots(optimizer: Any, weights: list[Any]) -> list[tuple[str, tf.Tensor]]:
     """Return the optimizer's slots as (name, value), weight by weight, in Keras' order."""
+    if type(optimizer).__name__ not in _SLOTS:
+        own = optimizer_variables(optimizer)
+        return [(slot_name(variable, weights), variable.value) for variable in own]
     found = []
     for weight in weights:
         for kind in _SLOTS[type(optimizer).__name__]:
@@ -361,12 +436,28 @@ def _slots(optimizer: Any, weights: list[Any]) -> list[tuple[str, tf.Tensor]]:
     return found
 
 
+_ZERO = tf.UnconnectedGradients.ZERO
+
 _SLOTS = {
     "SGD": ("momentum",),
     "Adam": ("momentum", "velocity"),
     "AdamW": ("momentum", "velocity"),
     "RMSprop": ("velocity", "momentum"),
 }
+
+
+def _stacked(variable: Any, copies: int) -> tf.Tensor:
+    return tf.stack([variable.value] * copies)
+
+
+def _side_by_side(inputs: Any) -> tf.Tensor:
+    """Return all inputs of a model as one tensor."""
+    flat = tf.nest.flatten(inputs)
+    if len(flat) == 1:
+        return flat[0]
+    floatx = keras.config.floatx()
+    rows = [tf.reshape(tf.cast(value, floatx), [tf.shape(value)[0], -1]) for value in flat]
+    return tf.concat(rows, axis=1)
 
 
 def _peaks(tensors: list[tf.Tensor], dtype: tf.DType) -> tf.Tensor:
@@ -376,8 +467,3 @@ def _peaks(tensors: list[tf.Tensor], dtype: tf.DType) -> tf.Tensor:
 
 def _stack_of_one(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
     return [tensor[None] for tensor in tensors]
-
-
-def _cast(x: NDArray[Any], y: NDArray[Any], floatx: str) -> tuple[NDArray[Any], NDArray[Any]]:
-    with np.errstate(over="ignore"):  # beyond float32 a value is Inf, and reported as such
-        return x.astype(floatx), y.astype(floatx) if y.dtype.kind == "f" else y

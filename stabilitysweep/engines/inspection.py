@@ -14,6 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.engines.step_probes import held_paths
+from stabilitysweep.engines.subject import Subject, input_name
 from stabilitysweep.models.recorder import compute_dtypes, recording
 from stabilitysweep.numerics.moments import Quantity, TensorStats
 from stabilitysweep.numerics.statistics import read_statistics, statistics
@@ -90,7 +91,7 @@ def rows_of_step(model: keras.Model, step: Tensors) -> list[Row]:
     weights = zip([*paths, *held_paths(model)], [*step.after, *step.held], strict=True)
     gradients = zip(paths, compute_dtypes(model), step.gradients, strict=True)
     return [
-        *_rows(Quantity.INPUT, [(model.inputs[0].name, step.batch)]),
+        *_rows(Quantity.INPUT, [(input_name(model), step.batch)]),
         *_rows(Quantity.ACTIVATION, step.activations),
         *_rows(Quantity.LOSS, [("loss", step.loss)]),
         *(Row(Quantity.GRADIENT, path, dtype, tensor) for path, dtype, tensor in gradients),
@@ -105,21 +106,21 @@ def _rows(quantity: Quantity, named: Named) -> list[Row]:
 
 
 def look_at_predictions(
-    model: keras.Model, weights: Sequence[tf.Tensor], others: Sequence[tf.Tensor], x: NDArray[Any]
+    subject: Subject, weights: Sequence[tf.Tensor], others: Sequence[tf.Tensor], x: NDArray[Any]
 ) -> tuple[TensorStats, ...]:
     """Return what every layer puts out for the rows `x` [N, D], without training.
 
     Args:
-        model: built.
+        subject: with its model.
         weights: one trial's trainable variables.
         others: its non-trainable variables.
         x: N >= 1 rows.
     """
-    heads, rows = Heads(), tf.constant(x)
+    heads, rows, model = Heads(), tf.constant(x), subject.model
     # Not as a graph: TensorFlow would fuse a product with the `relu` that follows it, and
     # that kernel turns NaN into 0.
     with recording(model) as record:
-        model.stateless_call(list(weights), list(others), rows, training=False)
+        model.stateless_call(list(weights), list(others), subject.inputs(rows), training=False)
     named = zip(record.names, record.outputs, strict=True)
-    table = heads.measure(_rows(Quantity.PREDICTION, [(model.inputs[0].name, rows), *named]))
+    table = heads.measure(_rows(Quantity.PREDICTION, [(input_name(model), rows), *named]))
     return heads.read(table.numpy())

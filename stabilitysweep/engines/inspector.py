@@ -40,7 +40,8 @@ class Inspector:
         step = first - 1
         while step < last and bool(state.active[0]):
             batch = inputs.orders[int(inputs.seed_index[0]), step]
-            table = self._statistics(state, inputs.settings, inputs.x[batch], inputs.y[batch])
+            targets = tf.nest.map_structure(lambda values, rows=batch: values[rows], inputs.y)
+            table = self._statistics(state, inputs.settings, inputs.x[batch], targets)
             state, readings = graph.advance(inputs, state, step, step + 1)
             step += 1
             reading = Reading(*readings[0, :, 0])
@@ -58,10 +59,12 @@ class Inspector:
         return moments
 
     def _statistics(
-        self, state: State, settings: Settings, x: NDArray[Any], y: NDArray[Any]
+        self, state: State, settings: Settings, x: NDArray[Any], y: Any
     ) -> NDArray[np.float64]:
         trials = state.active.shape[0]
-        batch, targets = (tf.constant(np.stack([values] * trials)) for values in (x, y))
+        batch, targets = tf.nest.map_structure(
+            lambda values: tf.constant(np.stack([values] * trials)), (x, y)
+        )
         arguments = (state, settings, batch, targets)
         if self._look is None:
             program = self._graph.program
@@ -77,22 +80,26 @@ class Inspector:
         table: NDArray[np.float64] = self._look(*tf.nest.flatten(arguments)).numpy()
         return table
 
-    def _trace(self, state: State, settings: Settings, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    def _trace(self, state: State, settings: Settings, x: tf.Tensor, y: Any) -> tf.Tensor:
         graph, step = self._graph, self._graph.step
         computed = step.compute(state, settings, step.constants(state, settings), x, y)
         unpack = step.packing.unpack
         paths = [variable.path for variable in graph.model.trainable_variables]
-        slots = zip(*(unpack(slot) for slot in computed.slots), strict=True)
+        if step.own_slots is not None:
+            named = zip(step.own_slots, (tensor for (tensor,) in computed.slots), strict=True)
+        else:
+            slots = zip(*(unpack(slot) for slot in computed.slots), strict=True)
+            named = (
+                (f"{path}/{name}", tensor)
+                for path, tensors in zip(paths, slots, strict=bool(step.slot_names))
+                for name, tensor in zip(step.slot_names, tensors, strict=True)
+            )
         own = Tensors(
             batch=x,
             activations=list(zip(step.layers, computed.run.activations, strict=True)),
             loss=computed.run.loss,
             gradients=unpack(computed.gradients),
-            slots=[
-                (f"{path}/{name}", tensor)
-                for path, tensors in zip(paths, slots, strict=bool(step.slot_names))
-                for name, tensor in zip(step.slot_names, tensors, strict=True)
-            ],
+            slots=list(named),
             before=unpack(state.weights),
             after=unpack(computed.weights),
             held=floating(computed.run.others),
@@ -117,5 +124,5 @@ class Inspector:
         graph = self._graph
         weights = [weight[0] for weight in graph.step.packing.unpack(state.weights)]
         others = [variable[0] for variable in state.others]
-        tensors = look_at_predictions(graph.model, weights, others, inputs.x_validation)
+        tensors = look_at_predictions(graph.subject, weights, others, inputs.x_validation)
         return Moment(step, None, 1.0, skipped=False, tensors=tensors)

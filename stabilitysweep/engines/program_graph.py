@@ -19,15 +19,14 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData, batch_order
+from stabilitysweep.engines.base import cast
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
 from stabilitysweep.engines.half_products import flat_call, widen_half_products
 from stabilitysweep.engines.results import StackRecord
-from stabilitysweep.engines.schedules import learning_rates
 from stabilitysweep.engines.stack_state import Reading, Settings, State
 from stabilitysweep.engines.step import TrainingStep
+from stabilitysweep.engines.subject import Subject, Tensors, output_name
 from stabilitysweep.grid import Trial
-from stabilitysweep.models.builder import ModelSpec, build_model
-from stabilitysweep.models.losses import build_loss
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import outcomes
 from stabilitysweep.types import Compiled
@@ -46,7 +45,8 @@ class Inputs(NamedTuple):
         initial: of each of the P trials.
         settings: the numbers they differ in.
         x: [N, D] training rows.
-        y: [N, 1] targets, or [N] labels.
+        y: [N, 1] targets, or [N] labels; for a user's model any array of N rows, or several
+            by name.
         x_validation: like `x`, possibly without rows.
         y_validation: like `y`.
         orders: int32 [S, T, B], the rows of each batch, by seed.
@@ -57,9 +57,9 @@ class Inputs(NamedTuple):
     initial: list[Initial]
     settings: Settings
     x: NDArray[Any]
-    y: NDArray[Any]
+    y: Any
     x_validation: NDArray[Any]
-    y_validation: NDArray[Any]
+    y_validation: Any
     orders: NDArray[np.int32]
     seed_index: tf.Tensor
 
@@ -69,22 +69,19 @@ class ProgramGraph:
 
     Attributes:
         program: what it is made from.
+        subject: what is trained.
         model: the template; its own weights are never read or written.
         step: the step that the graph repeats.
     """
 
-    def __init__(self, program: Program) -> None:
-        """Build the model; the graph is traced when it is first run."""
-        # Any strength will do: it marks what may be penalized. Always marked, so that the
-        # weights of a program are packed alike whether it has penalties or not.
-        model = program.model.model_copy(update={"l2": 1.0})
-        spec = ModelSpec(model, program.features, program.outputs, program.precision)
+    def __init__(self, program: Program, subject: Subject) -> None:
+        """Keep what is trained; the graph is traced when it is first run."""
         self.program = program
-        self.model = build_model(spec, seed=0)
+        self.subject = subject
+        self.model = subject.model
         self._float = keras.config.floatx()
-        loss = build_loss(program.loss)
-        self.step = TrainingStep(program, self.model, loss)
-        self._evaluate = Evaluator(program, self.model, loss)
+        self.step = TrainingStep(program, subject)
+        self._evaluate = Evaluator(program, subject)
         self._segment = tf.function(
             self._trace,
             autograph=False,
@@ -99,17 +96,18 @@ class ProgramGraph:
         steps: int,
         batch_size: int,
         initial: list[Initial],
+        rates: list[NDArray[np.float64]],
         data: PreparedData,
     ) -> Inputs:
-        """Lay out what P trials are trained on for `steps` steps."""
+        """Lay out what P trials are trained on for `steps` steps, at learning rates [steps]."""
         seeds = sorted({trial.seed for trial in trials})
-        x, y = self._cast(data.x_train, data.y_train)
-        x_validation, y_validation = self._cast(data.x_validation, data.y_validation)
+        x, y = cast(data.x_train, data.y_train, self._float)
+        x_validation, y_validation = cast(data.x_validation, data.y_validation, self._float)
         rows = data.train_rows
         return Inputs(
             steps=steps,
             initial=initial,
-            settings=self._settings(trials, steps),
+            settings=self._settings(trials, rates),
             x=x,
             y=y,
             x_validation=x_validation,
@@ -135,7 +133,7 @@ class ProgramGraph:
             The state, and the readings [stop - start, fields of `Reading`, P]; fewer steps
             where training ended.
         """
-        x, y = tf.constant(inputs.x), tf.constant(inputs.y)
+        x, y = tf.constant(inputs.x), tf.nest.map_structure(tf.constant, inputs.y)
         sampled = outcomes.sampled_steps(inputs.steps)
         parts: list[NDArray[np.floating]] = []
         for begin in range(start, stop, SEGMENT_STEPS):
@@ -157,21 +155,29 @@ class ProgramGraph:
         return state, np.concatenate(parts)
 
     def evaluate(
-        self, inputs: Inputs, state: State, x: NDArray[Any], y: NDArray[Any]
+        self, inputs: Inputs, weights: Tensors, others: Tensors, x: NDArray[Any], y: Any
     ) -> Evaluation:
-        """Evaluate every trial on all rows of a split."""
-        weights = self.step.packing.unpack(state.weights)
-        settings = inputs.settings
-        return self._evaluate(weights, state.others, settings.l1, settings.l2, x, y)
+        """Evaluate every trial on all rows of a split.
+
+        Args:
+            inputs: of the stack.
+            weights: trainable variables, [P, ...] each.
+            others: non-trainable variables, [P, ...] each.
+            x: [N, D] rows.
+            y: their targets.
+        """
+        return self._evaluate(weights, others, inputs.settings, x, y)
 
     def train(self, inputs: Inputs) -> StackRecord:
         """Train the stack to its end and evaluate it before and after."""
         state = self.initial_state(inputs)
-        before = self.evaluate(inputs, state, inputs.x, inputs.y)
+        first = self.step.packing.unpack(state.weights)
+        before = self.evaluate(inputs, first, state.others, inputs.x, inputs.y)
         state, readings = self.advance(inputs, state, 0, inputs.steps)
-        after = self.evaluate(inputs, state, inputs.x, inputs.y)
+        last = self.step.final_weights(state)
+        after = self.evaluate(inputs, last, state.others, inputs.x, inputs.y)
         validation = (
-            self.evaluate(inputs, state, inputs.x_validation, inputs.y_validation)
+            self.evaluate(inputs, last, state.others, inputs.x_validation, inputs.y_validation)
             if len(inputs.x_validation)
             else None
         )
@@ -183,7 +189,7 @@ class ProgramGraph:
             after=after,
             validation=validation,
             final_scale=state.loss_scale.scale.numpy(),
-            output=self.model.output_names[0],
+            output=output_name(self.model),
         )
 
     def _run(self, *arguments: Any) -> tuple[State, tf.Tensor]:
@@ -203,7 +209,7 @@ class ProgramGraph:
         state: State,
         settings: Settings,
         x: tf.Tensor,
-        y: tf.Tensor,
+        y: Any,
         order: tf.Tensor,
         seed_index: tf.Tensor,
         sampled: tf.Tensor,
@@ -229,8 +235,9 @@ class ProgramGraph:
             step: tf.Tensor, state: State, readings: tf.TensorArray
         ) -> tuple[tf.Tensor, State, tf.TensorArray]:
             rows = order[:, step]
-            batch = tf.gather(tf.gather(x, rows), seed_index)
-            targets = tf.gather(tf.gather(y, rows), seed_index)
+            batch, targets = tf.nest.map_structure(
+                lambda table: tf.gather(tf.gather(table, rows), seed_index), (x, y)
+            )
             state, reading = self.step(state, settings, constants, batch, targets, sampled[step])
             return step + 1, state, readings.write(step, tf.cast(tf.stack(reading), x.dtype))
 
@@ -250,7 +257,7 @@ class ProgramGraph:
             order = np.pad(order, ((0, 0), (0, missing), (0, 0)))
         return order
 
-    def _settings(self, trials: list[Trial], steps: int) -> Settings:
+    def _settings(self, trials: list[Trial], rates: list[NDArray[np.float64]]) -> Settings:
         def column(values: list[float]) -> tf.Tensor:
             return tf.constant(np.array(values, self._float))
 
@@ -258,10 +265,9 @@ class ProgramGraph:
             # Keras casts these from Python numbers by way of float32, under float64 too.
             return column(np.array(values, np.float32).tolist())
 
+        numbers = [() if t.blueprint is None else t.blueprint.numbers for t in trials]
         return Settings(
-            learning_rates=tf.constant(
-                np.stack([learning_rates(t.training, steps) for t in trials]).astype(self._float)
-            ),
+            learning_rates=tf.constant(np.stack(rates).astype(self._float)),
             l1=rounded([t.model.l1 for t in trials]),
             l2=rounded([t.model.l2 for t in trials]),
             # Not the momentum of RMSprop, which Keras multiplies without a cast.
@@ -270,11 +276,10 @@ class ProgramGraph:
             ),
             weight_decay=rounded([t.training.weight_decay or 0.0 for t in trials]),
             clipnorm=column([t.training.clipnorm or 0.0 for t in trials]),
+            numbers=tf.constant(
+                np.array(numbers, np.float32).reshape(len(trials), -1).astype(self._float)
+            ),
         )
-
-    def _cast(self, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-        with np.errstate(over="ignore"):  # beyond float32 a value is Inf, and reported as such
-            return x.astype(self._float), y.astype(self._float) if y.dtype.kind == "f" else y
 
 
 def _open_specs(
@@ -301,7 +306,7 @@ def _open_specs(
             learning_rates=tf.TensorSpec([None, None], settings.learning_rates.dtype)
         ),
         leading(x),
-        leading(y),
+        tf.nest.map_structure(leading, y),
         tf.TensorSpec([None, None, None], order.dtype),
         leading(seed_index),
         leading(sampled),

@@ -23,6 +23,7 @@ class Settings(NamedTuple):
         momentum: in [0, 1).
         weight_decay: >= 0.
         clipnorm: > 0, or 0 for none.
+        numbers: of a user's regularizers, lifted out of its graph, [P, K]; K may be 0.
     """
 
     learning_rates: tf.Tensor
@@ -31,6 +32,7 @@ class Settings(NamedTuple):
     momentum: tf.Tensor
     weight_decay: tf.Tensor
     clipnorm: tf.Tensor
+    numbers: tf.Tensor
 
 
 class State(NamedTuple):
@@ -40,7 +42,8 @@ class State(NamedTuple):
         weights: trainable variables, packed.
         squares: sum of squares of the weights that are packed in front, [P].
         others: non-trainable variables (batch statistics, dropout seeds), [P, ...] each.
-        slots: each slot of the optimizer, packed as the weights are.
+        slots: each slot of the optimizer, packed as the weights are; those of an optimizer
+            that is not ours are one tensor [P, ...] each, packed by themselves.
         iterations: steps applied so far, int64 [P].
         loss_scale: the dynamic loss scale.
         active: bool [P], false once weights are not finite and the loss has become NaN, and

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData
-from stabilitysweep.engines.base import VECTOR_LANES, Stack, first_precision, input_onset
+from stabilitysweep.engines.base import (
+    LEAST_PLACES,
+    VECTOR_LANES,
+    Stack,
+    first_precision,
+    input_onset,
+)
 from stabilitysweep.engines.curvature import Curvatures
 from stabilitysweep.engines.inspector import Inspector
 from stabilitysweep.engines.program_graph import Initial, Inputs, ProgramGraph
 from stabilitysweep.engines.results import input_failures, results
+from stabilitysweep.engines.schedules import learning_rates
+from stabilitysweep.engines.subject import BuiltIn, Subject, UserModel, UserModels
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.programs import Program
@@ -28,7 +41,9 @@ class StackedEngine:
     def __init__(self) -> None:
         """Start with nothing compiled."""
         self._programs: OrderedDict[Program, ProgramGraph] = OrderedDict()
-        self._weights: OrderedDict[tuple[ModelSpec, int], Initial] = OrderedDict()
+        self._weights: OrderedDict[tuple[Hashable, int], Initial] = OrderedDict()
+        self._rates: OrderedDict[Hashable, NDArray[np.float64]] = OrderedDict()
+        self._users = UserModels()
         self._curvatures = Curvatures()
         self.traces = 0
 
@@ -55,30 +70,54 @@ class StackedEngine:
     def _inputs(self, stack: Stack, data: PreparedData) -> Inputs:
         trials = _padded(stack)
         initial = [self._initial(trial, stack.program) for trial in trials]
+        rates = [self._learning_rates(trial, stack.steps) for trial in trials]
         graph = self._graph(stack.program)
-        return graph.inputs(trials, stack.steps, stack.batch_size, initial, data)
+        return graph.inputs(trials, stack.steps, stack.batch_size, initial, rates, data)
 
     def _graph(self, program: Program) -> ProgramGraph:
         if program not in self._programs:
-            while len(self._programs) >= _KEPT_PROGRAMS:
-                self._programs.popitem(last=False)
-            self._programs[program] = ProgramGraph(program)
+            _make_room(self._programs, _KEPT_PROGRAMS)
+            self._programs[program] = ProgramGraph(program, self._subject(program))
             self.traces += 1
         self._programs.move_to_end(program)
         return self._programs[program]
 
+    def _subject(self, program: Program) -> Subject:
+        if program.user is None:
+            return BuiltIn(program)
+        return UserModel(program, self._users.build(program.user.template, 0))
+
     def _initial(self, trial: Trial, program: Program) -> Initial:
-        spec = ModelSpec(program.model, program.features, program.outputs, program.precision)
-        key = (spec, trial.seed)
+        own: Hashable = ModelSpec(trial.model, program.features, program.outputs, program.precision)
+        if trial.blueprint is not None:
+            own = (trial.blueprint.build, trial.blueprint.folders, trial.blueprint.weights)
+        key = (own, trial.seed)
         if key not in self._weights:
-            while len(self._weights) >= _KEPT_WEIGHTS:
-                self._weights.popitem(last=False)
-            model = build_model(spec, trial.seed)
+            _make_room(self._weights, _KEPT_WEIGHTS)
+            if trial.blueprint is not None:
+                model = self._users.build(trial.blueprint, trial.seed).model
+            else:
+                model = build_model(own, trial.seed)
             self._weights[key] = (
                 [variable.numpy() for variable in model.trainable_variables],
                 [variable.numpy() for variable in model.non_trainable_variables],
             )
         return self._weights[key]
+
+    def _learning_rates(self, trial: Trial, steps: int) -> NDArray[np.float64]:
+        blueprint = trial.blueprint
+        if blueprint is None or not blueprint.scheduled:
+            return learning_rates(trial.training, steps)
+        key = (blueprint, steps)
+        if key not in self._rates:
+            _make_room(self._rates, _KEPT_WEIGHTS)
+            self._rates[key] = self._users.rates(blueprint, steps)
+        return self._rates[key]
+
+
+def _make_room(kept: OrderedDict[Any, Any], most: int) -> None:
+    while len(kept) >= most:
+        kept.popitem(last=False)
 
 
 def _padded(stack: Stack) -> list[Trial]:
@@ -92,4 +131,6 @@ def _padded(stack: Stack) -> list[Trial]:
     unit = stack.places
     if stack.program.compiled is Compiled.GRAPH:
         unit = min(VECTOR_LANES, stack.places)
+    if stack.program.user is not None:
+        unit = max(unit, LEAST_PLACES)
     return trials + [trials[0]] * (-len(trials) % unit)

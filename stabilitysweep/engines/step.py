@@ -10,16 +10,18 @@ clipping, the optimizer) is element-wise and is done for all weights of all tria
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import keras
 import tensorflow as tf
 
 from stabilitysweep.engines import loss_scaling, optimizers, penalties
+from stabilitysweep.engines.keras_update import KerasUpdate
 from stabilitysweep.engines.loss_scaling import LossScale
+from stabilitysweep.engines.lowering import lowered
 from stabilitysweep.engines.packing import Packed, Packing
 from stabilitysweep.engines.stack_state import Reading, Settings, State
 from stabilitysweep.engines.step_probes import StepProbes, floating
+from stabilitysweep.engines.subject import Subject
 from stabilitysweep.engines.trial_axis import expand, select_all, vectorize
 from stabilitysweep.models.programs import Program
 from stabilitysweep.models.recorder import recording
@@ -91,35 +93,52 @@ class TrainingStep:
         layers: names of the probed layer outputs; known once the step has been traced.
     """
 
-    def __init__(self, program: Program, model: keras.Model, loss: keras.losses.Loss) -> None:
+    def __init__(self, program: Program, subject: Subject) -> None:
         """Keep what the graph is made from.
 
         Args:
             program: decides which optional terms the graph has.
-            model: built; its own weights are never read or written.
-            loss: Keras' loss for one trial's batch.
+            subject: what is trained.
         """
         self._program = program
-        self._model = model
-        self._loss = loss
-        self._optimizer = optimizers.build(
-            program.optimizer, momentum=program.terms.momentum, nesterov=program.nesterov
-        )
-        self._scaled = program.precision == "mixed_float16"
-        self._penalized = penalties.penalized(model)
+        self._subject = subject
+        model = subject.model
         variables = model.trainable_variables
+        self._own: KerasUpdate | None = None
+        self._update_rule: optimizers.Optimizer | None = None
+        if subject.optimizer is not None:
+            self._own = KerasUpdate(subject.optimizer, variables)
+        else:
+            self._update_rule = optimizers.build(
+                program.optimizer, momentum=program.terms.momentum, nesterov=program.nesterov
+            )
+        self._scaled = subject.scaled
+        self._penalized = (
+            penalties.penalized(model) if subject.closed_form else [False] * len(variables)
+        )
         self.packing = Packing(
             [variable.shape for variable in variables],
             [variable.dtype for variable in variables],
             self._penalized,
         )
-        self.probes = StepProbes(program, model, self.packing, self.slot_names)
+        own_slots = None if self._own is None else self._own.names
+        self.probes = StepProbes(program, model, self.packing, self.slot_names, own_slots)
         self.layers: list[str] = []
 
     @property
     def slot_names(self) -> tuple[str, ...]:
-        """Names of the optimizer's slots of each weight, in their order."""
-        return self._optimizer.slots
+        """Names of the optimizer's slots of each weight, in their order; see `own_slots`."""
+        return () if self._update_rule is None else self._update_rule.slots
+
+    @property
+    def own_slots(self) -> list[str] | None:
+        """Names of all variables of an optimizer that is not ours; None if it is."""
+        return None if self._own is None else self._own.names
+
+    def final_weights(self, state: State) -> Tensors:
+        """Return the weights, unpacked, that training leaves behind."""
+        weights = self.packing.unpack(state.weights)
+        return weights if self._own is None else self._own.final_weights(weights, state.slots)
 
     def probe_table(self) -> list[tuple[Stage, str]]:
         """Return stage and tensor behind each probe index, in the order of computation."""
@@ -134,12 +153,17 @@ class TrainingStep:
         """
         packed = self.packing.pack(weights)
         trials = tf.shape(weights[0])[0]
+        slots: tuple[Packed, ...] = tuple(
+            tuple(tf.zeros_like(pack) for pack in packed) for _ in self.slot_names
+        )
+        if self._own is not None:
+            slots = self._own.initial(trials)
         no = tf.zeros([trials], tf.bool)
         return State(
             weights=packed,
             squares=self.probes.weight_squares(packed)[0],
             others=others,
-            slots=tuple(tuple(tf.zeros_like(pack) for pack in packed) for _ in self.slot_names),
+            slots=slots,
             iterations=tf.zeros([trials], tf.int64),
             loss_scale=loss_scaling.initial(trials, enabled=self._scaled),
             active=~no,
@@ -153,7 +177,8 @@ class TrainingStep:
         strengths = self._strengths(settings)
         terms = self._program.terms
 
-        varies = terms.schedule or self._program.optimizer == "adam"
+        # Adam multiplies by a factor of the step; an optimizer of its own is given the rates.
+        varies = terms.schedule or self._program.optimizer in ("adam", "keras")
 
         def lay_out(values: tf.Tensor) -> Packed:
             return tuple(expand(values, pack) for pack in state.weights)
@@ -164,7 +189,7 @@ class TrainingStep:
                 for pack, rows in zip(state.weights, self.packing.front_rows, strict=True)
             ),
             rates=None if varies else lay_out(settings.learning_rates[:, 0]),
-            momentum=lay_out(settings.momentum) if terms.momentum else None,
+            momentum=lay_out(settings.momentum) if terms.momentum and self._own is None else None,
         )
 
     def __call__(
@@ -280,33 +305,42 @@ class TrainingStep:
     def _forward_backward(
         self, state: State, settings: Settings, x: tf.Tensor, y: tf.Tensor
     ) -> _Pass:
-        def one_trial(
-            arguments: tuple[Tensors, Tensors, tf.Tensor, tf.Tensor, tf.Tensor],
-        ) -> tuple[tf.Tensor, Tensors, Tensors, Tensors]:
-            weights, others, batch, targets, scale = arguments
+        subject = self._subject
+
+        def one_trial(arguments: Any) -> tuple[tf.Tensor, Tensors, Tensors, Tensors]:
+            weights, others, batch, targets, scale, numbers = arguments
             with (
                 tf.GradientTape() as tape,
-                recording(self._model) as record,
-                penalties.without_penalties(self._model),
+                lowered(subject.model),
+                recording(subject.model) as record,
             ):
                 tape.watch(weights)
-                predictions, new_others, added = self._model.stateless_call(
-                    list(weights), list(others), batch, training=True, return_losses=True
-                )
-                loss = self._loss(targets, predictions)
-                if added:
-                    loss = keras.ops.sum([loss, *added])
+                run = subject.run(weights, others, numbers, batch, targets, training=True)
+                loss = run.loss
                 objective = loss * tf.cast(scale, loss.dtype) if self._scaled else loss
             self.layers = record.names
-            gradients = tape.gradient(
-                objective, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
-            return loss, tuple(gradients), tuple(new_others), tuple(record.outputs)
+            gradients = [
+                tf.convert_to_tensor(gradient)  # that of an embedding comes as slices
+                for gradient in tape.gradient(
+                    objective, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+                )
+            ]
+            return loss, tuple(gradients), tuple(run.others), tuple(record.outputs)
 
         weights = self.packing.unpack(state.weights)
         loss, gradients, others, activations = vectorize(
-            one_trial, (weights, state.others, x, y, state.loss_scale.scale)
+            one_trial,
+            (
+                weights,
+                state.others,
+                x,
+                y,
+                state.loss_scale.scale,
+                settings.numbers if subject.numbers else (),
+            ),
         )
+        if not subject.closed_form:
+            return _Pass(loss, self.packing.pack(gradients), others, activations)
         penalty = penalties.value(
             [weight for weight, kept in zip(weights, self._penalized, strict=True) if kept],
             self._strengths(settings),
@@ -348,6 +382,13 @@ class TrainingStep:
             rates, settings.momentum, settings.weight_decay, settings.clipnorm, state.iterations
         )
         terms = self._program.terms
+        if self._own is not None:
+            unpack = self.packing.unpack
+            updated, own_slots = self._own(
+                unpack(state.weights), unpack(gradients), state.slots, rates, state.iterations
+            )
+            return self.packing.pack(updated), own_slots
+        assert self._update_rule is not None
         if terms.clipnorm:  # of each variable by itself
             gradients = self.packing.pack(
                 [
@@ -357,9 +398,9 @@ class TrainingStep:
             )
         weights: list[tf.Tensor] = []
         slots: list[tuple[tf.Tensor, ...]] = []
-        own_slots = list(zip(*state.slots, strict=True)) or [()] * len(gradients)
+        of_weights = list(zip(*state.slots, strict=True)) or [()] * len(gradients)
         for place, (weight, gradient, slot) in enumerate(
-            zip(state.weights, gradients, own_slots, strict=True)
+            zip(state.weights, gradients, of_weights, strict=True)
         ):
             if constants.rates is not None:
                 hyper = hyper._replace(learning_rate=constants.rates[place])
@@ -367,7 +408,7 @@ class TrainingStep:
                 hyper = hyper._replace(momentum=constants.momentum[place])
             if terms.weight_decay:
                 weight = optimizers.decay_weights(weight, hyper)
-            weight, slot = self._optimizer.update(weight, gradient, slot, hyper)
+            weight, slot = self._update_rule.update(weight, gradient, slot, hyper)
             weights.append(weight)
             slots.append(slot)
         return tuple(weights), tuple(zip(*slots, strict=True))

@@ -39,7 +39,12 @@ class StepProbes:
     """The probes of one program's step."""
 
     def __init__(
-        self, program: Program, model: keras.Model, packing: Packing, slot_names: Sequence[str]
+        self,
+        program: Program,
+        model: keras.Model,
+        packing: Packing,
+        slot_names: Sequence[str],
+        own_slots: Sequence[str] | None = None,
     ) -> None:
         """Keep what the probes are made from.
 
@@ -48,11 +53,13 @@ class StepProbes:
             model: built.
             packing: of its weights.
             slot_names: of the optimizer's slots of each weight.
+            own_slots: names of all slots, where they are not packed as the weights are.
         """
         variables = model.trainable_variables
         self._program = program
         self._packing = packing
         self._slot_names = tuple(slot_names)
+        self._own_slots = own_slots
         self._paths = [variable.path for variable in variables]
         self._held = held_paths(model)
         self._gradient_limits = [probes.limit_bits(dtype) for dtype in compute_dtypes(model)]
@@ -61,7 +68,9 @@ class StepProbes:
 
     def table(self, layers: Sequence[str]) -> list[tuple[Stage, str]]:
         """Return stage and tensor behind each probe index, in the order of computation."""
-        slots = [f"{path}/{slot}" for path in self._paths for slot in self._slot_names]
+        slots = self._own_slots or [
+            f"{path}/{slot}" for path in self._paths for slot in self._slot_names
+        ]
         return [
             *((Stage.ACTIVATION, layer) for layer in layers),
             (Stage.LOSS, "loss"),
@@ -143,19 +152,13 @@ class StepProbes:
         none = tf.fill(tf.shape(wanted), -1)
 
         def look() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            by_slot = [self._nonfinite_sums(slot) for slot in slots]
-            if self._program.optimizer in ("sgd", "rmsprop") and self._program.terms.momentum:
-                # A trial without momentum, alone, would have no such slot.
-                place = self._slot_names.index("momentum")
-                own = settings.momentum > 0
-                by_slot[place] = [tf.where(own, sums, 0.0) for sums in by_slot[place]]
             of_weights = self._nonfinite_sums(weights)
             held = [probes.nonfinite_sum(statistic) for statistic in floating(others)]
             sums = [
                 *(probes.nonfinite_sum(activation) for activation in activations),
                 probes.nonfinite_sum(loss),
                 *self._nonfinite_sums(gradients),
-                *(sums for weight in zip(*by_slot, strict=True) for sums in weight),
+                *self._of_slots(slots, settings),
                 *of_weights,
                 *held,
             ]
@@ -173,6 +176,18 @@ class StepProbes:
 
         probe, kind, finite = tf.cond(tf.reduce_any(wanted | doubtful), look, skip)
         return probe, kind, finite
+
+    def _of_slots(self, slots: tuple[Packed, ...], settings: Settings) -> list[tf.Tensor]:
+        """Return `probes.nonfinite_sum` of each slot, in the order of the table."""
+        if self._own_slots is not None:
+            return [probes.nonfinite_sum(tensor) for (tensor,) in slots]
+        by_slot = [self._nonfinite_sums(slot) for slot in slots]
+        if self._program.optimizer in ("sgd", "rmsprop") and self._program.terms.momentum:
+            # A trial without momentum, alone, would have no such slot.
+            place = self._slot_names.index("momentum")
+            own = settings.momentum > 0
+            by_slot[place] = [tf.where(own, sums, 0.0) for sums in by_slot[place]]
+        return [sums for weight in zip(*by_slot, strict=True) for sums in weight]
 
     def _nonfinite_sums(self, packed: Packed) -> list[tf.Tensor]:
         """Return `probes.nonfinite_sum` of each weight, in the model's order."""

@@ -13,8 +13,9 @@ XLA fuses differently once the term is there, so under XLA zero and non-zero par
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from stabilitysweep.blueprint import Blueprint
 from stabilitysweep.config import ModelSettings
 from stabilitysweep.data import DataShape
 from stabilitysweep.grid import Trial
@@ -48,21 +49,36 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class UserProgram:
+    """What shapes the graph of a user's model.
+
+    Attributes:
+        digest: of the graph; see `models.survey`.
+        template: the model that the graph is traced from; any that has this digest will do.
+    """
+
+    digest: str
+    template: Blueprint = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """All that shapes a training graph.
 
     Attributes:
-        model: the model section, its L1 and L2 strengths set to 0.
+        model: the model section, its L1 and L2 strengths set to 0, and without `hp` values.
         features: input columns.
         outputs: units of the head.
         precision: the dtype policy.
         loss: the loss by its short name.
-        optimizer: the optimizer; `adamw` is `adam` with weight decay.
+        optimizer: the optimizer; `adamw` is `adam` with weight decay, `keras` is the one of a
+            user's model.
         nesterov: Nesterov's form of momentum.
         terms: the optional terms.
         compiled: plain graph or XLA.
         batch_size: 0 in the plain graph, where it is a number like others; the rows a
             step under XLA, which compiles for fixed shapes.
+        user: of a user's model; None for the built-in one.
     """
 
     model: ModelSettings
@@ -75,6 +91,7 @@ class Program:
     terms: Terms
     compiled: Compiled
     batch_size: int
+    user: UserProgram | None = None
 
 
 def terms_of(trial: Trial) -> Terms:
@@ -86,7 +103,9 @@ def terms_of(trial: Trial) -> Terms:
         momentum=training.momentum > 0,
         weight_decay=bool(training.weight_decay),
         clipnorm=training.clipnorm is not None,
-        schedule=training.schedule != "constant" or training.warmup_steps > 0,
+        schedule=training.schedule != "constant"
+        or training.warmup_steps > 0
+        or (trial.blueprint is not None and trial.blueprint.scheduled),
     )
 
 
@@ -115,6 +134,24 @@ def group(
 
 
 def _program(trial: Trial, shape: DataShape, compiled: Compiled) -> Program:
+    blueprint = trial.blueprint
+    if blueprint is not None:
+        # Its regularizers' numbers are fed to the graph; without them it is another graph.
+        return replace(
+            _of_settings(trial, shape, compiled),
+            model=ModelSettings(build=blueprint.build),
+            loss=blueprint.target,
+            optimizer=blueprint.update or _update(trial.training.optimizer),
+            user=UserProgram(blueprint.program, blueprint),
+        )
+    return _of_settings(trial, shape, compiled)
+
+
+def _update(optimizer: str) -> str:
+    return "adam" if optimizer == "adamw" else optimizer
+
+
+def _of_settings(trial: Trial, shape: DataShape, compiled: Compiled) -> Program:
     training = trial.training
     xla = compiled is Compiled.XLA
     return Program(
@@ -123,7 +160,7 @@ def _program(trial: Trial, shape: DataShape, compiled: Compiled) -> Program:
         outputs=shape.outputs,
         precision=training.precision,
         loss=training.loss,
-        optimizer="adam" if training.optimizer == "adamw" else training.optimizer,
+        optimizer=_update(training.optimizer),
         nesterov=training.nesterov,
         # Under XLA a table of learning rates costs nothing: schedules share a program there too.
         terms=replace(terms_of(trial), schedule=True) if xla else Terms(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,15 +48,16 @@ def survey(requests: Sequence[Request], folders: Sequence[Path]) -> list[Bluepri
     except TrialError as error:
         return [Blueprint(request.build, error=str(error)) for request in requests]
     with build:
-        found = _Survey(build)
+        found = _Survey(build, tuple(map(str, folders)))
         return [found.blueprint(request) for request in requests]
 
 
 class _Survey:
     """The models of one build function."""
 
-    def __init__(self, build: UserBuild) -> None:
+    def __init__(self, build: UserBuild, folders: tuple[str, ...]) -> None:
         self._build = build
+        self._folders = folders
         self._graphs: dict[str, tuple[str, str]] = {}
         # By what was asked of `hp`, and by the values it had: requests that agree in all that
         # a function asks for give the same model.
@@ -117,11 +118,20 @@ class _Survey:
         settings: dict[str, Any] = {} if part is None else dict(part.training)
         if part is not None and _overriding(built) and "learning_rate" in request.given:
             settings["learning_rate"] = given["learning_rate"]
+        elif part is not None:
+            settings["learning_rate"] = _as_written(
+                settings["learning_rate"], built.hp.asked.values()
+            )
         program = hashlib.blake2b(digest_size=8)
         for text in (graph, request.precision, part.numbers if part else ""):
             program.update(f"{len(text)}:{text}".encode())
         return Blueprint(
             build=request.build,
+            folders=self._folders,
+            precision=request.precision,
+            blocks=request.blocks,
+            named=request.named,
+            facts=facts,
             values=tuple(sorted(known.items())),
             defaults=tuple(sorted(built.hp.defaults.items())),
             program=program.hexdigest(),
@@ -159,6 +169,12 @@ def _overriding(built: Built) -> list[str]:
     """The setting of the config that a compiled model takes without asking for it."""
     overrides = built.own and "learning_rate" not in built.hp.asked
     return ["learning_rate"] if overrides else []
+
+
+def _as_written(rate: float, values: Iterable[Any]) -> float:
+    """A learning rate as it was asked for: Keras keeps it in float32, 0.1 as 0.10000000149."""
+    same = [value for value in values if type(value) is float and np.float32(value) == rate]
+    return float(same[0]) if same else rate
 
 
 def _digest_of_weights(model: keras.Model) -> str:

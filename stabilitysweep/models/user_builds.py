@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import traceback
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -59,6 +60,7 @@ class UserBuild:
         self.path = path
         self._folders = list(folders)
         self._stack = ExitStack()
+        weakref.finalize(self, self._stack.close)  # before Python takes itself apart
         module, _, name = path.partition(":")
         self._stack.enter_context(importing_from(self._folders, module))
         try:
@@ -87,7 +89,11 @@ class UserBuild:
         Raises:
             TrialError: the function fails, or what it returns cannot be trained on the data.
         """
-        keras.backend.clear_session()  # layer names begin anew: the same in every process
+        # Layer names begin anew: they are the same in every process. Without collecting garbage,
+        # which takes longer than building a model. The policy would be forgotten with them.
+        policy = keras.config.dtype_policy()
+        keras.backend.clear_session(free_memory=False)
+        keras.config.set_dtype_policy(policy)
         keras.utils.set_random_seed(seed)
         hp = GivenHyperParameters(dict(request.values))
         try:
