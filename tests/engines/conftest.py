@@ -15,6 +15,7 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is imported
 
+import keras
 import tensorflow as tf
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -24,6 +25,7 @@ from stabilitysweep.config import parse_config
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Engine, Stack
 from stabilitysweep.engines.fit import FitEngine
+from stabilitysweep.engines.stack_state import Settings
 from stabilitysweep.engines.stacked import StackedEngine
 from stabilitysweep.grid import Grid, Trial
 from stabilitysweep.models.programs import Program, group
@@ -117,6 +119,23 @@ class Lab:
                 results = engine.run(Stack(program, tuple(stack), places or 64), data)
                 found |= {result.trial_id: result for result in results}
         return [found[trial.trial_id] for trial in trials]
+
+    def evaluated_with(self, trials: Sequence[Trial]) -> Settings:
+        """The numbers that an evaluation of the trials reads, in floatx; the others are off."""
+
+        def column(values: Sequence[float]) -> tf.Tensor:
+            return tf.constant(values, keras.config.floatx())
+
+        off = column([0.0] * len(trials))
+        return Settings(
+            learning_rates=off[:, None],
+            l1=column([trial.model.l1 for trial in trials]),
+            l2=column([trial.model.l2 for trial in trials]),
+            momentum=off,
+            weight_decay=off,
+            clipnorm=off,
+            numbers=tf.zeros([len(trials), 0], off.dtype),
+        )
 
     def differences(self, a: TrialResult, b: TrialResult) -> list[str]:
         """Names of the fields that differ in any bit; NaN equals NaN."""

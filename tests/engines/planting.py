@@ -25,7 +25,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from stabilitysweep.engines import evaluation, fit, program_graph, stacked, step
+from stabilitysweep.engines import evaluation, fit, program_graph, stacked, step, subject
 from stabilitysweep.types import Stage
 
 Place = tuple[Stage, str]
@@ -80,10 +80,10 @@ class Garden:
         """
         self.held_out = held_out
         with pytest.MonkeyPatch.context() as patch:
-            for module in (stacked, program_graph, fit):
+            for module in (stacked, subject, fit):
                 build_model = self._after(module.build_model, self._open_layers)
                 patch.setattr(module, "build_model", build_model)
-            for module in (program_graph, fit):
+            for module in (subject, fit):
                 build_loss = self._after(module.build_loss, self._open_loss)
                 patch.setattr(module, "build_loss", build_loss)
             patch.setattr(
@@ -202,7 +202,7 @@ class Garden:
 
             def _update(self, *args: Any) -> Any:
                 weights, slots = super()._update(*args)
-                paths = [variable.path for variable in self._model.trainable_variables]
+                paths = [variable.path for variable in self._subject.model.trainable_variables]
                 weights = self._put_packed(weights, Stage.WEIGHT, paths)
                 slots = tuple(
                     self._put_packed(slot, Stage.OPTIMIZER, [f"{path}/{name}" for path in paths])

@@ -16,11 +16,13 @@ import tensorflow as tf
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines import evaluation
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
+from stabilitysweep.engines.subject import BuiltIn
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.losses import build_loss
 
 SEEDS = 2
+ARRAYS = [name for name in Evaluation._fields if name != "own"]
 
 
 def evaluated(lab: Any, trials: list[Trial], data: PreparedData) -> tuple[Evaluation, list[Any]]:
@@ -47,11 +49,10 @@ def evaluated(lab: Any, trials: list[Trial], data: PreparedData) -> tuple[Evalua
         x, y = cast(data, keras.config.floatx())
         # The template needs a regularizer wherever some trial has one: all share a program.
         template = max(models, key=lambda model: len(model.losses))
-        found = Evaluator(program, template, loss)(
+        found = Evaluator(program, BuiltIn(program, template))(
             stacked([model.trainable_variables for model in models]),
             stacked([model.non_trainable_variables for model in models]),
-            tf.constant([trial.model.l1 for trial in trials], keras.config.floatx()),
-            tf.constant([trial.model.l2 for trial in trials], keras.config.floatx()),
+            lab.evaluated_with(trials),
             x,
             y,
         )
@@ -127,7 +128,8 @@ def test_chunks_are_one_chunk_within_rounding(
     chunked, _ = evaluated(lab, trials, data)
     monkeypatch.setattr(evaluation, "_ROWS", rows)
     whole, _ = evaluated(lab, trials, data)
-    for name in Evaluation._fields:
+    assert chunked.own == whole.own == {}  # the built-in model is compiled with no metrics
+    for name in ARRAYS:
         np.testing.assert_allclose(getattr(chunked, name), getattr(whole, name), rtol=2e-6)
 
 
@@ -150,12 +152,12 @@ def test_a_broken_trial_leaves_its_neighbours_alone(lab: Any) -> None:
     groups = [[v.numpy() for v in model.trainable_variables] for model in models]
     groups[1][0][:] = np.nan
     weights = tuple(tf.constant(np.stack(group)) for group in zip(*groups, strict=True))
-    zeros = tf.zeros(3)
+    settings = lab.evaluated_with(trials)
     x, y = cast(data, "float32")
-    dirty = Evaluator(program, models[0], build_loss("mse"))(weights, (), zeros, zeros, x, y)
+    dirty = Evaluator(program, BuiltIn(program, models[0]))(weights, (), settings, x, y)
     assert np.isnan(dirty.loss[1])
     for place in (0, 2):
-        for name in Evaluation._fields:
+        for name in ARRAYS:
             assert getattr(dirty, name)[place] == getattr(clean, name)[place]
 
 

@@ -25,8 +25,8 @@ from stabilitysweep.engines.loss_scaling import LossScale
 from stabilitysweep.engines.stack_state import Settings, State
 from stabilitysweep.engines.stacked import StackedEngine
 from stabilitysweep.engines.step import TrainingStep, _Pass
+from stabilitysweep.engines.subject import BuiltIn
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
-from stabilitysweep.models.losses import build_loss
 from stabilitysweep.types import Compiled, Kind, Onset, Outcome, Stage
 
 P, RATE = 3, 0.125
@@ -74,7 +74,7 @@ def fed_step(lab: Any, optimizer: str) -> tuple[State, Callable[..., State], Tra
     program = lab.program(trials, lab.data())
     with precision_scope("mixed_float16"):
         model = build_model(ModelSpec(program.model, 3, 1, "mixed_float16"), 0)
-        step = FedStep(program, model, build_loss("mse"))
+        step = FedStep(program, BuiltIn(program, model))
         weights = tuple(tf.ones([P, *shape]) for shape in SHAPES)
         zeros = tf.zeros([P])
         numbers = Settings(
@@ -84,6 +84,7 @@ def fed_step(lab: Any, optimizer: str) -> tuple[State, Callable[..., State], Tra
             momentum=tf.fill([P], training.get("momentum", 0.0)),
             weight_decay=zeros,
             clipnorm=zeros,
+            numbers=tf.zeros([P, 0]),
         )
 
         @tf.function(autograph=False)
