@@ -79,7 +79,7 @@ class Plan:
     @property
     def stored(self) -> int:
         """Number of the sweep's trials that need no training any more."""
-        return len(self.sweep.grid) - self.work.trials
+        return len(self.sweep.grid) - self.work.trials - len(self.sweep.failed)
 
     @property
     def workers(self) -> int:
@@ -122,6 +122,7 @@ def plan(
         compiled=options.compiled,
         engine=options.engine,
         workers=_workers(options),
+        verdicts={} if options.fresh else runner.stored_verdicts(folder),
     )
     return Plan(sweep, folder, options, work)
 

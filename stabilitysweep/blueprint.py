@@ -6,7 +6,7 @@ what is plain comes back from there, so that nothing above imports TensorFlow.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 Value = bool | int | float | str
@@ -113,7 +113,7 @@ class Blueprint:
     precision: str = ""
     blocks: tuple[Block, ...] = ()
     named: bool = False
-    facts: TargetFacts = TargetFacts()
+    facts: TargetFacts = field(default_factory=TargetFacts)
     values: tuple[tuple[str, Value], ...] = ()
     defaults: tuple[tuple[str, Value], ...] = ()
     program: str = ""

@@ -7,16 +7,16 @@ a stack in which nothing is active any more ends early.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, groupby
 
 from stabilitysweep.data import DataShape
-from stabilitysweep.engines.base import VECTOR_LANES, Stack
+from stabilitysweep.engines.base import LEAST_PLACES, VECTOR_LANES, Stack
 from stabilitysweep.executors import Job, Training
 from stabilitysweep.grid import Trial
 from stabilitysweep.models import programs
 from stabilitysweep.models.programs import Program
-from stabilitysweep.types import Compiled
+from stabilitysweep.types import Compiled, Verdict
 
 _MOST_PLACES = 64
 _STACK_BYTES = 64 * 2**20
@@ -33,6 +33,8 @@ _STEP_OVERHEAD = 2e-6
 _FLOPS = 28e9
 _PRECISION_FACTOR = {"mixed_float16": 1.5, "float16": 1.3, "mixed_bfloat16": 1.3, "float64": 3.0}
 _FIT_SECONDS, _FIT_STEP_SECONDS = 1.5, 0.004
+_VERIFY_SECONDS = 1.5
+_FLOPS_A_UNIT = 1_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ def plan_work(
     compiled: Compiled,
     engine: str,
     workers: int,
+    verdicts: Mapping[str, Verdict] | None = None,
 ) -> Work:
     """Sort trials into programs, and programs into stacks.
 
@@ -73,6 +76,7 @@ def plan_work(
         compiled: plain graph or XLA.
         engine: `stacked` or `fit`.
         workers: number of processes.
+        verdicts: on programs of users' models that need no comparison any more, by digest.
     """
     jobs: list[Job] = []
     alike: dict[DataShape, list[str]] = {}
@@ -83,17 +87,36 @@ def plan_work(
         key_of = {trial.trial_id: key for key, own in members.items() for trial in own}
         groups = programs.group(chain.from_iterable(members.values()), shape, compiled)
         for program, sharing in groups.items():
-            trainings = tuple(_trainings(program, sharing, key_of, engine))
-            cost = sum(_stack_seconds(training.stack, engine) for training in trainings)
-            jobs.append(Job(trainings, cost + _trace_seconds(program, engine)))
+            alone, verify = _way(program, verdicts or {})
+            own_engine = "fit" if alone else engine
+            trainings = tuple(
+                Training(key, replace(stack, alone=alone, verify=verify and place == 0))
+                for place, (key, stack) in enumerate(
+                    _trainings(program, sharing, key_of, own_engine)
+                )
+            )
+            cost = sum(_stack_seconds(training.stack, own_engine) for training in trainings)
+            jobs.append(Job(trainings, cost + _trace_seconds(program, own_engine)))
     seconds = sum(job.cost for job in jobs)
     count = sum(len(stack.trials) for job in jobs for stack in job.stacks)
     total = _START_SECONDS + seconds / max(workers, 1) if jobs else 0.0
     return Work(tuple(jobs), len(jobs), count, total)
 
 
+def _way(program: Program, verdicts: Mapping[str, Verdict]) -> tuple[str, bool]:
+    """Why a program's trials are trained one by one, if they are; whether that is to be seen."""
+    if program.user is None:
+        return "", False
+    known = verdicts.get(program.user.digest)
+    if program.user.template.alone:
+        return program.user.template.alone, False
+    return ("", True) if known is None else ("" if known.agrees else known.text, False)
+
+
 def parameters(program: Program) -> int:
-    """Return the number of weights of the built-in model."""
+    """Return the number of weights."""
+    if program.user is not None:
+        return program.user.template.parameters
     model = program.model
     if model.depth == 0:
         return (program.features + 1) * program.outputs
@@ -111,12 +134,14 @@ def places(program: Program, batch_size: int) -> int:
     grid: under XLA a trial's last bits depend on the size of its stack.
     """
     units = program.features + (program.model.depth + 1) * max(program.model.width, 1)
+    if program.user is not None:
+        units = program.features + program.user.template.units
     floats = 4 * parameters(program) + 3 * batch_size * units
     size = 8 if program.precision == "float64" else 4
     fitting = _STACK_BYTES // (size * floats)
     if fitting < VECTOR_LANES:
         fitting = min(_LARGE_STACK_BYTES // (size * floats), VECTOR_LANES)
-    chosen = 1
+    chosen = 1 if program.user is None else LEAST_PLACES
     while chosen * 2 <= min(fitting, _MOST_PLACES):
         chosen *= 2
     return chosen
@@ -124,14 +149,14 @@ def places(program: Program, batch_size: int) -> int:
 
 def _trainings(
     program: Program, trials: list[Trial], key_of: Mapping[str, str], engine: str
-) -> Iterable[Training]:
-    """The stacks of a program, those on the same data one after another."""
+) -> Iterable[tuple[str, Stack]]:
+    """The stacks of a program with their data, those on the same data one after another."""
     by_data: dict[str, list[Trial]] = {}
     for trial in trials:
         by_data.setdefault(key_of[trial.trial_id], []).append(trial)
     for key, members in by_data.items():
         for stack in _stacks(program, members, engine):
-            yield Training(key, stack)
+            yield key, stack
 
 
 def _stacks(program: Program, trials: list[Trial], engine: str) -> Iterable[Stack]:
@@ -152,6 +177,8 @@ def _stack_seconds(stack: Stack, engine: str) -> float:
     if engine == "fit":
         return trials * (_FIT_SECONDS + stack.steps * _FIT_STEP_SECONDS)
     flops = 6.0 * parameters(stack.program) * stack.batch_size
+    if stack.program.user is not None:  # weights of convolutions are used many times
+        flops = max(flops, _FLOPS_A_UNIT * stack.program.user.template.units * stack.batch_size)
     factor = _PRECISION_FACTOR.get(stack.program.precision, 1.0)
     return trials * stack.steps * (_STEP_OVERHEAD + factor * flops / _FLOPS)
 
@@ -159,4 +186,7 @@ def _stack_seconds(stack: Stack, engine: str) -> float:
 def _trace_seconds(program: Program, engine: str) -> float:
     if engine == "fit":
         return 0.0
+    if program.user is not None:
+        layers = len(program.user.template.layers)
+        return _VERIFY_SECONDS + 2 * (_TRACE_SECONDS + _TRACE_SECONDS_PER_LAYER * layers)
     return _TRACE_SECONDS + _TRACE_SECONDS_PER_LAYER * program.model.depth

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 
 from stabilitysweep import folder as folders
-from stabilitysweep.config import SweepConfig
+from stabilitysweep.building import Survey, build_models
+from stabilitysweep.config import DatasetSettings, SweepConfig
 from stabilitysweep.data import (
     Finding,
     PreparedSets,
@@ -30,14 +31,17 @@ from stabilitysweep.data import (
 from stabilitysweep.data.audit import audit
 from stabilitysweep.data.described import describe
 from stabilitysweep.errors import ResultError
-from stabilitysweep.executors import Executor
+from stabilitysweep.executors import Executor, survey_apart
 from stabilitysweep.extension import difference
 from stabilitysweep.grid import Grid, Trial
 from stabilitysweep.numerics.outcomes import Thresholds
 from stabilitysweep.planning import Work, plan_work
 from stabilitysweep.provenance import provenance
 from stabilitysweep.store import ConfigRecord, Entry, SQLiteStore
-from stabilitysweep.types import Compiled, Outcome
+from stabilitysweep.types import Compiled, Outcome, TrialResult, Verdict
+
+_VERDICTS = "verdicts"
+"""Under this, a store keeps what was found out of users' models."""
 
 _EMPTY_BYTES = 4096
 """A record of one page has no tables yet: the run that made it was killed that very moment."""
@@ -53,6 +57,7 @@ class Sweep:
         raw: the data sets, by label.
         splits: their rows, trained on and held out, by label.
         data: prepared data by the key that `key_of` gives a trial.
+        failed: trials whose model cannot be built, each with the reason.
     """
 
     config: SweepConfig
@@ -60,6 +65,7 @@ class Sweep:
     raw: Mapping[str, RawData]
     splits: Mapping[str, Split]
     data: PreparedSets
+    failed: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def training_rows(self) -> dict[str, int]:
@@ -90,16 +96,22 @@ class Progress:
         done: of them, those stored.
         outcomes: their number by outcome.
         seconds: since the workers were started.
+        verdicts: on programs of users' models whose trials cannot be trained in stacks.
     """
 
     total: int
     done: int = 0
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     seconds: float = 0.0
+    verdicts: list[Verdict] = field(default_factory=list)
 
 
-def load_sweep(config: SweepConfig) -> Sweep:
-    """Load and prepare every data set of `config`, and lay out its grid.
+def load_sweep(config: SweepConfig, survey: Survey = survey_apart) -> Sweep:
+    """Load and prepare every data set of `config`, lay out its grid and build its user's models.
+
+    Args:
+        config: what to sweep.
+        survey: builds the models, where the config has a `build`.
 
     Raises:
         DataError: a data set that cannot be used.
@@ -107,27 +119,76 @@ def load_sweep(config: SweepConfig) -> Sweep:
     """
     raw = {dataset.label: load(dataset, config.base_folder) for dataset in config.datasets}
     splits = {dataset.label: split_rows(raw[dataset.label], dataset) for dataset in config.datasets}
-    grid = Grid(config, lambda dataset: len(splits[dataset.label].train))
     data = PreparedSets(raw, splits)
+
+    def rows(dataset: DatasetSettings) -> int:
+        return len(splits[dataset.label].train)
+
+    grid = Grid(config, rows)
+    if config.model.build is not None:
+        firsts = (trial for trial in grid if trial.seed == 0)
+        grid = Grid(config, rows, build_models(config, firsts, raw, data, survey))
+    failed: dict[str, str] = {}
     for trial in grid:
-        data.lay_out(trial.dataset.label, trial.preprocessing, trial.training.loss)
-    return Sweep(config, grid, raw, splits, data)
+        if trial.blueprint is not None and trial.blueprint.error:
+            failed[trial.trial_id] = trial.blueprint.error
+        else:
+            data.lay_out(trial.dataset.label, trial.preprocessing, trial.target_form, _whole(trial))
+    return Sweep(config, grid, raw, splits, data, failed)
 
 
 def key_of(trial: Trial) -> str:
     """Return the key of the prepared data that a trial is trained on."""
-    return data_key(trial.dataset.label, trial.preprocessing, trial.training.loss)
+    return data_key(trial.dataset.label, trial.preprocessing, trial.target_form, _whole(trial))
+
+
+def _whole(trial: Trial) -> frozenset[str]:
+    """The inputs that a user's model takes as whole numbers."""
+    return frozenset() if trial.blueprint is None else frozenset(trial.blueprint.whole)
 
 
 def missing_work(
-    sweep: Sweep, stored: set[str], *, compiled: Compiled, engine: str, workers: int
+    sweep: Sweep,
+    stored: set[str],
+    *,
+    compiled: Compiled,
+    engine: str,
+    workers: int,
+    verdicts: Mapping[str, Verdict] | None = None,
 ) -> Work:
-    """Plan the trials of a sweep that are not stored."""
+    """Plan the trials of a sweep that are not stored.
+
+    Args:
+        sweep: what the trials belong to.
+        stored: ids of those that are.
+        compiled: plain graph or XLA.
+        engine: `stacked` or `fit`.
+        workers: number of processes.
+        verdicts: on programs of users' models that earlier runs have compared, by digest.
+    """
     trials: dict[str, list[Trial]] = {}
     for trial in sweep.grid:
-        if trial.trial_id not in stored:
+        if trial.trial_id not in stored and trial.trial_id not in sweep.failed:
             trials.setdefault(key_of(trial), []).append(trial)
-    return plan_work(trials, sweep.data.shapes, compiled=compiled, engine=engine, workers=workers)
+    return plan_work(
+        trials,
+        sweep.data.shapes,
+        compiled=compiled,
+        engine=engine,
+        workers=workers,
+        verdicts=verdicts or {},
+    )
+
+
+def stored_verdicts(folder: Path) -> dict[str, Verdict]:
+    """Return what earlier runs into a folder have found out of users' models, by digest."""
+    if not folders.holds_record(folder):
+        return {}
+    if (folder / folders.DATABASE).stat().st_size <= _EMPTY_BYTES:
+        return {}
+    with SQLiteStore(folder / folders.DATABASE, read_only=True) as store:
+        found = store.meta().get(_VERDICTS, {})
+    return {digest: Verdict(digest, **verdict) for digest, verdict in found.items()}
 
 
 def stored_trials(sweep: Sweep, folder: Path) -> set[str]:
@@ -168,7 +229,7 @@ def train(
         ResultError: the folder cannot be written, or another run is using it.
         KeyboardInterrupt: passed on, after what was finished has been stored.
     """
-    progress = Progress(total=work.trials)
+    progress = Progress(total=work.trials + len(sweep.failed))
     resolved = sweep.config.resolved()
     with folders.locked(folder), SQLiteStore(folder / folders.DATABASE) as store:
         # Again, now that the folder is ours: another run may have been here meanwhile.
@@ -192,6 +253,12 @@ def train(
         text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
         folders.write_text(folder / folders.CONFIG, text)
         started = time.monotonic()
+        crashed = list(_crashed(sweep))
+        if crashed:
+            store.add(crashed)
+            progress.done += len(crashed)
+            progress.outcomes[Outcome.CRASHED] += len(crashed)
+            observe(progress)
         # Closed at once when anything interrupts us, so that no worker trains on.
         with closing(executor.train(work.jobs, sweep.data)) as finished:
             for done in finished:
@@ -200,11 +267,28 @@ def train(
                     for trial, result in zip(done.stack.trials, done.results, strict=True)
                 ]
                 store.add(entries)
+                if done.verdicts:
+                    known = store.meta().get(_VERDICTS, {})
+                    store.set_meta(_VERDICTS, known | _plain(done.verdicts))
+                    progress.verdicts += [v for v in done.verdicts if not v.agrees]
                 progress.done += len(entries)
                 progress.outcomes.update(result.outcome for result in done.results)
                 progress.seconds = time.monotonic() - started
                 observe(progress)
     return progress
+
+
+def _crashed(sweep: Sweep) -> Iterator[Entry]:
+    """What is stored of the trials whose model cannot be built."""
+    for trial in sweep.grid if sweep.failed else ():
+        reason = sweep.failed.get(trial.trial_id)
+        if reason is not None:
+            result = TrialResult(trial.trial_id, Outcome.CRASHED, "build", message=reason)
+            yield Entry(trial.axes, trial.seed, result)
+
+
+def _plain(verdicts: Iterable[Verdict]) -> dict[str, Any]:
+    return {v.program: {"agrees": v.agrees, "text": v.text} for v in verdicts}
 
 
 def changed_data(sweep: Sweep, records: Iterable[ConfigRecord]) -> list[str]:

@@ -102,6 +102,21 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the two engines agree on a user's model.
+
+    Attributes:
+        program: digest of the model's graph.
+        agrees: whether its trials may be trained in a stack.
+        text: why not, and the layer where the engines part; or what was compared.
+    """
+
+    program: str
+    agrees: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrialResult:
     """One row of the trials table, without its axis values, and its trace.
 

@@ -26,11 +26,16 @@ class Stack:
         places: size of the stack. Under XLA a trial's last bits depend on it, so missing
             places are filled with copies of the first trial; the plain graph fills up
             to whole vectors.
+        alone: why these trials are trained one by one, by the fit engine; empty if they are
+            not. Of users' models only.
+        verify: whether the program's sharing is still to be verified, see `engines.verified`.
     """
 
     program: Program
     trials: tuple[Trial, ...]
     places: int
+    alone: str = ""
+    verify: bool = False
 
     @property
     def batch_size(self) -> int:

@@ -18,7 +18,7 @@ from stabilitysweep.engines import penalties
 from stabilitysweep.engines.lowering import lowered
 from stabilitysweep.engines.own_metrics import OwnMetrics
 from stabilitysweep.engines.stack_state import Settings
-from stabilitysweep.engines.subject import Subject
+from stabilitysweep.engines.subject import Subject, Tensors
 from stabilitysweep.engines.trial_axis import vectorize
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics import probes
@@ -62,8 +62,8 @@ class Evaluator:
 
     def __call__(
         self,
-        weights: tuple[tf.Tensor, ...],
-        others: tuple[tf.Tensor, ...],
+        weights: Tensors,
+        others: Tensors,
         settings: Settings,
         x: NDArray[np.floating],
         y: Any,

@@ -8,8 +8,7 @@ weight. Initial weights, batches and their order are those of the stacked engine
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -20,22 +19,18 @@ from stabilitysweep.data import PreparedData, batch_order
 from stabilitysweep.engines.base import LEAST_PLACES, Stack, cast, first_precision, input_onset
 from stabilitysweep.engines.curvature import Curvatures
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
-from stabilitysweep.engines.inspection import Heads, Tensors, look_at_predictions, rows_of_step
-from stabilitysweep.engines.keras_update import optimizer_variables, slot_name
+from stabilitysweep.engines.probed_step import History, ProbedStep, Watch
 from stabilitysweep.engines.results import StackRecord, input_failures, results
 from stabilitysweep.engines.schedules import learning_rates
 from stabilitysweep.engines.stack_state import Reading, Settings
-from stabilitysweep.engines.step_probes import floating, held_paths
 from stabilitysweep.engines.subject import BuiltIn, Subject, UserModel, UserModels, output_name
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.compiled import inner_optimizer
 from stabilitysweep.models.losses import build_loss
 from stabilitysweep.models.programs import Program
-from stabilitysweep.models.recorder import compute_dtypes, recording
-from stabilitysweep.numerics import probes
 from stabilitysweep.numerics.moments import Moment
-from stabilitysweep.types import Compiled, Stage, TrialResult
+from stabilitysweep.types import Compiled, TrialResult
 
 Float = np.floating
 
@@ -64,13 +59,20 @@ class FitEngine:
             found += results(alone, record, self.name, data, self._curvatures)
         return found
 
+    def few_steps(self, stack: Stack, data: PreparedData) -> Reading:
+        """Train the single trial of a stack for its few steps, and evaluate nothing."""
+        keras.backend.clear_session()
+        with precision_scope(stack.program.precision):
+            # A graph would cost more than it saves.
+            return fit(set_up(stack, data, self._users, eagerly=True), stack.steps)
+
     def inspect(
         self, stack: Stack, data: PreparedData, first: int, last: int, *, predictions: bool
     ) -> list[Moment]:
         """Train the first trial of the stack again, and look; see `Engine.inspect`."""
         keras.backend.clear_session()
         alone = Stack(stack.program, stack.trials[:1], 1)
-        watch = _Watch(first, last, predictions)
+        watch = Watch(first, last, predictions)
         with precision_scope(stack.program.precision):
             train(alone, data, watch, self._users)
         return watch.moments
@@ -93,29 +95,35 @@ class TableSchedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"table": self.table}
 
 
-def train(
+class Setup(NamedTuple):
+    """A trial's own model, ready for `fit`.
+
+    Attributes:
+        subject: its model compiled, and its step replaced by `step`.
+        initial: trainable weights before step 1.
+        step: what is read of every batch.
+        batches: of the whole training.
+    """
+
+    subject: Subject
+    initial: list[NDArray[Any]]
+    step: ProbedStep
+    batches: tf.data.Dataset
+
+
+def set_up(
     stack: Stack,
     data: PreparedData,
-    watch: _Watch | None = None,
     users: UserModels | None = None,
+    watch: Watch | None = None,
     *,
     eagerly: bool = False,
-) -> StackRecord:
-    """Train the single trial of `stack` by `model.fit`, inside its `precision_scope`.
-
-    Args:
-        stack: of one trial.
-        data: what it is trained on.
-        watch: looks at some of the steps.
-        users: the users' modules, for a trial of a user's model.
-        eagerly: do without a graph, which for a few steps costs more than it saves.
-    """
+) -> Setup:
+    """Build and compile the model of the single trial of `stack`; see `train`."""
     (trial,) = stack.trials
     program = stack.program
     subject = _subject(trial, program, users)
     model = subject.model
-    initial = [variable.numpy() for variable in model.trainable_variables]
-    floatx = keras.config.floatx()
     user = trial.blueprint
     model.compile(
         optimizer=model.optimizer
@@ -128,12 +136,11 @@ def train(
         # Where its user has decided against the scaling of the loss, so it stays.
         auto_scale_loss=user is None or not user.compiled,
     )
-    if user is not None:
+    if user is not None and user.compiled:
         _override_rate(trial, model)
-    probe = _ProbedStep(subject, watch.heads if watch else None)
-    model.train_step = probe
-
-    x, y = cast(data.x_train, data.y_train, floatx)
+    step = ProbedStep(subject, watch.heads if watch else None)
+    model.train_step = step
+    x, y = cast(data.x_train, data.y_train, keras.config.floatx())
     order = batch_order(trial.seed, stack.batch_size, data.train_rows, stack.steps)
 
     def batch_of(rows: tf.Tensor) -> tuple[Any, Any]:
@@ -141,8 +148,44 @@ def train(
         return subject.inputs(own[0]), own[1]
 
     batches = tf.data.Dataset.from_tensor_slices(order).map(batch_of)
-    evaluator = Evaluator(program, subject)
-    copies = 1 if user is None else LEAST_PLACES
+    initial = [variable.numpy() for variable in model.trainable_variables]
+    return Setup(subject, initial, step, batches)
+
+
+def fit(setup: Setup, steps: int, watch: Watch | None = None) -> Reading:
+    """Call `model.fit` for some steps; return the readings, [T, 1] each."""
+    history = History()
+    setup.subject.model.fit(
+        setup.batches,
+        epochs=1,
+        steps_per_epoch=steps,
+        shuffle=False,
+        verbose=0,
+        callbacks=[history, watch] if watch else [history],
+    )
+    return history.readings()
+
+
+def train(
+    stack: Stack,
+    data: PreparedData,
+    watch: Watch | None = None,
+    users: UserModels | None = None,
+) -> StackRecord:
+    """Train the single trial of `stack` by `model.fit`, inside its `precision_scope`.
+
+    Args:
+        stack: of one trial.
+        data: what it is trained on.
+        watch: looks at some of the steps.
+        users: the users' modules, for a trial of a user's model.
+    """
+    (trial,) = stack.trials
+    setup = set_up(stack, data, users, watch)
+    subject, model = setup.subject, setup.subject.model
+    floatx = keras.config.floatx()
+    evaluator = Evaluator(stack.program, subject)
+    copies = 1 if trial.blueprint is None else LEAST_PLACES
     settings = tf.nest.map_structure(
         lambda one: tf.repeat(one, copies, axis=0), _settings(trial, floatx)
     )
@@ -156,25 +199,18 @@ def train(
             split_y,
         )
 
+    x, y = cast(data.x_train, data.y_train, floatx)
     before = evaluate(x, y)
-    history = _History()
-    model.fit(
-        batches,
-        epochs=1,
-        steps_per_epoch=stack.steps,
-        shuffle=False,
-        verbose=0,
-        callbacks=[history, watch] if watch else [history],
-    )
+    readings = fit(setup, stack.steps, watch)
     after = evaluate(x, y)
     x_validation, y_validation = cast(data.x_validation, data.y_validation, floatx)
     if watch is not None and len(x_validation):
         watch.look_at_predictions(subject, x_validation)
     scale = getattr(model.optimizer, "dynamic_scale", None)
     return StackRecord(
-        initial=[initial],
-        readings=history.readings(),
-        probe_table=probe.table(),
+        initial=[setup.initial],
+        readings=readings,
+        probe_table=setup.step.table(),
         before=before,
         after=after,
         validation=evaluate(x_validation, y_validation) if len(x_validation) else None,
@@ -244,226 +280,5 @@ def build_optimizer(trial: Trial, steps: int) -> keras.optimizers.Optimizer:
     raise ValueError(f"unknown optimizer {training.optimizer!r}")
 
 
-class _ProbedStep:
-    """Keras' `train_step`, with the readings of its probes as its logs."""
-
-    def __init__(self, subject: Subject, heads: Heads | None = None) -> None:
-        self._subject = subject
-        self._model = model = subject.model
-        self._heads = heads
-        self._computed_in = compute_dtypes(model)
-        self._layers: list[str] = []
-        self._slots: list[str] = []
-
-    def __call__(self, data: tuple[tf.Tensor, Any]) -> dict[str, tf.Tensor]:
-        model, optimizer = self._model, self._model.optimizer
-        x, y = data
-        with tf.GradientTape(persistent=True) as tape, recording(model) as record:
-            predictions = model(x, training=True)
-            loss = model._compute_loss(
-                x=x, y=y, y_pred=predictions, sample_weight=None, training=True
-            )
-            objective = optimizer.scale_loss(loss)
-            of_data = optimizer.scale_loss(
-                model.loss(y, predictions) if self._subject.closed_form else loss
-            )
-        weights = model.trainable_variables
-        before = [tf.identity(weight.value) for weight in weights] if self._heads else []
-        raw = tape.gradient(objective, weights, unconnected_gradients=_ZERO)
-        # Those of an embedding come as slices.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in raw]
-        # What was flushed to zero would be hidden by the gradient of a penalty.
-        apart = model.losses and self._subject.closed_form
-        bare = tape.gradient(of_data, weights) if apart else gradients
-        nonzero = tf.add_n([probes.count_nonzero(gradient[None])[0] for gradient in bare])
-        scaling = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        if not optimizer.built:
-            optimizer.build(weights)
-        scale = tf.identity(optimizer.dynamic_scale.value) if scaling else tf.ones([])
-        applied = tf.identity(optimizer.iterations.value)
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        skipped = tf.equal(applied, optimizer.iterations.value)
-
-        unscaled = [g / tf.cast(scale, g.dtype) for g in gradients] if scaling else gradients
-        self._layers = record.names
-        inner = optimizer.inner_optimizer if scaling else optimizer
-        slots = _slots(inner, weights)
-        self._slots = [name for name, _ in slots]
-        after = [weight.value for weight in weights]
-        held = floating([variable.value for variable in model.non_trainable_variables])
-        kept = [slot for _, slot in slots]
-        readings = self._readings(
-            record.outputs, loss, unscaled, kept, after, held, scale, skipped, nonzero
-        )
-        if self._heads is not None:
-            named = list(zip(record.names, record.outputs, strict=True))
-            tensors = Tensors(_side_by_side(x), named, loss, unscaled, slots, before, after, held)
-            readings[_INSPECTION] = self._heads.measure(rows_of_step(model, tensors))
-        return readings
-
-    def table(self) -> list[tuple[Stage, str]]:
-        """Return stage and tensor behind each probe index, in the order of computation."""
-        paths = [variable.path for variable in self._model.trainable_variables]
-        return [
-            *((Stage.ACTIVATION, layer) for layer in self._layers),
-            (Stage.LOSS, "loss"),
-            *((Stage.GRADIENT, path) for path in paths),
-            *((Stage.OPTIMIZER, slot) for slot in self._slots),
-            *((Stage.WEIGHT, path) for path in (*paths, *held_paths(self._model))),
-        ]
-
-    def _readings(
-        self,
-        activations: list[tf.Tensor],
-        loss: tf.Tensor,
-        gradients: list[tf.Tensor],
-        slots: list[tf.Tensor],
-        weights: list[tf.Tensor],
-        held: list[tf.Tensor],
-        scale: tf.Tensor,
-        skipped: tf.Tensor,
-        nonzero: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
-        dtype = loss.dtype
-        gradients, weights = _stack_of_one(gradients), _stack_of_one(weights)
-        tensors = [
-            *_stack_of_one(activations),
-            loss[None],
-            *gradients,
-            *_stack_of_one(slots),
-            *weights,
-            *_stack_of_one(held),
-        ]
-        end = len(tensors) - len(held)
-        sums = tf.stack([probes.nonfinite_sum(tensor)[0] for tensor in tensors])
-        bad = sums != 0
-        first = tf.argmax(bad, output_type=tf.int32)
-        found = tf.reduce_any(bad)
-        kind = probes.kind_code(tf.gather(sums, first))
-        activation_peaks = _peaks(_stack_of_one(activations), dtype)
-        peaks = [activation_peaks, _peaks(gradients, dtype), _peaks(weights, dtype)]
-        held_in = [*(a.dtype for a in activations), *self._computed_in, *(w.dtype for w in weights)]
-        limits = [probes.limit_bits(tf.as_dtype(kind).name) for kind in held_in]
-        entries = sum(gradient.shape.num_elements() for gradient in gradients)
-        values = Reading(
-            active=tf.cast(~tf.reduce_any(bad[end - len(weights) : end]), dtype),
-            loss=loss,
-            grad_norm=tf.sqrt(probes.sum_of_squares(gradients))[0],
-            weight_norm=tf.sqrt(probes.sum_of_squares(weights))[0],
-            max_activation=tf.reduce_max(activation_peaks),
-            loss_scale=scale,
-            skipped=tf.cast(skipped, dtype),
-            headroom=probes.headroom(tf.concat(peaks, axis=0)[None], limits)[0],
-            zero_gradients=1.0 - nonzero / entries,
-            probe=tf.where(found, first, -1),
-            kind=tf.where(found, kind, 0),
-        )
-        return {name: tf.cast(value, dtype) for name, value in values._asdict().items()}
-
-
-class _History(keras.callbacks.Callback):
-    """Keeps the logs of every batch; stops where the stacked engine does, see `State.active`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._rows: list[list[float]] = []
-        self._broken = False
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        row = logs or {}
-        self._rows.append([float(row[name]) for name in Reading._fields])
-        broken = not row["active"]
-        if broken and (self._broken or math.isnan(row["loss"])):
-            self.model.stop_training = True
-        self._broken = broken
-
-    def readings(self) -> Reading:
-        """Return the fields, [T, 1] each."""
-        table = np.array(self._rows)[:, :, None]
-        reading = Reading(*np.moveaxis(table, 1, 0))
-        # The step whose update broke the weights was still run: `active` is before it.
-        return reading._replace(active=np.ones_like(reading.active))
-
-
-class _Watch(keras.callbacks.Callback):
-    """Keeps what was seen of the steps from `first` to `last`."""
-
-    def __init__(self, first: int, last: int, predictions: bool) -> None:
-        super().__init__()
-        self.heads = Heads()
-        self.moments: list[Moment] = []
-        self._first, self._last, self._predictions = first, last, predictions
-        self._step = 0
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        row = logs or {}
-        self._step += 1
-        if self._first <= self._step <= self._last:
-            self.moments.append(
-                Moment(
-                    step=self._step,
-                    loss=float(row["loss"]),
-                    loss_scale=float(row["loss_scale"]),
-                    skipped=bool(row["skipped"]),
-                    tensors=self.heads.read(np.asarray(row[_INSPECTION])),
-                )
-            )
-
-    def look_at_predictions(self, subject: Subject, x: NDArray[Any]) -> None:
-        """Look at the predictions for the rows `x`, if that was asked for."""
-        if self._predictions:
-            weights = [variable.value for variable in self.model.trainable_variables]
-            others = [variable.value for variable in self.model.non_trainable_variables]
-            tensors = look_at_predictions(subject, weights, others, x)
-            self.moments.append(Moment(self._step, None, 1.0, skipped=False, tensors=tensors))
-
-
-_INSPECTION = "inspection"
-"""Key of the statistics in the logs of a batch; Keras leaves what is no number as it is."""
-
-
-def _slots(optimizer: Any, weights: list[Any]) -> list[tuple[str, tf.Tensor]]:
-    """Return the optimizer's slots as (name, value), weight by weight, in Keras' order."""
-    if type(optimizer).__name__ not in _SLOTS:
-        own = optimizer_variables(optimizer)
-        return [(slot_name(variable, weights), variable.value) for variable in own]
-    found = []
-    for weight in weights:
-        for kind in _SLOTS[type(optimizer).__name__]:
-            suffix = f"{weight.path}/{kind}".replace("/", "_")
-            own = [v.value for v in optimizer.variables if v.name.endswith(suffix)]
-            found += [(f"{weight.path}/{kind}", slot) for slot in own]
-    return found
-
-
-_ZERO = tf.UnconnectedGradients.ZERO
-
-_SLOTS = {
-    "SGD": ("momentum",),
-    "Adam": ("momentum", "velocity"),
-    "AdamW": ("momentum", "velocity"),
-    "RMSprop": ("velocity", "momentum"),
-}
-
-
 def _stacked(variable: Any, copies: int) -> tf.Tensor:
     return tf.stack([variable.value] * copies)
-
-
-def _side_by_side(inputs: Any) -> tf.Tensor:
-    """Return all inputs of a model as one tensor."""
-    flat = tf.nest.flatten(inputs)
-    if len(flat) == 1:
-        return flat[0]
-    floatx = keras.config.floatx()
-    rows = [tf.reshape(tf.cast(value, floatx), [tf.shape(value)[0], -1]) for value in flat]
-    return tf.concat(rows, axis=1)
-
-
-def _peaks(tensors: list[tf.Tensor], dtype: tf.DType) -> tf.Tensor:
-    """Return the largest magnitude of each tensor: [K]."""
-    return tf.stack([tf.cast(probes.largest(tf.abs(tensor))[0], dtype) for tensor in tensors])
-
-
-def _stack_of_one(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-    return [tensor[None] for tensor in tensors]

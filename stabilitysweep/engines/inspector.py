@@ -86,20 +86,21 @@ class Inspector:
         unpack = step.packing.unpack
         paths = [variable.path for variable in graph.model.trainable_variables]
         if step.own_slots is not None:
-            named = zip(step.own_slots, (tensor for (tensor,) in computed.slots), strict=True)
+            flat = (tensor for (tensor,) in computed.slots)
+            named = list(zip(step.own_slots, flat, strict=True))
         else:
             slots = zip(*(unpack(slot) for slot in computed.slots), strict=True)
-            named = (
+            named = [
                 (f"{path}/{name}", tensor)
                 for path, tensors in zip(paths, slots, strict=bool(step.slot_names))
                 for name, tensor in zip(step.slot_names, tensors, strict=True)
-            )
+            ]
         own = Tensors(
             batch=x,
             activations=list(zip(step.layers, computed.run.activations, strict=True)),
             loss=computed.run.loss,
             gradients=unpack(computed.gradients),
-            slots=list(named),
+            slots=named,
             before=unpack(state.weights),
             after=unpack(computed.weights),
             held=floating(computed.run.others),

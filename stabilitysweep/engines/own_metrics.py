@@ -21,7 +21,7 @@ class OwnMetrics:
     def __init__(self, model: keras.Model) -> None:
         """Take the metrics of a compiled model, built; there may be none."""
         compiled = model._compile_metrics
-        self._metrics = compiled if compiled is not None and compiled.built else None
+        self._metrics: Any = compiled if compiled is not None and compiled.built else None
         self._variables = [] if self._metrics is None else list(self._metrics.variables)
 
     def __bool__(self) -> bool:

@@ -22,6 +22,7 @@ from stabilitysweep.engines.inspector import Inspector
 from stabilitysweep.engines.program_graph import Initial, Inputs, ProgramGraph
 from stabilitysweep.engines.results import input_failures, results
 from stabilitysweep.engines.schedules import learning_rates
+from stabilitysweep.engines.stack_state import Reading
 from stabilitysweep.engines.subject import BuiltIn, Subject, UserModel, UserModels
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
@@ -56,6 +57,15 @@ class StackedEngine:
             record = self._graph(stack.program).train(self._inputs(stack, data))
         return results(stack, record, self.name, data, self._curvatures)
 
+    def few_steps(self, stack: Stack, data: PreparedData) -> Reading:
+        """Train a stack for its few steps, and evaluate nothing; [T, P] each."""
+        with precision_scope(stack.program.precision):
+            inputs = self._inputs(stack, data)
+            graph = self._graph(stack.program)
+            state = graph.initial_state(inputs)
+            _, readings = graph.advance(inputs, state, 0, stack.steps)
+            return Reading(*np.moveaxis(readings, 1, 0))
+
     def inspect(
         self, stack: Stack, data: PreparedData, first: int, last: int, *, predictions: bool
     ) -> list[Moment]:
@@ -88,7 +98,8 @@ class StackedEngine:
         return UserModel(program, self._users.build(program.user.template, 0))
 
     def _initial(self, trial: Trial, program: Program) -> Initial:
-        own: Hashable = ModelSpec(trial.model, program.features, program.outputs, program.precision)
+        spec = ModelSpec(trial.model, program.features, program.outputs, program.precision)
+        own: Hashable = spec
         if trial.blueprint is not None:
             own = (trial.blueprint.build, trial.blueprint.folders, trial.blueprint.weights)
         key = (own, trial.seed)
@@ -97,7 +108,7 @@ class StackedEngine:
             if trial.blueprint is not None:
                 model = self._users.build(trial.blueprint, trial.seed).model
             else:
-                model = build_model(own, trial.seed)
+                model = build_model(spec, trial.seed)
             self._weights[key] = (
                 [variable.numpy() for variable in model.trainable_variables],
                 [variable.numpy() for variable in model.non_trainable_variables],

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Stack
-from stabilitysweep.types import TrialResult
+from stabilitysweep.types import TrialResult, Verdict
 
 
 class Training(NamedTuple):
@@ -46,10 +46,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class StackDone:
-    """The results of one stack, in the order of its trials."""
+    """The results of one stack, in the order of its trials.
+
+    Attributes:
+        stack: the trials.
+        results: of each.
+        verdicts: on programs of users' models that were compared on the way.
+    """
 
     stack: Stack
     results: Sequence[TrialResult]
+    verdicts: Sequence[Verdict] = ()
 
 
 class Executor(Protocol):

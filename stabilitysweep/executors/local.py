@@ -27,7 +27,7 @@ _DEATHS = 2
 """How many workers may die at a stack before its trials count as crashed."""
 
 _FIT_TASKS = 100
-"""How many trials a worker of the fit engine trains before another takes its place:
+"""How many trials a worker trains by `model.fit` before another takes its place:
 `model.fit` leaves some megabytes behind with every model, which only the end of the process
 gives back."""
 
@@ -120,7 +120,7 @@ class _Run:
     def _round(self) -> Iterator[StackDone]:
         """Feed the workers, and wait until at least one has something to say."""
         for place, worker in list(self._workers.items()):
-            spent = worker.settings.engine == "fit" and worker.given >= _FIT_TASKS
+            spent = worker.fitted >= _FIT_TASKS
             if spent and len(self._schedule):
                 if worker.held:
                     continue
@@ -142,7 +142,9 @@ class _Run:
             if message is None:
                 yield from self._replace(place, worker)
             elif isinstance(message, Answer):
-                yield StackDone(worker.answered(message.number).stack, message.results)
+                stack = worker.answered(message.number).stack
+                worker.fitted += sum(result.engine == "fit" for result in message.results)
+                yield StackDone(stack, message.results, message.verdicts)
             else:
                 self._failed_starts[place] = 0
 

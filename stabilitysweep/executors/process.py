@@ -41,7 +41,7 @@ class WorkerProcess:
         settings: how it was started.
         held: the tasks it has and has not answered, in the order in which it takes them.
         ready: whether its engine has started.
-        given: how many tasks it has been given in all.
+        fitted: how many trials it has trained by `model.fit`.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -51,7 +51,7 @@ class WorkerProcess:
         self.settings = settings
         self.held: deque[Task] = deque()
         self.ready = False
-        self.given = 0
+        self.fitted = 0
         self._known: OrderedDict[str, int] = OrderedDict()
         self._connection = ours
         self._process = context.Process(target=main, args=(theirs, settings), daemon=True)
@@ -83,7 +83,6 @@ class WorkerProcess:
         """
         new = None if task.data in self._known else data[task.data]
         self.held.append(task)
-        self.given += 1
         if new is not None:
             self._known[task.data] = new.nbytes
         self._known.move_to_end(task.data)

@@ -17,7 +17,7 @@ from queue import SimpleQueue
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Engine, Stack
-from stabilitysweep.types import Outcome, TrialResult
+from stabilitysweep.types import Outcome, TrialResult, Verdict
 
 _MESSAGE_LENGTH = 2_000
 
@@ -69,10 +69,11 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The results of an assignment, in the order of its trials."""
+    """The results of an assignment, in the order of its trials, and what came to light."""
 
     number: int
     results: list[TrialResult]
+    verdicts: tuple[Verdict, ...] = ()
 
 
 def main(connection: Connection, settings: WorkerSettings) -> None:
@@ -101,7 +102,7 @@ def main(connection: Connection, settings: WorkerSettings) -> None:
         while True:
             assignment = inbox.get()
             results = train(engine, assignment.stack, data_of(assignment, known))
-            connection.send(Answer(assignment.number, results))
+            connection.send(Answer(assignment.number, results, _verdicts(engine)))
 
 
 def data_of(assignment: Assignment, known: dict[str, PreparedData]) -> PreparedData:
@@ -133,9 +134,9 @@ def start_engine(name: str) -> Engine:
         from stabilitysweep.engines.fit import FitEngine
 
         return FitEngine()
-    from stabilitysweep.engines.stacked import StackedEngine
+    from stabilitysweep.engines.verified import VerifiedEngine
 
-    return StackedEngine()
+    return VerifiedEngine()
 
 
 @contextmanager
@@ -161,6 +162,14 @@ def train(engine: Engine, stack: Stack, data: PreparedData) -> list[TrialResult]
     except Exception as error:
         traceback.print_exc()
         return crashed(stack, engine.name, f"{type(error).__name__}: {error}")
+
+
+def _verdicts(engine: Engine) -> tuple[Verdict, ...]:
+    """Take from an engine what it has found out since it was last asked."""
+    found = tuple(getattr(engine, "verdicts", ()))
+    if found:
+        engine.verdicts.clear()  # type: ignore[attr-defined]
+    return found
 
 
 def crashed(stack: Stack, engine: str, message: str) -> list[TrialResult]:

@@ -113,7 +113,7 @@ def _embedded(model: keras.Model) -> set[str]:
 
 def _layers(layer: Any) -> Iterator[Any]:
     yield layer
-    for child in getattr(layer, "layers", None) or getattr(layer, "_layers", ()):
+    for child in getattr(layer, "layers", None) or getattr(layer, "_layers", None) or ():
         yield from _layers(child)
 
 

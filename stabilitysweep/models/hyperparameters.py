@@ -11,7 +11,7 @@ from keras_tuner.engine import hyperparameters as kinds
 from stabilitysweep.blueprint import Value
 
 
-class GivenHyperParameters(keras_tuner.HyperParameters):  # type: ignore[misc]
+class GivenHyperParameters(keras_tuner.HyperParameters):
     """KerasTuner's hyperparameters, with values from outside and a note of what was asked.
 
     A value may lie outside of what the function declares (a map goes beyond what a search

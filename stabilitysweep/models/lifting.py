@@ -68,7 +68,7 @@ def all_layers(layer: Any) -> list[Any]:
     return list(seen.values())
 
 
-class _Terms(keras.regularizers.Regularizer):  # type: ignore[misc]
+class _Terms(keras.regularizers.Regularizer):
     """Keras' L1L2 with numbers that may be tensors, its terms as Keras adds them up."""
 
     def __init__(self, l1: Any, l2: Any) -> None:

@@ -88,7 +88,7 @@ class _Survey:
                 return self._described(request, built), [*built.hp.asked, *_overriding(built)]
         except TrialError as error:
             names = [name for name, _ in request.values]
-            return Blueprint(request.build, request.values, error=str(error)), names
+            return Blueprint(request.build, values=request.values, error=str(error)), names
 
     def _described(self, request: Request, built: Built) -> Blueprint:
         model = built.model

@@ -41,7 +41,7 @@ def sent_for(keys: str, monkeypatch: pytest.MonkeyPatch, kept: int) -> list[Assi
     monkeypatch.setattr(process, "_KEPT_BYTES", kept)
     worker = WorkerProcess.__new__(WorkerProcess)  # no process is started
     pipe = Pipe()
-    worker.held, worker.given = deque(), 0
+    worker.held, worker.fitted = deque(), 0
     worker._known, worker._connection = OrderedDict(), cast("Any", pipe)
     for number, key in enumerate(keys):
         worker.give(Task(number, key, cast("Stack", None)), SETS)
