@@ -88,9 +88,9 @@ def loss_only_step() -> type:
             return place, kind, tf.ones_like(wanted)
 
     class LossOnly(step.TrainingStep):  # type: ignore[misc]
-        def __init__(self, program: Any, model: Any, loss: Any) -> None:
-            super().__init__(program, model, loss)
-            self.probes = LossProbe(program, model, self.packing, self.slot_names)
+        def __init__(self, program: Any, subject: Any) -> None:
+            super().__init__(program, subject)
+            self.probes = LossProbe(program, subject.model, self.packing, self.slot_names)
 
         def __call__(self, state: Any, *arguments: Any) -> Any:
             zeros = tf.zeros_like(state.loss_scale.scale)
@@ -118,12 +118,13 @@ def measure(
     data: PreparedData, precision: str, repeat: int, compiled: Compiled
 ) -> tuple[list[float], list[float]]:
     """Return microseconds a step and trial, with all probes and with the loss alone."""
-    from stabilitysweep.engines import stacked
+    from stabilitysweep.engines import program_graph, stacked
 
     few, many = (stack_of(data, precision, n, compiled) for n in (FEW_STEPS, MANY_STEPS))
     engines = [stacked.StackedEngine(), stacked.StackedEngine()]
-    for engine, step in zip(engines, (stacked.TrainingStep, loss_only_step()), strict=True):
-        with patch.object(stacked, "TrainingStep", step):
+    steps = (program_graph.TrainingStep, loss_only_step())
+    for engine, step in zip(engines, steps, strict=True):
+        with patch.object(program_graph, "TrainingStep", step):
             for stack in (few, many):  # the first call traces
                 seconds_of(engine, stack, data)
     slopes: tuple[list[float], list[float]] = ([], [])
