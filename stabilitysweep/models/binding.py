@@ -69,6 +69,9 @@ class Binding:
             self._nested = name
             self._inputs = [_Input(name, tuple(blocks), _joint_shape(blocks), whole)]
         else:
+            if isinstance(tensors, list | tuple):
+                # By name, which Keras takes for a list: `tf.data` knows no lists.
+                tensors = {tensor.name: tensor for tensor in tf.nest.flatten(tensors)}
             self._nested = tf.nest.map_structure(lambda tensor: tensor.name, tensors)
             self._inputs = list(_matched(tf.nest.flatten(tensors), blocks, taken))
         self.whole = tuple(

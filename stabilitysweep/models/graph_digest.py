@@ -52,6 +52,17 @@ def captured_variables(concrete: Any) -> list[str]:
     ]
 
 
+def has_custom_gradient(concrete: Any) -> bool:
+    """Whether some operation of a function has a gradient that its graph does not show."""
+    definition = concrete.graph.as_graph_def(add_shapes=False)
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    return any(
+        node.attr["_gradient_op_type"].s.startswith(b"CustomGradient")
+        for node in nodes
+        if "_gradient_op_type" in node.attr
+    )
+
+
 def _place(nodes: Iterable[Any], name: str) -> int:
     return next(place for place, node in enumerate(nodes) if node.name == name)
 

@@ -22,7 +22,7 @@ from stabilitysweep.errors import TrialError
 from stabilitysweep.models.builder import precision_scope
 from stabilitysweep.models.compiled import compiled_part, target_form
 from stabilitysweep.models.fitting_target import check_output, example_target
-from stabilitysweep.models.graph_digest import captured_variables, graph_digest
+from stabilitysweep.models.graph_digest import captured_variables, graph_digest, has_custom_gradient
 from stabilitysweep.models.lifting import all_layers, lifted_numbers
 from stabilitysweep.models.recorder import recording
 from stabilitysweep.models.stateless import run_model
@@ -234,6 +234,19 @@ def _all_of_keras(content: Any) -> bool:
 
 
 def _traced(built: Built, form: str, request: Request) -> tuple[str, str]:
+    """Digest of the traced graph, and why it cannot be stacked, if it cannot.
+
+    The gradient follows from the forward pass, but where that says otherwise.
+    """
+    concrete, alone = _concrete(built, form, request, with_gradient=False)
+    if concrete is not None and has_custom_gradient(concrete):
+        concrete, alone = _concrete(built, form, request, with_gradient=True)
+    return ("" if concrete is None else graph_digest(concrete)), alone
+
+
+def _concrete(
+    built: Built, form: str, request: Request, *, with_gradient: bool
+) -> tuple[Any | None, str]:
     model = built.model
     lifted = lifted_numbers(model)
     floatx = keras.config.floatx()
@@ -255,12 +268,14 @@ def _traced(built: Built, form: str, request: Request) -> tuple[str, str]:
         with tf.GradientTape() as tape:
             tape.watch(weights)
             first = run(training=True)
-        gradients = tape.gradient(
-            first.loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
-        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
         second = run(training=False)
-        return first.loss, gradients, first.others, second.loss, second.predictions
+        found = [first.loss, first.others, second.loss, second.predictions]
+        if with_gradient:
+            gradients = tape.gradient(
+                first.loss, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
+            found.append([tf.convert_to_tensor(gradient) for gradient in gradients])
+        return found
 
     example = example_target(form, request.target, _ROWS)
     try:
@@ -273,10 +288,10 @@ def _traced(built: Built, form: str, request: Request) -> tuple[str, str]:
         )
     except Exception as error:
         text = " ".join(str(error).split())[:300]
-        return "", f"it cannot be traced as a function of its weights: {text}"
+        return None, f"it cannot be traced as a function of its weights: {text}"
     held = captured_variables(concrete)
     alone = f"it reads {held[0]}, which is no variable of the model" if held else ""
-    return graph_digest(concrete), alone
+    return concrete, alone
 
 
 def _build_metrics(model: keras.Model, targets: Any, predictions: Any) -> None:
