@@ -168,7 +168,7 @@ def train(
     """Train trials in worker processes; the results by trial id."""
     compiled = Compiled(options.compile)
     work = plan_work(
-        {"": trials}, {"": data}, compiled=compiled, engine=engine, workers=options.workers
+        {"": trials}, {"": data.shape}, compiled=compiled, engine=engine, workers=options.workers
     )
     started = time.monotonic()
     found: Results = {}
