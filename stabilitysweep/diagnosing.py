@@ -73,7 +73,10 @@ def diagnose(
 def _picked(result: Result, trial: str | Sequence[str] | None) -> dict[str, str | None]:
     """Return the ids of the trials to diagnose, each with the reason why it was picked."""
     if trial is None:
-        return {pick.trial_id: pick.reason for pick in representatives(result.trials, result.axes)}
+        return {
+            pick.trial_id: pick.reason
+            for pick in representatives(result.trials, result.axes, result.rate)
+        }
     asked = [trial] if isinstance(trial, str) else trial
     return dict.fromkeys(_failed(result, prefix) for prefix in asked)
 
@@ -116,7 +119,7 @@ def _diagnosis(
         fixed=result.fixed,
         explanation=explanation,
         replay=replayed,
-        remedies=tuple(remedies(result.trials, result.axes, stored.trial_id)),
+        remedies=tuple(remedies(result.trials, result.axes, stored.trial_id, rate=result.rate)),
         picked=reason,
     )
 

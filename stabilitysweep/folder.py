@@ -124,6 +124,13 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
 
 
+def other_than_a_result(path: Path) -> str:
+    """Say what is at a path that is no result folder."""
+    if os.path.isdir(path):
+        return f"a folder without {DATABASE}"
+    return "a file" if os.path.exists(path) else "no such folder"
+
+
 @contextmanager
 def _reporting(path: Path) -> Iterator[None]:
     try:

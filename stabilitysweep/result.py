@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from stabilitysweep.analysis import (
+    RATE,
     CellValue,
     Explanation,
     StabilityMap,
@@ -27,10 +28,21 @@ from stabilitysweep.analysis import (
 from stabilitysweep.config import SweepConfig, parse_config
 from stabilitysweep.data.finding_table import finding_table
 from stabilitysweep.errors import ResultError
-from stabilitysweep.folder import DATABASE, FIGURES, make_folder
+from stabilitysweep.folder import DATABASE, FIGURES, make_folder, other_than_a_result
 from stabilitysweep.grid import Grid
 from stabilitysweep.numerics.outcomes import Thresholds, rejudge
+from stabilitysweep.recorded import (
+    causal_settings,
+    disagreements,
+    label,
+    models_of,
+    setting_of,
+    shared_settings,
+    subject,
+)
 from stabilitysweep.store import (
+    BUILD,
+    DIGESTS,
     ConfigRecord,
     Entry,
     SQLiteStore,
@@ -92,9 +104,25 @@ class Result:
         """Versions, processor, flags, data, its audit and the thresholds of the last run."""
         with self._open() as store:
             meta = store.meta()
+        meta.pop(DIGESTS, None)  # one for each cell, and of no use to a reader
         if self._thresholds is not None:
             meta["thresholds"] = asdict(self._thresholds)
         return {**self._records[-1].provenance, **meta, "started": self._records[-1].created}
+
+    @property
+    def models(self) -> Mapping[str, Any]:
+        """What a user's models are: see `building.models_in_words`; empty for the built-in one."""
+        return models_of(self._records[-1])
+
+    @property
+    def not_stacked(self) -> list[str]:
+        """Why programs of a user's models were trained one by one, a line for each program."""
+        return disagreements(self.provenance)
+
+    @property
+    def rate(self) -> str:
+        """The axis that holds the learning rate; `learning_rate` also if there is none."""
+        return str(self.models.get("rate") or RATE)
 
     @property
     def audit(self) -> pd.DataFrame:
@@ -122,13 +150,11 @@ class Result:
 
     @cached_property
     def _explanations(self) -> dict[str, Explanation]:
-        names = ("precision", "loss", "learning_rate", "optimizer")
-        settings = {name: self.config.values(name)[0] for name in names}
-        table, axes = self._measured, self.axes
+        settings, table, axes = causal_settings(self._records[-1]), self._measured, self.axes
         wanted = table.loc[candidates(table, axes, settings), "trial_id"]
         with self._open() as store:
             traces = store.traces(wanted.tolist())
-        return explanations(table, axes, settings, traces)
+        return explanations(table, axes, settings, traces, self.rate)
 
     @cached_property
     def _measured(self) -> pd.DataFrame:
@@ -137,9 +163,12 @@ class Result:
         earlier = [name for record in self._records for name in record.resolved["grid"]]
         names = list(dict.fromkeys([*named, *earlier]))
         with self._open() as store:
-            table = store.table(
-                names, defaults=_setting_of_the_time, metrics=self.config.training.metrics
-            )
+            table = store.table(names, defaults=setting_of, metrics=self.config.training.metrics)
+        # A model that cannot be built is told of by the run that tried it last.
+        outdated = (table["engine"] == BUILD) & ~table["trial_id"].isin(
+            self.models.get("failed", ())
+        )
+        table = table.loc[~outdated].reset_index(drop=True)
         if self._thresholds is not None:
             table["outcome"] = recomputed_outcomes(table, self._thresholds)
         alike = [name for name in names if name not in named and table[name].nunique() <= 1]
@@ -150,7 +179,7 @@ class Result:
         table.insert(place, "excess_zero_gradients", excess)
         table.insert(place + 1, "lost_gradients", lost)
         order = [
-            grid_order(table[name], [_label(value) for value in self.config.values(name)])
+            grid_order(table[name], [label(value) for value in self.config.values(name)])
             for name in names
         ]
         keys = pd.DataFrame(dict(enumerate([*order, table["seed"]])), index=table.index)
@@ -162,8 +191,9 @@ class Result:
         columns = list(self._measured.columns)
         names = columns[columns.index("trial_id") + 1 : columns.index("seed")]
         axes: dict[str, tuple[Any, ...]] = {}
+        of_grid = self.models.get("axes") or self._grid.axes
         for name in names:
-            wanted = self._grid.axes.get(name, ())
+            wanted = tuple(of_grid.get(name, ()))
             stored = self._measured[name].drop_duplicates().tolist()
             axes[name] = (*wanted, *(value for value in stored if value not in wanted))
         return axes
@@ -171,13 +201,15 @@ class Result:
     @cached_property
     def wanted(self) -> int:
         """Number of trials the result has when the sweep is complete."""
+        if self.models:
+            return int(self.models["trials"] + self.models["beside"])
         stored = set(self.trials["trial_id"])
         return len(stored) + sum(trial.trial_id not in stored for trial in self._grid)
 
     @cached_property
     def summary(self) -> Summary:
         """Trials by outcome, earliest onset, largest stable learning rate."""
-        return summary(self.trials, self.axes, self.wanted)
+        return summary(self.trials, self.axes, self.wanted, self.rate)
 
     def trial(self, prefix: str) -> Entry:
         """Return one trial with its trace, by its id or the beginning of it.
@@ -218,7 +250,7 @@ class Result:
     @cached_property
     def fixed(self) -> dict[str, Any]:
         """The settings that all trials share, those that are off left out."""
-        return self.config.fixed()
+        return shared_settings(self.config, self.models)
 
     def first_crash(self) -> Entry | None:
         """Return the first crashed trial of the table, None if none crashed."""
@@ -278,6 +310,7 @@ class Result:
             pool=[pool] if isinstance(pool, str) else pool,
             value=value,
             theory=theory,
+            rate=self.rate,
         )
 
     def plot(
@@ -307,7 +340,7 @@ class Result:
             known = f"{', '.join(KINDS[:-1])} or {KINDS[-1]}"
             raise ResultError(f"kind: expected {known}, got {kind!r}.")
         chosen = self.stability_map(**choice, value=self._value(kind))
-        title = f"{self._subject()}: {_TITLES[kind]}"
+        title = f"{subject(self.config)}: {_TITLES[kind]}"
         if self._thresholds is not None:
             title += f" ({self._thresholds})"
         draw = {
@@ -371,17 +404,6 @@ class Result:
         """The thresholds by which the trials are judged anew; None for the stored outcomes."""
         return self._thresholds
 
-    def _subject(self) -> str:
-        """Say what was swept: `regression (diabetes, 100 steps)`, as far as it is one thing."""
-        config = self.config
-        datasets, budgets = config.datasets, config.values("steps")
-        parts = [datasets[0].label] if len(datasets) == 1 else []
-        if config.training.epochs is not None:
-            parts.append(f"{config.training.epochs:,} epochs")
-        elif len(budgets) == 1:
-            parts.append(f"{budgets[0]:,} steps")
-        return f"{config.name} ({', '.join(parts)})" if parts else config.name
-
     @cached_property
     def _grid(self) -> Grid:
         rows = self._records[-1].provenance.get("training_rows")
@@ -420,23 +442,8 @@ def open_result(path: str | Path, thresholds: Thresholds | None = None) -> Resul
     if not os.path.isfile(folder / DATABASE):  # unlike Path's, False where we may not look
         raise ResultError(
             f"{folder}: expected a result folder (results/NAME, written by 'stabilitysweep "
-            f"run'), got {_other_than_a_result(folder)}."
+            f"run'), got {other_than_a_result(folder)}."
         )
     result = Result(folder, thresholds)
     _ = result.config  # reads the record, so that a damaged one is refused here
     return result
-
-
-def _other_than_a_result(path: Path) -> str:
-    if os.path.isdir(path):
-        return f"a folder without {DATABASE}"
-    return "a file" if os.path.exists(path) else "no such folder"
-
-
-def _setting_of_the_time(axis: str, record: ConfigRecord) -> Any:
-    """Return the fixed value an axis had under the config a trial was trained with."""
-    return _label(parse_config(record.resolved).values(axis)[0])
-
-
-def _label(value: Any) -> Any:
-    return getattr(value, "label", value)

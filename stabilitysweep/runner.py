@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,13 @@ from typing import Any
 import yaml
 
 from stabilitysweep import folder as folders
-from stabilitysweep.building import Survey, build_models
+from stabilitysweep.building import (
+    Survey,
+    build_models,
+    changed_build,
+    model_digests,
+    models_in_words,
+)
 from stabilitysweep.config import DatasetSettings, SweepConfig
 from stabilitysweep.data import (
     Finding,
@@ -37,11 +43,10 @@ from stabilitysweep.grid import Grid, Trial
 from stabilitysweep.numerics.outcomes import Thresholds
 from stabilitysweep.planning import Work, plan_work
 from stabilitysweep.provenance import provenance
-from stabilitysweep.store import ConfigRecord, Entry, SQLiteStore
+from stabilitysweep.store import BUILD, DIGESTS, VERDICTS, ConfigRecord, Entry, SQLiteStore
 from stabilitysweep.types import Compiled, Outcome, TrialResult, Verdict
 
-_VERDICTS = "verdicts"
-"""Under this, a store keeps what was found out of users' models."""
+_DIGESTS_SECONDS = 1.0
 
 _EMPTY_BYTES = 4096
 """A record of one page has no tables yet: the run that made it was killed that very moment."""
@@ -58,6 +63,8 @@ class Sweep:
         splits: their rows, trained on and held out, by label.
         data: prepared data by the key that `key_of` gives a trial.
         failed: trials whose model cannot be built, each with the reason.
+        firsts: of a user's build, a trial of every cell, drawn.
+        models: of a user's build, what its models are; see `building.models_in_words`.
     """
 
     config: SweepConfig
@@ -66,6 +73,8 @@ class Sweep:
     splits: Mapping[str, Split]
     data: PreparedSets
     failed: Mapping[str, str] = field(default_factory=dict)
+    firsts: Sequence[Trial] = ()
+    models: Mapping[str, Any] | None = None
 
     @property
     def training_rows(self) -> dict[str, int]:
@@ -126,15 +135,20 @@ def load_sweep(config: SweepConfig, survey: Survey = survey_apart) -> Sweep:
 
     grid = Grid(config, rows)
     if config.model.build is not None:
-        firsts = (trial for trial in grid if trial.seed == 0)
-        grid = Grid(config, rows, build_models(config, firsts, raw, data, survey))
+        asked = (trial for trial in grid if trial.seed == 0)
+        grid = Grid(config, rows, build_models(config, asked, raw, data, survey))
     failed: dict[str, str] = {}
+    firsts: list[Trial] = []
     for trial in grid:
+        if trial.blueprint is not None and trial.seed == 0:
+            firsts.append(trial)
         if trial.blueprint is not None and trial.blueprint.error:
             failed[trial.trial_id] = trial.blueprint.error
         else:
             data.lay_out(trial.dataset.label, trial.preprocessing, trial.target_form, _whole(trial))
-    return Sweep(config, grid, raw, splits, data, failed)
+    built = config.model.build is not None
+    models = models_in_words(config, firsts, list(failed)) if built else None
+    return Sweep(config, grid, raw, splits, data, failed, firsts, models)
 
 
 def key_of(trial: Trial) -> str:
@@ -187,7 +201,7 @@ def stored_verdicts(folder: Path) -> dict[str, Verdict]:
     if (folder / folders.DATABASE).stat().st_size <= _EMPTY_BYTES:
         return {}
     with SQLiteStore(folder / folders.DATABASE, read_only=True) as store:
-        found = store.meta().get(_VERDICTS, {})
+        found = store.meta().get(VERDICTS, {})
     return {digest: Verdict(digest, **verdict) for digest, verdict in found.items()}
 
 
@@ -246,8 +260,14 @@ def train(
                 for label, found in sweep.audit.items()
             },
         )
+        facts |= _of_models(sweep, store)
         latest = store.latest_config()
-        if latest is None or work.jobs or latest.resolved != resolved:
+        if (
+            latest is None
+            or work.jobs
+            or latest.resolved != resolved
+            or latest.provenance.get("models") != facts.get("models")
+        ):
             # Otherwise the rows are those of an earlier run, and so is their provenance.
             store.record_config(resolved, facts)
         text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
@@ -260,16 +280,20 @@ def train(
             progress.outcomes[Outcome.CRASHED] += len(crashed)
             observe(progress)
         # Closed at once when anything interrupts us, so that no worker trains on.
-        with closing(executor.train(work.jobs, sweep.data)) as finished:
+        with (
+            _digests_kept(sweep, store) as keep,
+            closing(executor.train(work.jobs, sweep.data)) as finished,
+        ):
             for done in finished:
                 entries = [
                     Entry(trial.axes, trial.seed, result)
                     for trial, result in zip(done.stack.trials, done.results, strict=True)
                 ]
                 store.add(entries)
+                keep(zip(done.stack.trials, done.results, strict=True))
                 if done.verdicts:
-                    known = store.meta().get(_VERDICTS, {})
-                    store.set_meta(_VERDICTS, known | _plain(done.verdicts))
+                    known = store.meta().get(VERDICTS, {})
+                    store.set_meta(VERDICTS, known | _plain(done.verdicts))
                     progress.verdicts += [v for v in done.verdicts if not v.agrees]
                 progress.done += len(entries)
                 progress.outcomes.update(result.outcome for result in done.results)
@@ -278,12 +302,49 @@ def train(
     return progress
 
 
+def _of_models(sweep: Sweep, store: SQLiteStore) -> dict[str, Any]:
+    """What a record says of users' models, and of the trials stored beside those of the grid."""
+    if sweep.models is None:
+        return {}
+    rows = store.table([])
+    # A model that cannot be built is told of by the run that tried it last.
+    stored = set(rows.loc[rows["engine"] != BUILD, "trial_id"])
+    beside = len(stored.difference(trial.trial_id for trial in sweep.grid))
+    return {"models": {**sweep.models, "beside": beside}}
+
+
+@contextmanager
+def _digests_kept(
+    sweep: Sweep, store: SQLiteStore
+) -> Iterator[Callable[[Iterable[tuple[Trial, TrialResult]]], None]]:
+    """Keep which models were trained, for `changed_build`: written now and then, and at the end."""
+    if sweep.models is None:
+        yield lambda finished: None
+        return
+    known: dict[str, str] = dict(store.meta().get(DIGESTS, {}))
+    written, at = len(known), time.monotonic()
+
+    def keep(finished: Iterable[tuple[Trial, TrialResult]]) -> None:
+        nonlocal written, at
+        measured = (trial for trial, result in finished if result.outcome is not Outcome.CRASHED)
+        known.update(model_digests(sweep.config, measured))
+        if len(known) > written and time.monotonic() - at > _DIGESTS_SECONDS:
+            store.set_meta(DIGESTS, known)
+            written, at = len(known), time.monotonic()
+
+    try:
+        yield keep
+    finally:
+        if len(known) > written:
+            store.set_meta(DIGESTS, known)
+
+
 def _crashed(sweep: Sweep) -> Iterator[Entry]:
     """What is stored of the trials whose model cannot be built."""
     for trial in sweep.grid if sweep.failed else ():
         reason = sweep.failed.get(trial.trial_id)
         if reason is not None:
-            result = TrialResult(trial.trial_id, Outcome.CRASHED, "build", message=reason)
+            result = TrialResult(trial.trial_id, Outcome.CRASHED, BUILD, message=reason)
             yield Entry(trial.axes, trial.seed, result)
 
 
@@ -331,6 +392,7 @@ def _refuse_conflict(sweep: Sweep, store: SQLiteStore, folder: Path) -> None:
         return  # nothing was measured that could change its meaning
     conflicts = difference(stored.resolved, sweep.config.resolved())
     conflicts += changed_data(sweep, store.configs())
+    conflicts += changed_build(sweep.config, sweep.firsts, store.meta().get(DIGESTS, {}))
     if conflicts:
         lines = "\n".join(f"  {line}" for line in conflicts)
         raise ResultError(

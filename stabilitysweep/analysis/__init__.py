@@ -18,11 +18,12 @@ from stabilitysweep.analysis.representatives import (
     representatives,
 )
 from stabilitysweep.analysis.summary import EarliestOnset, RateLimit, Summary, summary
-from stabilitysweep.analysis.table import OUTCOMES
+from stabilitysweep.analysis.table import OUTCOMES, RATE
 from stabilitysweep.analysis.twins import zeros_beside_twin
 
 __all__ = [
     "OUTCOMES",
+    "RATE",
     "STATUSES",
     "Axis",
     "AxisShare",

@@ -16,6 +16,7 @@ import pandas as pd
 from stabilitysweep.analysis.evidence import HALF, Evidence, Table
 from stabilitysweep.analysis.explanation import Explanation
 from stabilitysweep.analysis.growth import Growth, growth
+from stabilitysweep.analysis.table import RATE
 from stabilitysweep.analysis.wording import placed
 from stabilitysweep.types import Cause, Outcome, Stage, Trace
 
@@ -31,10 +32,12 @@ they have hardly moved, and no update can be blamed."""
 MOVED = 1e-3
 """Share of the norm of the weights by which steps would have moved them in exact arithmetic."""
 
-_REGULAR_LOSSES = frozenset(
-    {"mse", "mae", "huber", "binary_crossentropy", "sparse_categorical_crossentropy"}
-)
-"""Losses without a logarithm or division of an output: cross-entropies take logits."""
+_REGULAR_LOSSES = frozenset({
+    "mse", "mae", "huber", "binary_crossentropy", "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+})  # fmt: skip
+"""Losses without a logarithm or division of an output that is not first kept from zero:
+cross-entropies take logits, or clip probabilities."""
 
 _DECIDING = (
     "scaling", "imputation", "l2", "l1", "weight_decay", "dropout", "clipnorm", "batch_size",
@@ -66,6 +69,7 @@ def explanations(
     axes: Mapping[str, Sequence[object]],
     settings: Mapping[str, Any],
     traces: Mapping[str, Trace],
+    rate: str = RATE,
 ) -> dict[str, Explanation]:
     """Return why each failed trial failed, by its id.
 
@@ -78,6 +82,7 @@ def explanations(
         settings: `precision`, `loss`, `learning_rate` and `optimizer` of all trials, where
             they are no axis.
         traces: at least of all trials of `candidates`, by id.
+        rate: the name of the axis of the learning rate.
 
     Raises:
         ResultError: the table lacks a column or holds an unknown outcome.
@@ -85,7 +90,7 @@ def explanations(
     wanted = np.flatnonzero(candidates(trials, axes, settings)).tolist()
     if not wanted:
         return {}
-    table = Table(trials, axes, settings, traces)
+    table = Table(trials, axes, settings, traces, rate)
     found: dict[str, Explanation] = {}
     for row in wanted:
         verdict = _verdict(table, row)
@@ -300,12 +305,12 @@ def _float16_overflow(table: Table, row: int, own: Evidence, twin: int | None) -
     if twin is not None:
         return _Verdict(Cause.FLOAT16_OVERFLOW, f"{what}; the same trial does not fail in float32.")
     if own.step is not None and own.step > 1:
-        lower = _first_that_holds(table, "learning_rate", row)
+        lower = _first_that_holds(table, table.rate, row)
         if lower is not None:
             return _named(
                 table,
                 lower,
-                "learning_rate",
+                table.rate,
                 f"{what}. It does so after an update, and",
             )
     return _Verdict(
@@ -317,20 +322,20 @@ def _float16_overflow(table: Table, row: int, own: Evidence, twin: int | None) -
 def _beside_twins(table: Table, row: int, own: Evidence, alone: _Verdict) -> _Verdict:
     """Let twins decide where a trial by itself cannot tell, or only saw one step."""
     if alone.sudden and own.step is not None:
-        lower = table.safer_twins("learning_rate", row).tolist()
+        lower = table.safer_twins(table.rate, row).tolist()
         at_once = [
             table.failed(twin) and (table.evidence(twin).step or own.step + 1) <= own.step
             for twin in lower
         ]
         # A tenth of the rate, or less, would have to show in the step of the onset.
-        if lower and all(at_once) and table.value("learning_rate", lower[-1]) < own.rate / 10:
+        if lower and all(at_once) and table.value(table.rate, lower[-1]) < own.rate / 10:
             alone = _unknown(
                 f"{_what(own)}, and at every lower learning rate of the grid by the same step."
             )
     if alone.cause is not Cause.UNKNOWN:
         return alone
     after_update = own.outcome is Outcome.DIVERGED or (own.step or 0) > 1
-    for axis in ("learning_rate", *_DECIDING):
+    for axis in (table.rate, *_DECIDING):
         twin = _first_that_holds(table, axis, row)
         if twin is None:
             continue

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stabilitysweep.analysis.neighbours import Lattice, safer_direction
-from stabilitysweep.analysis.table import numbers
+from stabilitysweep.analysis.table import RATE, numbers
 from stabilitysweep.types import Outcome, Stage, Trace
 
 HALF = ("float16", "mixed_float16")
@@ -122,6 +122,7 @@ class Table:
         axes: Mapping[str, Sequence[object]],
         settings: Mapping[str, Any],
         traces: Mapping[str, Trace],
+        rate: str = RATE,
     ) -> None:
         """Read the columns once.
 
@@ -131,14 +132,17 @@ class Table:
             settings: `precision`, `loss`, `learning_rate` and `optimizer`, where they are no
                 column.
             traces: of the failed trials, by id.
+            rate: the name of the axis of the learning rate.
         """
-        self.lattice = Lattice.of(trials, axes)
+        self.lattice = Lattice.of(trials, axes, rate)
+        self.rate = rate
         self.ids = trials["trial_id"].tolist()
         self.outcomes = [Outcome(value) for value in trials["outcome"]]
         self._traces = traces
+        columns = {name: name for name in ("precision", "loss", RATE, "optimizer")} | {RATE: rate}
         self._settings = {
-            name: (trials[name].tolist() if name in axes else [settings.get(name)] * len(trials))
-            for name in ("precision", "loss", "learning_rate", "optimizer")
+            name: trials[axis].tolist() if axis in axes else [settings.get(name)] * len(trials)
+            for name, axis in columns.items()
         }
         self._text = {
             name: trials[f"onset_{name}"].tolist() for name in ("stage", "tensor", "kind")
@@ -168,7 +172,7 @@ class Table:
             outcome=self.outcomes[row],
             precision=str(self._settings["precision"][row]),
             loss=self._settings["loss"][row],
-            rate=float(self._settings["learning_rate"][row] or np.nan),
+            rate=float(self._settings[RATE][row] or np.nan),
             sgd=self._settings["optimizer"][row] == "sgd",
             step=int(read["onset_step"]) if onset else None,
             stage=Stage(self._text["stage"][row]) if onset else None,
@@ -217,7 +221,7 @@ class Table:
         On an axis without such a side these are all twins.
         """
         twins = self.twins(axis, row)
-        direction = safer_direction(axis)
+        direction = safer_direction(axis, self.rate)
         if not len(twins) or not direction or axis not in self.lattice.ordered:
             return twins
         column = self.lattice.column(axis)

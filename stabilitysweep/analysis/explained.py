@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.analysis.axes import Axis
 from stabilitysweep.analysis.neighbours import Lattice, safer_direction
+from stabilitysweep.analysis.table import RATE
 from stabilitysweep.analysis.wording import percent, placed, spoken
 
 _NEARLY = 0.01
@@ -85,6 +86,7 @@ class _Groups:
         measured: bool [N].
         failed: bool [N].
         size: G.
+        preferred: the side that is safer as a rule: -1 for lower values, 1 for higher, or 0.
     """
 
     axis: Axis
@@ -93,6 +95,7 @@ class _Groups:
     measured: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     size: int
+    preferred: int
 
     @property
     def failures(self) -> NDArray[np.int64]:
@@ -110,7 +113,9 @@ class _Groups:
         return found
 
 
-def explained(trials: pd.DataFrame, axes: Mapping[str, Sequence[object]]) -> list[AxisShare]:
+def explained(
+    trials: pd.DataFrame, axes: Mapping[str, Sequence[object]], rate: str = RATE
+) -> list[AxisShare]:
     """Say for each axis which share of the failures it explains.
 
     On an axis with an order the value is sought for which most failures vanish on one side of
@@ -126,6 +131,7 @@ def explained(trials: pd.DataFrame, axes: Mapping[str, Sequence[object]]) -> lis
     Args:
         trials: the trials table, N rows in any order.
         axes: name of each axis to the grid's values.
+        rate: the name of the axis of the learning rate.
 
     Returns:
         The largest share first; one entry for an axis with an order, up to two for another;
@@ -134,7 +140,7 @@ def explained(trials: pd.DataFrame, axes: Mapping[str, Sequence[object]]) -> lis
     Raises:
         ResultError: the table lacks a column or holds an unknown outcome.
     """
-    lattice = Lattice.of(trials, axes)
+    lattice = Lattice.of(trials, axes, rate)
     if not lattice.failures:
         return []
     found: list[AxisShare] = []
@@ -149,6 +155,7 @@ def explained(trials: pd.DataFrame, axes: Mapping[str, Sequence[object]]) -> lis
             measured=lattice.measured,
             failed=lattice.failed,
             size=int(group.max()) + 1,
+            preferred=safer_direction(name, rate),
         )
         shares = _by_threshold if name in lattice.ordered else _by_value
         found += [
@@ -171,8 +178,7 @@ def _by_threshold(twins: _Groups, failures: int) -> Iterator[AxisShare]:
         last - _least_restrictive(above[::-1], failures),
     )
     upwards, downwards = int(above[least_above]), int(below[least_below])
-    preferred = safer_direction(axis.name)
-    margin = preferred * _NEARLY * failures
+    margin = twins.preferred * _NEARLY * failures
     if upwards + margin > downwards:
         kind, place, number, end = ShareKind.AT_OR_ABOVE, least_above, upwards, last
     else:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from stabilitysweep.analysis.axes import Axis, find_axis
+from stabilitysweep.analysis.table import RATE
 from stabilitysweep.errors import ResultError
 
 # Ties in the number of values go to what a reader looks for first.
@@ -61,6 +62,7 @@ def choose_layout(
     columns: str | None = None,
     fixed: Collection[str] = (),
     pool: Collection[str] = (),
+    rate: str = RATE,
 ) -> Layout:
     """Gives every axis its place; see the top of this file for the defaults.
 
@@ -72,6 +74,7 @@ def choose_layout(
         columns: see `x`.
         fixed: names of the axes held at one value: they have no place.
         pool: names of the axes to pool over rather than show.
+        rate: the name of the axis of the learning rate.
 
     Raises:
         ResultError: a name is no axis, or has two places, or no axis is left for x.
@@ -87,7 +90,7 @@ def choose_layout(
         free.remove(candidate)
         return candidate.name
 
-    x = x or take(_first(free, _is("learning_rate")) or _most_values(free, numeric=True))
+    x = x or take(_first(free, _is(rate)) or _most_values(free, numeric=True))
     x = x or take(_most_values(free, numeric=False)) or _single_valued(axes, used)
     if x is None:
         raise ResultError(

@@ -24,6 +24,7 @@ from stabilitysweep.analysis.table import (
     DIVERGED,
     NONFINITE,
     OUTCOMES,
+    RATE,
     STABLE,
     STALLED,
     numbers,
@@ -163,6 +164,7 @@ def stability_map(
     pool: Collection[str] = (),
     value: CellValue | None = None,
     theory: bool = False,
+    rate: str = RATE,
 ) -> StabilityMap:
     """Counts the trials cell by cell and finds the boundary in every row of cells.
 
@@ -181,6 +183,7 @@ def stability_map(
         pool: names of axes to pool over rather than show.
         value: a number of the trials to take along, cell by cell.
         theory: whether to take along the theoretical limit of the learning rate.
+        rate: the name of the axis of the learning rate.
 
     Raises:
         ResultError: a name is no axis or has two places, a value is not on its axis,
@@ -192,7 +195,9 @@ def stability_map(
         name: find_value(find_axis(made, name, "where"), value, f"where {name}")
         for name, value in (where or {}).items()
     }
-    layout = choose_layout(made, x=x, y=y, rows=rows, columns=columns, fixed=fixed, pool=pool)
+    layout = choose_layout(
+        made, x=x, y=y, rows=rows, columns=columns, fixed=fixed, pool=pool, rate=rate
+    )
     places = (layout.rows, layout.columns, layout.y, layout.x)
     fixed |= {name: 0 for name in made if name not in {*places, *layout.pooled, *fixed}}
     require_columns(trials, [*made, "seed", "outcome", "onset_step"])
@@ -217,7 +222,7 @@ def stability_map(
         of_cells = own[0 if value.statistic == "lowest" else 1].reshape(shown)
     limits = None
     if theory:
-        _require_learning_rate(layout.x)
+        _require_learning_rate(layout.x, rate)
         limit = numbers(trials[LIMIT])[kept] if LIMIT in trials else np.full(len(cell), np.nan)
         of_rows = _lowest_and_median(cell // shown[-1], limit, math.prod(shown[:-1]))[1]
         limits = of_rows.reshape(shown[:-1])
@@ -236,6 +241,7 @@ def stability_map(
         value=of_cells,
         theory=limits,
         off_grid=len(trials) - int(on_grid.sum()),
+        rate=rate,
     )
 
 
@@ -252,6 +258,7 @@ def _assemble(
     value: NDArray[np.float64] | None,
     theory: NDArray[np.float64] | None,
     off_grid: int,
+    rate: str,
 ) -> StabilityMap:
     """The record, with all that follows from the counts."""
     total = counts.sum(axis=-1)
@@ -261,7 +268,7 @@ def _assemble(
     np.divide(measured - failures, measured, out=stability, where=measured > 0)
     index = status = None
     # The boundary is that along the learning rate: drawn upwards, it has no line in x.
-    if made[layout.x].numeric and layout.y != "learning_rate":
+    if made[layout.x].numeric and layout.y != rate:
         index, status = find_boundary(failures > 0, measured > 0)
     return StabilityMap(
         x=made[layout.x],
@@ -286,11 +293,11 @@ def _assemble(
     )
 
 
-def _require_learning_rate(x: str) -> None:
-    if x != "learning_rate":
+def _require_learning_rate(x: str, rate: str) -> None:
+    if x != rate:
         raise ResultError(
             f"theory: expected the learning rate along x, since its limit is a learning rate; "
-            f"got {x!r}. Choose learning_rate as x."
+            f"got {x!r}. Choose {rate} as x."
         )
 
 

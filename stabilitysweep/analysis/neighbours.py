@@ -22,6 +22,7 @@ from stabilitysweep.analysis.table import (
     CRASHED,
     DIVERGED,
     NONFINITE,
+    RATE,
     numbers,
     outcome_codes,
     require_columns,
@@ -36,9 +37,14 @@ _MISSING_IS = {"clipnorm": math.inf}
 _SAFEST = ("float64", "float32")
 
 
-def safer_direction(axis: str) -> int:
-    """Return -1 where lower values are safer as a rule, 1 where higher ones, 0 if unknown."""
-    if axis in _LOWER_IS_SAFER:
+def safer_direction(axis: str, rate: str = RATE) -> int:
+    """Return -1 where lower values are safer as a rule, 1 where higher ones, 0 if unknown.
+
+    Args:
+        axis: its name.
+        rate: the name of the axis of the learning rate.
+    """
+    if axis in _LOWER_IS_SAFER or axis == rate:
         return -1
     return 1 if axis in _MORE_IS_SAFER else 0
 
@@ -57,6 +63,7 @@ class Lattice:
         measured: bool [N]; False for crashed trials and those off the grid, which say nothing.
         failed: bool [N], those measured that diverged or became non-finite.
         failures: number of trials that failed, those off the grid included.
+        rate: the name of the axis of the learning rate, be there such an axis or not.
     """
 
     axes: Mapping[str, Axis]
@@ -66,14 +73,18 @@ class Lattice:
     measured: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     failures: int
+    rate: str = RATE
 
     @classmethod
-    def of(cls, trials: pd.DataFrame, axes: Mapping[str, Sequence[object]]) -> Lattice:
+    def of(
+        cls, trials: pd.DataFrame, axes: Mapping[str, Sequence[object]], rate: str = RATE
+    ) -> Lattice:
         """Read a trials table.
 
         Args:
             trials: the trials table, N rows in any order.
             axes: name of each axis to the grid's values.
+            rate: the name of the axis of the learning rate.
 
         Raises:
             ResultError: the table lacks a column or holds an unknown outcome.
@@ -94,6 +105,7 @@ class Lattice:
             measured=on_grid & (outcome != CRASHED),
             failed=on_grid & broke,
             failures=int(broke.sum()),
+            rate=rate,
         )
 
     def column(self, axis: str) -> NDArray[np.int64]:
@@ -155,7 +167,9 @@ class Lattice:
         Returns:
             int64 [M, A]: 1 where safer, -1 where less safe, 0 where alike or unknown.
         """
-        direction = np.array([safer_direction(name) for name in self.axes], dtype=np.int64)
+        direction = np.array(
+            [safer_direction(name, self.rate) for name in self.axes], dtype=np.int64
+        )
         direction *= np.array([name in self.ordered for name in self.axes])
         found: NDArray[np.int64] = np.sign(places - origin) * direction
         if "precision" in self.axes:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from stabilitysweep.analysis.explanation import Remedy
 from stabilitysweep.analysis.neighbours import Lattice
+from stabilitysweep.analysis.table import RATE
 from stabilitysweep.types import Outcome
-
-_RATE = "learning_rate"
 
 
 def remedies(
@@ -23,6 +22,7 @@ def remedies(
     axes: Mapping[str, Sequence[object]],
     trial_id: str,
     most: int = 5,
+    rate: str = RATE,
 ) -> list[Remedy]:
     """Find the nearest cells in which at least one seed was measured and none failed.
 
@@ -37,6 +37,7 @@ def remedies(
         axes: name of each axis to the grid's values.
         trial_id: the trial.
         most: the largest number returned.
+        rate: the name of the axis of the learning rate.
 
     Returns:
         The nearest first, among equals the learning rate; of a trial that stalled those in
@@ -46,7 +47,7 @@ def remedies(
     Raises:
         ResultError: there is no such trial, or the table lacks a column.
     """
-    lattice = Lattice.of(trials, axes)
+    lattice = Lattice.of(trials, axes, rate)
     row = lattice.row_of(trials, trial_id)
     learnt = trials["outcome"].to_numpy() == Outcome.STABLE
     if not lattice.measured[row] or learnt[row]:
@@ -87,7 +88,7 @@ def _best_first(
     the order of the rows.
     """
     names = list(lattice.axes)
-    rate = names.index(_RATE) if _RATE in names else None
+    rate = names.index(lattice.rate) if lattice.rate in names else None
     without_rate = np.ones(len(places)) if rate is None else away[:, rate] == 0
     safer = lattice.safer(places, own).sum(axis=1)
     by_axis = [away[:, column] == 0 for column in range(len(names))]

@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.analysis.neighbours import Lattice
 from stabilitysweep.analysis.summary import causes_of, earliest_onset_row
-from stabilitysweep.analysis.table import numbers, require_columns
-
-_RATE = "learning_rate"
+from stabilitysweep.analysis.table import RATE, numbers, require_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Representative:
 
 
 def representatives(
-    trials: pd.DataFrame, axes: Mapping[str, Sequence[object]]
+    trials: pd.DataFrame, axes: Mapping[str, Sequence[object]], rate: str = RATE
 ) -> list[Representative]:
     """Pick the failed trials that show most.
 
@@ -46,6 +44,7 @@ def representatives(
         trials: the trials table, N rows in any order. Without a column `cause`, no trial is
             picked for a cause.
         axes: name of each axis to the grid's values.
+        rate: the name of the axis of the learning rate.
 
     Returns:
         In that order, the causes by their frequency, each trial once with all its reasons;
@@ -55,7 +54,7 @@ def representatives(
         ResultError: the table lacks a column or holds an unknown outcome.
     """
     require_columns(trials, ["trial_id", "onset_step", "onset_stage"])
-    lattice = Lattice.of(trials, axes)
+    lattice = Lattice.of(trials, axes, rate)
     step = numbers(trials["onset_step"])
     ids = trials["trial_id"].astype(str).to_numpy(dtype=object)
     reasons: dict[int, list[str]] = {}
@@ -120,7 +119,7 @@ def _at_the_boundary(
     lattice: Lattice, step: NDArray[np.float64], ids: NDArray[np.object_]
 ) -> int | None:
     """Return the failed row fewest places from a cell that holds; None if there is none."""
-    names = [_RATE] if _RATE in lattice.ordered else sorted(lattice.ordered)
+    names = [lattice.rate] if lattice.rate in lattice.ordered else sorted(lattice.ordered)
     distance = np.full(len(ids), np.inf)
     for name in names:
         distance = np.minimum(distance, _distance(lattice, name))

@@ -19,6 +19,7 @@ from stabilitysweep.analysis.table import (
     DIVERGED,
     NONFINITE,
     OUTCOMES,
+    RATE,
     STABLE,
     numbers,
     outcome_codes,
@@ -26,7 +27,6 @@ from stabilitysweep.analysis.table import (
 )
 from stabilitysweep.types import Outcome, Stage
 
-_RATE = "learning_rate"
 _PRECISION = "precision"
 _COLUMNS = (
     "trial_id", "seed", "outcome", "onset_step", "onset_stage", "onset_tensor", "onset_kind",
@@ -163,6 +163,7 @@ def summary(
     trials: pd.DataFrame,
     axes: Mapping[str, Sequence[object]],
     wanted: int | None = None,
+    rate: str = RATE,
 ) -> Summary:
     """Sums up the trials table.
 
@@ -174,6 +175,7 @@ def summary(
         trials: the trials table, N rows in any order.
         axes: name of each axis to the grid's values.
         wanted: trials of the complete sweep; None takes the cells times the seeds seen.
+        rate: the name of the axis of the learning rate.
 
     Raises:
         ResultError: the table lacks a column or holds an unknown outcome.
@@ -190,7 +192,7 @@ def summary(
     if wanted is None:
         wanted = cells * int(trials["seed"].nunique())
     complete = len(trials) >= wanted
-    overall, by_axis = _rate_limits(trials, made, codes, cell, measured, failed, complete)
+    overall, by_axis = _rate_limits(trials, made, codes, cell, measured, failed, complete, rate)
     return Summary(
         outcomes={kind: int(count) for kind, count in zip(OUTCOMES, counts, strict=True)},
         trials=len(trials),
@@ -203,7 +205,7 @@ def summary(
         stable_rate=overall,
         stable_rate_by=by_axis,
         causes=causes_of(trials)[1],
-        explained=tuple(explained(trials, axes)),
+        explained=tuple(explained(trials, axes, rate)),
     )
 
 
@@ -253,21 +255,22 @@ def _rate_limits(
     measured: NDArray[np.bool_],
     failed: NDArray[np.bool_],
     complete: bool,
+    rate_name: str,
 ) -> tuple[RateLimit | None, dict[str, dict[str, RateLimit]]]:
-    rate_axis = axes.get(_RATE)
+    rate_axis = axes.get(rate_name)
     if rate_axis is None or not rate_axis.numeric:
         return None, {}
     # A learning rate between the grid's, as `refine` adds, counts for the next above it:
     # what failed there must end the claim.
     rates = rate_axis.numbers
-    rate = numbers(trials[_RATE])
+    rate = numbers(trials[rate_name])
     nearest = np.searchsorted(rates * (1 - 1e-9), rate, side="left")
-    place = np.where(codes[_RATE] >= 0, codes[_RATE], nearest)
+    place = np.where(codes[rate_name] >= 0, codes[rate_name], nearest)
     others = np.ones(len(trials), dtype=np.bool_)
     for name, code in codes.items():
-        others &= (code >= 0) | (name == _RATE)
+        others &= (code >= 0) | (name == rate_name)
     inside = others & (place < len(rates)) & ~np.isnan(rate)
-    cells_per_rate = math.prod(len(axis) for name, axis in axes.items() if name != _RATE)
+    cells_per_rate = math.prod(len(axis) for name, axis in axes.items() if name != rate_name)
 
     def limit(selected: NDArray[np.bool_], cells: int) -> RateLimit:
         chosen = selected & inside

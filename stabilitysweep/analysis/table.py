@@ -18,6 +18,9 @@ from stabilitysweep.types import Outcome
 OUTCOMES: tuple[Outcome, ...] = tuple(Outcome)
 """The outcomes in the order in which every count and code lists them."""
 
+RATE = "learning_rate"
+"""The axis of the learning rate, unless a user's model calls it otherwise."""
+
 STABLE, STALLED, DIVERGED, NONFINITE, CRASHED = range(len(OUTCOMES))
 
 

@@ -12,6 +12,15 @@ import pandas as pd
 
 from stabilitysweep.types import Trace, TrialResult
 
+VERDICTS = "verdicts"
+"""The fact under which a record keeps what was found out of users' models."""
+
+DIGESTS = "digests"
+"""The fact under which it keeps which models of a user's were trained."""
+
+BUILD = "build"
+"""In place of the engine, with trials whose model cannot be built."""
+
 Defaults = Callable[[str, "ConfigRecord"], Any] | Mapping[str, Any]
 
 

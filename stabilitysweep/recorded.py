@@ -1,0 +1,79 @@
+"""What a record tells of a sweep's settings, those that only a user's models know included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from stabilitysweep.analysis import RATE
+from stabilitysweep.config import COMPILED_SETTINGS, SweepConfig, parse_config
+from stabilitysweep.store import VERDICTS, ConfigRecord
+
+
+def models_of(record: ConfigRecord) -> dict[str, Any]:
+    """Return what a user's models are, see `building.models_in_words`; empty for the built-in."""
+    return dict(record.provenance.get("models", {}))
+
+
+def disagreements(provenance: Mapping[str, Any]) -> list[str]:
+    """Return why programs of a user's models were trained one by one, a line each."""
+    verdicts = provenance.get(VERDICTS, {}).values()
+    return sorted(verdict["text"] for verdict in verdicts if not verdict["agrees"])
+
+
+def setting_of(axis: str, record: ConfigRecord) -> Any:
+    """Return the fixed value that a setting had under the config a trial was trained with.
+
+    Of a user's build that is what its models had, where the config does not say; None if not
+    all of them had the same.
+    """
+    config = parse_config(record.resolved)
+    values = list(config.values(axis))
+    models = models_of(record)
+    said = models.get("training" if axis in COMPILED_SETTINGS else "defaults", {})
+    if axis in said and axis not in config.given:
+        values = said[axis] if len(said[axis]) == 1 else []
+    return label(values[0]) if values else None
+
+
+def causal_settings(record: ConfigRecord) -> dict[str, Any]:
+    """Return the settings that causes are judged by, as far as all trials share them."""
+    found = {name: setting_of(name, record) for name in ("precision", "loss", RATE, "optimizer")}
+    targets = models_of(record).get("target")
+    if targets:  # the form says whether the loss is one of those that are known to be regular
+        found["loss"] = targets[0] if len(targets) == 1 else None
+    return found
+
+
+def shared_settings(config: SweepConfig, models: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that all trials share, those that are off left out.
+
+    Of a user's build also the `hp` that took their default and, where its models are
+    compiled, their optimizer, loss and learning rate: what all models have alike.
+    """
+    of_models = dict(models.get("defaults", {}))
+    if models.get("compiled"):
+        own = models["training"]
+        of_models |= {"optimizer": models["optimizer"], "loss": models["loss"]}
+        of_models |= {RATE: own[RATE]} if RATE in own else {}
+    return config.fixed() | {
+        name: values[0]
+        for name, values in of_models.items()
+        if len(values) == 1 and name not in config.grid
+    }
+
+
+def label(value: Any) -> Any:
+    """A value as the table has it: a data set by its label."""
+    return getattr(value, "label", value)
+
+
+def subject(config: SweepConfig) -> str:
+    """Say what was swept: `regression (diabetes, 100 steps)`, as far as it is one thing."""
+    datasets, budgets = config.datasets, config.values("steps")
+    parts = [datasets[0].label] if len(datasets) == 1 else []
+    if config.training.epochs is not None:
+        parts.append(f"{config.training.epochs:,} epochs")
+    elif len(budgets) == 1:
+        parts.append(f"{budgets[0]:,} steps")
+    return f"{config.name} ({', '.join(parts)})" if parts else config.name
