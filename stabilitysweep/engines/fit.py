@@ -145,7 +145,9 @@ def set_up(
 
     def batch_of(rows: tf.Tensor) -> tuple[Any, Any]:
         own = tf.nest.map_structure(lambda table: tf.gather(table, rows), (x, y))
-        return subject.inputs(own[0]), own[1]
+        inputs = subject.inputs(own[0])
+        # As Keras' own adapters do: `tf.data` takes a list for one tensor.
+        return tuple(inputs) if isinstance(inputs, list) else inputs, own[1]
 
     batches = tf.data.Dataset.from_tensor_slices(order).map(batch_of)
     initial = [variable.numpy() for variable in model.trainable_variables]

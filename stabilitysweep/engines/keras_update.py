@@ -20,6 +20,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from stabilitysweep.engines.slices import Kinds, Slices, put_together
 from stabilitysweep.engines.trial_axis import vectorize
 
 Tensors = tuple[tf.Tensor, ...]
@@ -30,7 +31,6 @@ _REPLACED = (
     "assign",
     "assign_add",
     "assign_sub",
-    "_var_key",
     "_apply_weight_decay",
     "_backend_update_step",
     "_overwrite_model_variables_with_average_value",
@@ -40,14 +40,23 @@ _REPLACED = (
 @contextmanager
 def _undistributed() -> Iterator[None]:
     """Let optimizers write to Keras' variables inside."""
-    kept = {name: vars(_DISTRIBUTED)[name] for name in _REPLACED}
+    replacing = {name: vars(_BASE)[name] for name in _REPLACED} | {"_var_key": _key}
+    kept = {name: vars(_DISTRIBUTED)[name] for name in replacing}
     try:
-        for name in _REPLACED:
-            setattr(_DISTRIBUTED, name, vars(_BASE)[name])
+        for name, method in replacing.items():
+            setattr(_DISTRIBUTED, name, method)
         yield
     finally:
         for name, method in kept.items():
             setattr(_DISTRIBUTED, name, method)
+
+
+def _key(optimizer: Any, variable: Any) -> Any:
+    """The key that an optimizer knows a variable by, in a stateless scope too.
+
+    The user may have built the optimizer, or left variables out of its weight decay, before.
+    """
+    return getattr(variable, "_value", variable)._unique_id
 
 
 class KerasUpdate:
@@ -67,6 +76,14 @@ class KerasUpdate:
                 optimizer.build(self._weights)
         self._variables = optimizer_variables(optimizer)
         self.names = [slot_name(variable, self._weights) for variable in self._variables]
+        for name, variable in zip(self.names, self._variables, strict=True):
+            values = variable.numpy()
+            if values.size and (values != values.flat[0]).any():
+                # As in ScheduleFreeAdamW: every trial would begin with those of the template.
+                raise ValueError(
+                    f"expected variables of {type(optimizer).__name__} that begin with one number, "
+                    f"got '{name}', which begins with a trial's own weights"
+                )
 
     def initial(self, trials: tf.Tensor) -> tuple[Tensors, ...]:
         """Return the variables before step 1, [P, ...] each."""
@@ -81,6 +98,8 @@ class KerasUpdate:
         self,
         weights: Tensors,
         gradients: Tensors,
+        slices: tuple[Slices, ...],
+        kinds: Kinds,
         slots: tuple[Tensors, ...],
         rates: tf.Tensor,
         iterations: tf.Tensor,
@@ -90,6 +109,8 @@ class KerasUpdate:
         Args:
             weights: [P, ...] each.
             gradients: unscaled.
+            slices: of those that came as slices.
+            kinds: which these are.
             slots: as `initial` gives them.
             rates: learning rate of this step, [P].
             iterations: steps applied so far, [P].
@@ -99,11 +120,13 @@ class KerasUpdate:
         """
 
         def one_trial(arguments: Any) -> Any:
-            own, gradient, slot, rate, count = arguments
-            return self._apply(own, gradient, slot, rate, count)
+            own, gradient, parts, slot, rate, count = arguments
+            return self._apply(own, put_together(gradient, parts, kinds), slot, rate, count)
 
         flat = tuple(slot for (slot,) in slots)
-        new, slots_after = vectorize(one_trial, (weights, gradients, flat, rates, iterations))
+        new, slots_after = vectorize(
+            one_trial, (weights, gradients, slices, flat, rates, iterations)
+        )
         return tuple(new), tuple((slot,) for slot in slots_after)
 
     def final_weights(self, weights: Tensors, slots: tuple[Tensors, ...]) -> Tensors:
@@ -115,18 +138,18 @@ class KerasUpdate:
         return tuple(slots[places[id(average)]][0] for average in averages)
 
     def _apply(
-        self, weights: Tensors, gradients: Tensors, slots: Tensors, rate: Any, count: Any
+        self, weights: Tensors, gradients: list[Any], slots: Tensors, rate: Any, count: Any
     ) -> tuple[Tensors, Tensors]:
         optimizer = self._optimizer
         mapping = [
             *zip(self._weights, weights, strict=True),
             *zip(self._variables, slots, strict=True),
-            (optimizer.iterations, tf.cast(count, optimizer.iterations.dtype)),
+            (optimizer._iterations, tf.cast(count, optimizer._iterations.dtype)),
         ]
         with _undistributed(), _rate(optimizer, rate):
             scope = keras.StatelessScope(state_mapping=mapping)
             with scope:
-                self._step(list(gradients))
+                self._step(gradients)
 
             def current(variable: Any, before: tf.Tensor) -> tf.Tensor:
                 value = scope.get_current_value(variable)
@@ -149,7 +172,8 @@ class KerasUpdate:
             optimizer._update_model_variables_moving_average(weights)
             frequency = optimizer.ema_overwrite_frequency
             if frequency:
-                due = tf.equal((optimizer.iterations.value + 1) % frequency, 0)
+                # By updates: `iterations` counts several batches as one while they accumulate.
+                due = tf.equal((tf.convert_to_tensor(optimizer.iterations) + 1) % frequency, 0)
                 averages = optimizer._model_variables_moving_average
                 for weight, average in zip(weights, averages, strict=True):
                     weight.assign(tf.where(due, average.value, weight.value))
@@ -158,18 +182,24 @@ class KerasUpdate:
                 weight.assign(weight.constraint(weight))
 
     def _plain(self, gradients: list[tf.Tensor]) -> None:
-        optimizer, weights = self._optimizer, self._weights
-        gradients = optimizer._clip_gradients(gradients)
+        optimizer = self._optimizer
+        pairs = zip(gradients, self._weights, strict=True)
+        connected = [(own, weight) for own, weight in pairs if own is not None]
+        weights = [weight for _, weight in connected]
+        gradients = optimizer._clip_gradients([own for own, _ in connected])
         optimizer._apply_weight_decay(weights)
         optimizer._backend_update_step(gradients, weights, optimizer.learning_rate)
 
     def _accumulated(self, gradients: list[tf.Tensor], every: int) -> None:
         optimizer = self._optimizer
         held = optimizer._accumulated_gradients
-        due = tf.equal((optimizer.iterations.value + 1) % every, 0)
+        due = tf.equal((optimizer._iterations.value + 1) % every, 0)
         state = [*self._weights, *(v for v in self._variables if all(v is not h for h in held))]
         before = [variable.value for variable in state]
-        sums = [gradient + own.value for gradient, own in zip(gradients, held, strict=True)]
+        sums = [
+            own.value if gradient is None else tf.convert_to_tensor(gradient) + own.value
+            for gradient, own in zip(gradients, held, strict=True)
+        ]
         self._plain([total / every for total in sums])
         for variable, old in zip(state, before, strict=True):
             variable.assign(tf.where(due, variable.value, old))
@@ -195,7 +225,7 @@ def optimizer_variables(optimizer: keras.optimizers.Optimizer) -> list[Any]:
     """
     found = [*optimizer.variables]
     found += [value for value in vars(optimizer).values() if isinstance(value, keras.Variable)]
-    left_out = {id(optimizer.iterations), id(optimizer._learning_rate)}
+    left_out = {id(optimizer._iterations), id(optimizer._learning_rate)}
     return list({id(v): v for v in found if id(v) not in left_out}.values())
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.engines.inspection import Heads, Tensors, look_at_predictions, rows_of_step
 from stabilitysweep.engines.keras_update import optimizer_variables, slot_name
+from stabilitysweep.engines.slices import take_apart
 from stabilitysweep.engines.stack_state import Reading
 from stabilitysweep.engines.step_probes import floating, held_paths
 from stabilitysweep.engines.subject import Subject
@@ -47,9 +48,8 @@ class ProbedStep:
             )
         weights = model.trainable_variables
         before = [tf.identity(weight.value) for weight in weights] if self._heads else []
-        raw = tape.gradient(objective, weights, unconnected_gradients=_ZERO)
-        # Those of an embedding come as slices.
-        gradients = [tf.convert_to_tensor(gradient) for gradient in raw]
+        raw = tape.gradient(objective, weights)
+        gradients, _, _ = take_apart(raw, weights)
         # What was flushed to zero would be hidden by the gradient of a penalty.
         apart = model.losses and self._subject.closed_form
         bare = tape.gradient(of_data, weights) if apart else gradients
@@ -58,13 +58,15 @@ class ProbedStep:
         if not optimizer.built:
             optimizer.build(weights)
         scale = tf.identity(optimizer.dynamic_scale.value) if scaling else tf.ones([])
-        applied = tf.identity(optimizer.iterations.value)
-        optimizer.apply_gradients(zip(gradients, weights, strict=True))
-        skipped = tf.equal(applied, optimizer.iterations.value)
+        inner = optimizer.inner_optimizer if scaling else optimizer
+        applied = tf.identity(inner._iterations.value)  # batches, also while they accumulate
+        # As the tape gives them: Keras treats slices otherwise, and leaves out what has none.
+        pairs = zip(raw, weights, strict=True)
+        optimizer.apply_gradients([(own, weight) for own, weight in pairs if own is not None])
+        skipped = tf.equal(applied, inner._iterations.value)
 
         unscaled = [g / tf.cast(scale, g.dtype) for g in gradients] if scaling else gradients
         self._layers = record.names
-        inner = optimizer.inner_optimizer if scaling else optimizer
         slots = _slots(inner, weights)
         self._slots = [name for name, _ in slots]
         after = [weight.value for weight in weights]
@@ -215,8 +217,6 @@ def _slots(optimizer: Any, weights: list[Any]) -> list[tuple[str, tf.Tensor]]:
             found += [(f"{weight.path}/{kind}", slot) for slot in own]
     return found
 
-
-_ZERO = tf.UnconnectedGradients.ZERO
 
 _SLOTS = {
     "SGD": ("momentum",),

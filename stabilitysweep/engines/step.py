@@ -19,6 +19,7 @@ from stabilitysweep.engines.keras_update import KerasUpdate
 from stabilitysweep.engines.loss_scaling import LossScale
 from stabilitysweep.engines.lowering import lowered
 from stabilitysweep.engines.packing import Packed, Packing
+from stabilitysweep.engines.slices import Kinds, Slices, clip, squares, take_apart, unscale
 from stabilitysweep.engines.stack_state import Reading, Settings, State
 from stabilitysweep.engines.step_probes import StepProbes, floating
 from stabilitysweep.engines.subject import Subject
@@ -54,12 +55,14 @@ class _Pass(NamedTuple):
         gradients: of the scaled loss without penalties, packed.
         others: new values of the non-trainable variables.
         activations: output of every layer.
+        slices: the gradients that came as slices, of the scaled loss.
     """
 
     loss: tf.Tensor
     gradients: Packed
     others: Tensors
     activations: Tensors
+    slices: tuple[Slices, ...] = ()
 
 
 class Computed(NamedTuple):
@@ -124,6 +127,7 @@ class TrainingStep:
         own_slots = None if self._own is None else self._own.names
         self.probes = StepProbes(program, model, self.packing, self.slot_names, own_slots)
         self.layers: list[str] = []
+        self._kinds = Kinds()  # known once the step has been traced
 
     @property
     def slot_names(self) -> tuple[str, ...]:
@@ -165,7 +169,9 @@ class TrainingStep:
             others=others,
             slots=slots,
             iterations=tf.zeros([trials], tf.int64),
-            loss_scale=loss_scaling.initial(trials, enabled=self._scaled),
+            loss_scale=loss_scaling.initial(
+                trials, enabled=self._scaled, start=self._subject.scaling.start
+            ),
             active=~no,
             broken=no,
             settled=no,
@@ -260,7 +266,8 @@ class TrainingStep:
         )
         scale = state.loss_scale
         if self._scaled:
-            advanced = loss_scaling.advance(scale, finite)
+            growth_steps = self._subject.scaling.growth_steps
+            advanced = loss_scaling.advance(scale, finite, growth_steps)
             scale = LossScale(*select_all(state.active, tuple(advanced), tuple(scale)))
         after = State(
             weights=weights,
@@ -290,7 +297,10 @@ class TrainingStep:
         )
         grad_squares = self.probes.gradient_squares(gradients)
         finite = self._finite_steps(run.gradients, grad_squares)
-        weights, slots = self._update(state, settings, constants, gradients)
+        slices = run.slices
+        if slices and self._scaled:
+            slices = unscale(slices, state.loss_scale.scale)
+        weights, slots = self._update(state, settings, constants, gradients, slices)
         weights, slots = select_all(
             state.active & finite, (weights, slots), (state.weights, state.slots)
         )
@@ -307,7 +317,7 @@ class TrainingStep:
     ) -> _Pass:
         subject = self._subject
 
-        def one_trial(arguments: Any) -> tuple[tf.Tensor, Tensors, Tensors, Tensors]:
+        def one_trial(arguments: Any) -> tuple[Any, ...]:
             weights, others, batch, targets, scale, numbers = arguments
             with (
                 tf.GradientTape() as tape,
@@ -319,16 +329,11 @@ class TrainingStep:
                 loss = run.loss
                 objective = loss * tf.cast(scale, loss.dtype) if self._scaled else loss
             self.layers = record.names
-            gradients = [
-                tf.convert_to_tensor(gradient)  # that of an embedding comes as slices
-                for gradient in tape.gradient(
-                    objective, weights, unconnected_gradients=tf.UnconnectedGradients.ZERO
-                )
-            ]
-            return loss, tuple(gradients), tuple(run.others), tuple(record.outputs)
+            gradients, slices, self._kinds = take_apart(tape.gradient(objective, weights), weights)
+            return loss, tuple(gradients), tuple(run.others), tuple(record.outputs), slices
 
         weights = self.packing.unpack(state.weights)
-        loss, gradients, others, activations = vectorize(
+        loss, gradients, others, activations, slices = vectorize(
             one_trial,
             (
                 weights,
@@ -340,7 +345,7 @@ class TrainingStep:
             ),
         )
         if not subject.closed_form:
-            return _Pass(loss, self.packing.pack(gradients), others, activations)
+            return _Pass(loss, self.packing.pack(gradients), others, activations, slices)
         penalty = penalties.value(
             [weight for weight, kept in zip(weights, self._penalized, strict=True) if kept],
             self._strengths(settings),
@@ -372,7 +377,12 @@ class TrainingStep:
         return tf.cond(proven, lambda: everywhere, exactly)
 
     def _update(
-        self, state: State, settings: Settings, constants: Constants, gradients: Packed
+        self,
+        state: State,
+        settings: Settings,
+        constants: Constants,
+        gradients: Packed,
+        slices: tuple[Slices, ...],
     ) -> tuple[Packed, tuple[Packed, ...]]:
         last = tf.shape(settings.learning_rates, tf.int64)[1] - 1
         rates = tf.gather(
@@ -385,11 +395,20 @@ class TrainingStep:
         if self._own is not None:
             unpack = self.packing.unpack
             updated, own_slots = self._own(
-                unpack(state.weights), unpack(gradients), state.slots, rates, state.iterations
+                unpack(state.weights),
+                unpack(gradients),
+                slices,
+                self._kinds,
+                state.slots,
+                rates,
+                state.iterations,
             )
             return self.packing.pack(updated), own_slots
         assert self._update_rule is not None
-        if terms.clipnorm:  # of each variable by itself
+        squared: Packed | None = None
+        if slices:
+            gradients, squared = self._squared(gradients, slices, hyper.clipnorm)
+        elif terms.clipnorm:  # of each variable by itself
             gradients = self.packing.pack(
                 [
                     optimizers.clip_by_norm(gradient, hyper.clipnorm)
@@ -406,9 +425,31 @@ class TrainingStep:
                 hyper = hyper._replace(learning_rate=constants.rates[place])
             if constants.momentum is not None:
                 hyper = hyper._replace(momentum=constants.momentum[place])
+            if squared is not None:
+                hyper = hyper._replace(squares=squared[place])
             if terms.weight_decay:
                 weight = optimizers.decay_weights(weight, hyper)
             weight, slot = self._update_rule.update(weight, gradient, slot, hyper)
             weights.append(weight)
             slots.append(slot)
-        return tuple(weights), tuple(zip(*slots, strict=True))
+        return self._connected(tuple(weights), state), tuple(zip(*slots, strict=True))
+
+    def _squared(
+        self, gradients: Packed, slices: tuple[Slices, ...], clipnorm: tf.Tensor
+    ) -> tuple[Packed, Packed]:
+        """Return clipped gradients and their squares, where some came as slices."""
+        own = list(self.packing.unpack(gradients))
+        squared = squares(own, slices, self._kinds)
+        if self._program.terms.clipnorm:
+            pairs = [clip(g, s, clipnorm) for g, s in zip(own, squared, strict=True)]
+            own, squared = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        return self.packing.pack(own), self.packing.pack(squared)
+
+    def _connected(self, weights: Packed, state: State) -> Packed:
+        """Leave weights as they were that the loss does not depend on."""
+        if not self._kinds.unconnected:
+            return weights
+        before, after = self.packing.unpack(state.weights), list(self.packing.unpack(weights))
+        for place in self._kinds.unconnected:
+            after[place] = before[place]
+        return self.packing.pack(after)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.blueprint import Blueprint
 from stabilitysweep.engines import penalties
+from stabilitysweep.engines.loss_scaling import GROWTH_STEPS, INITIAL_SCALE
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.compiled import inner_optimizer
 from stabilitysweep.models.fitting_target import example_target
@@ -42,12 +43,20 @@ class Outputs(NamedTuple):
     others: Tensors
 
 
+class Scaling(NamedTuple):
+    """The numbers of dynamic loss scaling, see `engines.loss_scaling`."""
+
+    start: float = INITIAL_SCALE
+    growth_steps: int = GROWTH_STEPS
+
+
 class Subject(Protocol):
     """A model that is trained, as a function.
 
     Attributes:
         model: the template; its own weights are never read or written.
         scaled: whether Keras scales its loss.
+        scaling: how, if it does.
         closed_form: whether L1 and L2 are added outside, see `engines.penalties`.
         numbers: K.
         optimizer: the Keras optimizer that updates the weights, where ours are not to.
@@ -56,6 +65,7 @@ class Subject(Protocol):
 
     model: keras.Model
     scaled: bool
+    scaling: Scaling
     closed_form: bool
     numbers: int
     optimizer: keras.optimizers.Optimizer | None
@@ -90,6 +100,7 @@ class BuiltIn:
     """The multilayer perceptron of the config."""
 
     closed_form = True
+    scaling = Scaling()
     numbers = 0
     optimizer = None
     threshold = 0.0
@@ -140,7 +151,11 @@ class UserModel:
             raise ValueError("expected the program of a user's model")
         self.built = built
         self.model = built.model
-        self.scaled = isinstance(built.model.optimizer, keras.optimizers.LossScaleOptimizer)
+        optimizer = built.model.optimizer
+        self.scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self.scaling = Scaling()
+        if self.scaled:
+            self.scaling = Scaling(float(optimizer.initial_scale), optimizer.dynamic_growth_steps)
         self._lifted = lifted_numbers(built.model)
         self.numbers = len(self._lifted)
         self.threshold = 0.0 if _takes_logits(built) else 0.5

@@ -88,10 +88,18 @@ def compiled_part(model: keras.Model) -> CompiledPart:
         optimizer=type(optimizer).__name__,
         update=_KNOWN[type(optimizer)] if plain else "keras",
         scheduled=scheduled,
-        numbers="" if plain else f"{type(optimizer).__qualname__} {json.dumps(rest, default=str)}",
+        numbers=_scaling(model.optimizer)
+        + ("" if plain else f"{type(optimizer).__qualname__} {json.dumps(rest, default=str)}"),
         loss=_loss_in_words(model._compile_loss._user_loss),
         metrics=tuple(metric_names(model)),
     )
+
+
+def _scaling(optimizer: Any) -> str:
+    """How the loss is scaled, in words; empty if it is not."""
+    if not isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return ""
+    return f"scaled from {optimizer.initial_scale}, {optimizer.dynamic_growth_steps} steps; "
 
 
 def _is_plain(optimizer: Any, config: Mapping[str, Any]) -> bool:
