@@ -20,7 +20,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from stabilitysweep.engines.slices import Kinds, Slices, put_together
+from stabilitysweep.engines.slices import DENSE, Kinds, Slices, put_together
 from stabilitysweep.engines.trial_axis import vectorize
 
 Tensors = tuple[tf.Tensor, ...]
@@ -98,22 +98,22 @@ class KerasUpdate:
         self,
         weights: Tensors,
         gradients: Tensors,
-        slices: tuple[Slices, ...],
-        kinds: Kinds,
         slots: tuple[Tensors, ...],
         rates: tf.Tensor,
         iterations: tf.Tensor,
+        slices: tuple[Slices, ...] = (),
+        kinds: Kinds = DENSE,
     ) -> tuple[Tensors, tuple[Tensors, ...]]:
         """Update every trial.
 
         Args:
             weights: [P, ...] each.
             gradients: unscaled.
-            slices: of those that came as slices.
-            kinds: which these are.
             slots: as `initial` gives them.
             rates: learning rate of this step, [P].
             iterations: steps applied so far, [P].
+            slices: of those gradients that came as slices.
+            kinds: which these are.
 
         Returns:
             The weights and slots after the step.

@@ -40,6 +40,7 @@ class Hyperparameters(NamedTuple):
         weight_decay: decoupled, times the learning rate; 0 is off.
         clipnorm: largest L2 norm of each variable's gradient; 0 is off.
         iterations: steps applied so far, int64; skipped ones do not count.
+        squares: of the gradient, where they are not simply that; see `slices`.
     """
 
     learning_rate: tf.Tensor
@@ -47,6 +48,7 @@ class Hyperparameters(NamedTuple):
     weight_decay: tf.Tensor
     clipnorm: tf.Tensor
     iterations: tf.Tensor
+    squares: tf.Tensor | None = None
 
 
 Slots = tuple[tf.Tensor, ...]
@@ -112,6 +114,10 @@ def decay_weights(variable: tf.Tensor, hyper: Hyperparameters) -> tf.Tensor:
     return tf.where(decay > 0, variable - variable * decay * rate, variable)
 
 
+def _squared(gradient: tf.Tensor, hyper: Hyperparameters) -> tf.Tensor:
+    return tf.square(gradient) if hyper.squares is None else hyper.squares
+
+
 def _sgd(
     variable: tf.Tensor, gradient: tf.Tensor, slots: Slots, hyper: Hyperparameters
 ) -> tuple[tf.Tensor, Slots]:
@@ -149,7 +155,7 @@ def _adam(
     power_2 = tf.pow(tf.cast(ADAM_BETA_2, dtype), count)
     alpha = tf.cast(hyper.learning_rate, dtype) * tf.sqrt(1 - power_2) / (1 - power_1)
     first = first + (gradient - first) * (1 - ADAM_BETA_1)
-    second = second + (tf.square(gradient) - second) * (1 - ADAM_BETA_2)
+    second = second + (_squared(gradient, hyper) - second) * (1 - ADAM_BETA_2)
     step = first * expand(alpha, variable) / (tf.sqrt(second) + ADAM_EPSILON)
     return variable - step, (first, second)
 
@@ -157,7 +163,7 @@ def _adam(
 def _rmsprop_step(
     gradient: tf.Tensor, velocity: tf.Tensor, hyper: Hyperparameters
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    velocity = RMSPROP_RHO * velocity + (1 - RMSPROP_RHO) * tf.square(gradient)
+    velocity = RMSPROP_RHO * velocity + (1 - RMSPROP_RHO) * _squared(gradient, hyper)
     rate = expand(hyper.learning_rate, gradient)
     return rate * gradient / tf.sqrt(velocity + RMSPROP_EPSILON), velocity
 

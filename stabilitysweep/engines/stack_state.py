@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from stabilitysweep.engines import penalties
 from stabilitysweep.engines.loss_scaling import LossScale
 from stabilitysweep.engines.packing import Packed
 
@@ -33,6 +34,21 @@ class Settings(NamedTuple):
     weight_decay: tf.Tensor
     clipnorm: tf.Tensor
     numbers: tf.Tensor
+
+
+class Constants(NamedTuple):
+    """What does not change from step to step, laid out over the weights once for many steps.
+
+    Attributes:
+        slopes: of the penalties, for each pack.
+        rates: the learning rate over each pack; None where what multiplies the gradient
+            changes from step to step: by a schedule, or under Adam.
+        momentum: the same of the momentum; None where no trial has any.
+    """
+
+    slopes: tuple[penalties.Slopes, ...]
+    rates: Packed | None
+    momentum: Packed | None
 
 
 class State(NamedTuple):

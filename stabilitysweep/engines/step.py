@@ -19,8 +19,8 @@ from stabilitysweep.engines.keras_update import KerasUpdate
 from stabilitysweep.engines.loss_scaling import LossScale
 from stabilitysweep.engines.lowering import lowered
 from stabilitysweep.engines.packing import Packed, Packing
-from stabilitysweep.engines.slices import Kinds, Slices, clip, squares, take_apart, unscale
-from stabilitysweep.engines.stack_state import Reading, Settings, State
+from stabilitysweep.engines.slices import DENSE, Slices, clip, squares, take_apart, unscale
+from stabilitysweep.engines.stack_state import Constants, Reading, Settings, State
 from stabilitysweep.engines.step_probes import StepProbes, floating
 from stabilitysweep.engines.subject import Subject
 from stabilitysweep.engines.trial_axis import expand, select_all, vectorize
@@ -30,21 +30,6 @@ from stabilitysweep.numerics import probes
 from stabilitysweep.types import Stage
 
 Tensors = tuple[tf.Tensor, ...]
-
-
-class Constants(NamedTuple):
-    """What does not change from step to step, laid out over the weights once for many steps.
-
-    Attributes:
-        slopes: of the penalties, for each pack.
-        rates: the learning rate over each pack; None where what multiplies the gradient
-            changes from step to step: by a schedule, or under Adam.
-        momentum: the same of the momentum; None where no trial has any.
-    """
-
-    slopes: tuple[penalties.Slopes, ...]
-    rates: Packed | None
-    momentum: Packed | None
 
 
 class _Pass(NamedTuple):
@@ -127,7 +112,7 @@ class TrainingStep:
         own_slots = None if self._own is None else self._own.names
         self.probes = StepProbes(program, model, self.packing, self.slot_names, own_slots)
         self.layers: list[str] = []
-        self._kinds = Kinds()  # known once the step has been traced
+        self._kinds = DENSE  # known once the step has been traced
 
     @property
     def slot_names(self) -> tuple[str, ...]:
@@ -397,11 +382,11 @@ class TrainingStep:
             updated, own_slots = self._own(
                 unpack(state.weights),
                 unpack(gradients),
-                slices,
-                self._kinds,
                 state.slots,
                 rates,
                 state.iterations,
+                slices,
+                self._kinds,
             )
             return self.packing.pack(updated), own_slots
         assert self._update_rule is not None

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from stabilitysweep.data import PreparedData
+from stabilitysweep.data.sources.user_functions import one_line
 from stabilitysweep.engines.base import Stack
 from stabilitysweep.engines.fit import FitEngine
 from stabilitysweep.engines.stack_state import Reading
@@ -33,8 +34,6 @@ TOLERANCE = {
 }
 """Largest relative difference of a loss or norm, by precision: sums in another order differ by
 less than a hundredth of it at the learning rates compared, another graph by far more."""
-
-_SHOWN = 500  # characters of an error
 
 _COMPARED = ("loss", "grad_norm", "weight_norm")
 
@@ -97,7 +96,7 @@ class VerifiedEngine(StackedEngine):
         try:
             ours = self.few_steps(alone, data)
         except Exception as error:
-            text = " ".join(str(error).split())[:300]
+            text = one_line(str(error))[:300]
             return Verdict(
                 digest, False, f"it cannot be vectorised: {type(error).__name__}: {text}"
             )
@@ -127,8 +126,7 @@ class VerifiedEngine(StackedEngine):
 
 
 def _in_words(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:_SHOWN]}"
+    return f"{type(error).__name__}: {one_line(str(error))}"
 
 
 def _most_unlike_template(stack: Stack) -> Trial:
