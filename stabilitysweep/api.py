@@ -82,6 +82,11 @@ class Plan:
         return len(self.sweep.grid) - self.work.trials - len(self.sweep.failed)
 
     @property
+    def nothing_built(self) -> bool:
+        """Whether not a single model of the sweep can be built."""
+        return bool(self.sweep.failed) and len(self.sweep.failed) == len(self.sweep.grid)
+
+    @property
     def workers(self) -> int:
         """Number of processes that will have something to do."""
         return min(_workers(self.options), self.work.stacks)

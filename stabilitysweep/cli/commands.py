@@ -147,16 +147,15 @@ def check(
     all: Annotated[
         bool, typer.Option("--all", help="Print every finding of the audit, column by column.")
     ] = False,
-) -> None:
+) -> int:
     """Validate a config, audit its data and print the plan; trains and writes nothing."""
     from stabilitysweep.config import load_config
 
     checked = load_config(config)
 
-    from stabilitysweep.api import plan
-    from stabilitysweep.cli.plan_view import whole
+    from stabilitysweep.cli.running import check_sweep
 
-    emit(console(), whole(plan(checked, out), config, out, every=all))
+    return check_sweep(checked, config, out, every=all)
 
 
 @app.command(short_help="Print a summary, or one trial with its curve.")

@@ -12,6 +12,7 @@ from stabilitysweep.analysis import value_label
 from stabilitysweep.api import Plan
 from stabilitysweep.cli.audit_view import brief_audit, whole_audit
 from stabilitysweep.cli.layout import columns, fields
+from stabilitysweep.cli.models_view import planned_models
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import about, counted
 from stabilitysweep.config.names import CLASSIFICATION_LOSSES
@@ -28,6 +29,7 @@ def brief(plan: Plan) -> RenderableType:
         fields(
             [
                 (plan.sweep.config.name, data),
+                *planned_models(plan),
                 ("trials", product(plan.sweep)),
                 ("stored", _stored(plan)),
                 ("to train", to_train(plan)),
@@ -54,6 +56,7 @@ def whole(plan: Plan, config: str, out: str | None, *, every: bool = False) -> R
         *whole_audit(sweep.audit, every=every),
         "",
         columns(("axis", "values", ""), _axis_rows(sweep), text=3),
+        *(("", fields(planned_models(plan))) if sweep.models is not None else ()),
         "",
         fields(
             [
@@ -65,9 +68,16 @@ def whole(plan: Plan, config: str, out: str | None, *, every: bool = False) -> R
             ]
         ),
         "",
-        "Nothing was trained or written. To run it:" if plan.work.trials else "To refresh it:",
-        f"  {run}",
+        *_afterwards(plan, run),
     )
+
+
+def _afterwards(plan: Plan, run: str) -> tuple[str, ...]:
+    if plan.nothing_built:
+        return ("Nothing was trained or written, and nothing can be.",)
+    refreshing = not plan.work.trials
+    head = "To refresh it:" if refreshing else "Nothing was trained or written. To run it:"
+    return head, f"  {run}"
 
 
 def product(sweep: Sweep) -> str:
@@ -82,8 +92,11 @@ def product(sweep: Sweep) -> str:
 def to_train(plan: Plan) -> str:
     """What is left to do, by whom, and how long it may take."""
     work = plan.work
+    if plan.nothing_built:
+        return "nothing: no model can be built"
     if not work.trials:
-        return "nothing: every trial is stored"
+        failed = bool(plan.sweep.failed)
+        return f"nothing: every trial {'that can be built ' * failed}is stored"
     programs = counted(work.programs, "program")
     stacks = counted(work.stacks, "stack")
     workers = counted(plan.workers, "worker")

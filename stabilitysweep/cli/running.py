@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 
 from rich.console import Group, RenderableType
@@ -14,10 +15,11 @@ from rich.text import Text
 
 from stabilitysweep import api
 from stabilitysweep.cli.layout import fields
-from stabilitysweep.cli.plan_view import brief
+from stabilitysweep.cli.models_view import fallback, not_built
+from stabilitysweep.cli.plan_view import brief, whole
 from stabilitysweep.cli.progress import reporting
 from stabilitysweep.cli.summary_view import files, overview, what_next
-from stabilitysweep.cli.terminal import command, console, emit, note
+from stabilitysweep.cli.terminal import command, console, emit, fail, note
 from stabilitysweep.cli.words import counted, duration
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.result import Result
@@ -25,6 +27,7 @@ from stabilitysweep.runner import Progress
 from stabilitysweep.types import Outcome
 
 _SOME_CRASHED = 1
+_NOTHING_BUILT = 2
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -60,7 +63,10 @@ def run_sweep(
 
                 def observe(progress: Progress) -> None:
                     nonlocal last
-                    last = progress
+                    for verdict in progress.verdicts[len(last.verdicts) :]:
+                        if not quiet:
+                            note(f"warning: {fallback(config.model.build, verdict)}")
+                    last = replace(progress, verdicts=[*progress.verdicts])
                     show(progress)
 
                 result = api.execute(plan, observe)
@@ -69,6 +75,23 @@ def run_sweep(
             note(_interrupted(plan, last, again))
             return 128 + (interrupt.number if isinstance(interrupt, _Stopped) else signal.SIGINT)
     return _SOME_CRASHED if last.outcomes[Outcome.CRASHED] else 0
+
+
+def check_sweep(config: SweepConfig, path: str, out: str | None, *, every: bool) -> int:
+    """Print the plan of a sweep and return the exit code.
+
+    Args:
+        config: what to sweep.
+        path: the config as the user named it.
+        out: the result folder, None for the usual one.
+        every: whether every finding of the audit is shown, column by column.
+    """
+    plan = api.plan(config, out)
+    emit(console(), whole(plan, path, out, every=every))
+    if plan.nothing_built:
+        fail(f"no model can be built, {not_built(plan)}")
+        return _NOTHING_BUILT
+    return 0
 
 
 class _Stopped(KeyboardInterrupt):
@@ -103,6 +126,8 @@ def _stopping() -> Iterator[None]:
 def _closing(plan: api.Plan, result: Result, seconds: float) -> RenderableType:
     trained = plan.work.trials
     head = f"{counted(trained, 'trial')} trained" if trained else "nothing to train; files written"
+    if plan.nothing_built:
+        head = "no model can be built; files written"
     return Group(
         Text(f"{plan.sweep.config.name}: {head} in {duration(seconds)}", style="bold"),
         "",

@@ -12,6 +12,7 @@ from stabilitysweep.analysis import BoundaryStatus, EarliestOnset, RateLimit, Su
 from stabilitysweep.analysis.wording import spoken
 from stabilitysweep.cli.audit_view import tally
 from stabilitysweep.cli.layout import columns, fields, outcome_text
+from stabilitysweep.cli.models_view import stored_models
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import counted, onset, settings, share
 from stabilitysweep.folder import FIGURES
@@ -161,6 +162,7 @@ def result_view(result: Result) -> RenderableType:
             [
                 ("sweep", Text(result.config.name, style="bold")),
                 ("axes", axes),
+                *stored_models(result.models, result.not_stacked),
                 ("last run", f"{provenance['started']}, {engine}, {software}"),
                 *(
                     [("data", f"{tally(found)} found in it: check CONFIG names them")]

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from stabilitysweep.blueprint import Blueprint, Request
+from stabilitysweep.data.sources.user_functions import one_line
 from stabilitysweep.errors import TrialError
 from stabilitysweep.models.builder import precision_scope
 from stabilitysweep.models.compiled import compiled_part, target_form
@@ -287,7 +288,7 @@ def _concrete(
             tf.nest.map_structure(lambda a: tf.TensorSpec([None, *a.shape[1:]], a.dtype), example),
         )
     except Exception as error:
-        text = " ".join(str(error).split())[:300]
+        text = one_line(str(error))[:300]
         return None, f"it cannot be traced as a function of its weights: {text}"
     held = captured_variables(concrete)
     alone = f"it reads {held[0]}, which is no variable of the model" if held else ""

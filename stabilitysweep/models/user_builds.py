@@ -5,9 +5,7 @@ Notation: B rows, D input columns.
 
 from __future__ import annotations
 
-import importlib
 import inspect
-import traceback
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -19,13 +17,18 @@ import keras_tuner
 import numpy as np
 
 from stabilitysweep.blueprint import Request, Value
+from stabilitysweep.data.sources.user_functions import (
+    attribute_of,
+    in_words,
+    module_of,
+    one_line,
+    place_of,
+)
 from stabilitysweep.data.sources.user_modules import importing_from
 from stabilitysweep.errors import TrialError
 from stabilitysweep.models.binding import Binding
 from stabilitysweep.models.hyperparameters import GivenHyperParameters
 from stabilitysweep.models.losses import build_loss
-
-_SHOWN_TEXT = 400
 
 
 class Built(NamedTuple):
@@ -100,6 +103,14 @@ class UserBuild:
             model = self._build(hp)
         except (Exception, SystemExit) as error:
             raise self.error(hp.asked or dict(request.values), self.in_words(error)) from error
+        set_by_it = keras.config.dtype_policy().name
+        if set_by_it != policy.name:
+            keras.config.set_dtype_policy(policy)
+            raise self.error(
+                hp.asked,
+                f"it sets Keras' dtype policy to {set_by_it}: expected a build that leaves it as "
+                "it is. Put `precision` into the config, under training or as an axis of the grid",
+            )
         return self._ready(model, hp, request)
 
     def _ready(self, model: Any, hp: GivenHyperParameters, request: Request) -> Built:
@@ -127,32 +138,9 @@ class UserBuild:
         return Built(model, hp, binding, own)
 
     def _found(self, name: str, attribute: str) -> Callable[[Any], Any]:
-        try:
-            module = importlib.import_module(name)
-        except (Exception, SystemExit) as error:
-            missing = getattr(error, "name", None)
-            if isinstance(error, ModuleNotFoundError) and f"{name}.".startswith(f"{missing}."):
-                looked = ", ".join(str(folder) for folder in dict.fromkeys(self._folders))
-                raise TrialError(
-                    f"model.build '{self.path}': there is no module '{name}'. Looked for it in "
-                    f"{looked} and among the installed ones."
-                ) from error
-            raise TrialError(
-                f"model.build '{self.path}': the module '{name}' cannot be imported: "
-                f"{self.in_words(error)}."
-            ) from error
-        where = getattr(module, "__file__", name)
-        if not hasattr(module, attribute):
-            public = [
-                key
-                for key, value in vars(module).items()
-                if callable(value) and getattr(value, "__module__", None) == module.__name__
-            ]
-            offered = f" It has: {', '.join(public[:8])}." if public else ""
-            raise TrialError(
-                f"model.build '{self.path}': there is no '{attribute}' in {where}.{offered}"
-            )
-        found = getattr(module, attribute)
+        origin = f"model.build '{self.path}'"
+        module = module_of(origin, name, self._folders, TrialError)
+        found = attribute_of(origin, module, attribute, TrialError)
         if inspect.isclass(found) and issubclass(found, keras_tuner.HyperModel):
             try:
                 found = found()
@@ -165,7 +153,7 @@ class UserBuild:
         if not callable(build):
             raise TrialError(
                 f"model.build '{self.path}': expected a function of `hp` or a "
-                f"keras_tuner.HyperModel, got {type(found).__name__} in {where}."
+                f"keras_tuner.HyperModel, got {type(found).__name__} in {place_of(module)}."
             )
         self._check_arguments(build)
         return build  # type: ignore[no-any-return]
@@ -188,22 +176,8 @@ class UserBuild:
         """Return the error of a model that cannot be trained: function, values and cause."""
         shown = ", ".join(f"{name} {value}" for name, value in values.items())
         beside = f" with {shown}" if shown else ""
-        return TrialError(f"model.build '{self.path}'{beside}: {cause.rstrip('.')}.")
+        return TrialError(f"model.build '{self.path}'{beside}: {one_line(cause).rstrip('.')}.")
 
     def in_words(self, error: BaseException) -> str:
         """Type, message, and the line of the user's code that an error came from."""
-        text = " ".join(str(error).split()) or "without a message"
-        if len(text) > _SHOWN_TEXT:
-            text = f"{text[:_SHOWN_TEXT]}..."
-        what = f"{type(error).__name__}: {text}".rstrip(".")
-        if isinstance(error, SyntaxError) and error.filename:
-            return f"{what}, in {error.filename}:{error.lineno}"
-        package = str(Path(__file__).parents[1])
-        users = [
-            frame
-            for frame in traceback.extract_tb(error.__traceback__)
-            if any(Path(frame.filename).is_relative_to(folder) for folder in self._folders)
-            and "site-packages" not in frame.filename
-            and not frame.filename.startswith(package)
-        ]
-        return f"{what}, in {users[-1].filename}:{users[-1].lineno}" if users else what
+        return in_words(error, self._folders)

@@ -135,7 +135,7 @@ def test_a_dict_of_columns(call: Call) -> None:
         ("def f(): raise SystemExit(3)", "SystemExit: 3"),
         ("def f(n): return n", r"options: missing a required argument: 'n'\. It takes: n"),
         ("f = 3", "expected a function, got 'f' of type int"),
-        ("def ff(): pass", r"there is no function 'f' in .*Did you mean 'ff'\? Functions: ff"),
+        ("def ff(): pass", r"there is no 'f' in .*Did you mean 'ff'\? It has: ff"),
         ("import no_such_module_", r"cannot be imported: ModuleNotFoundError.*own_.*py:2"),
         ("def f(:", r"cannot be imported: SyntaxError.*own_.*py:2"),
         ("1 / 0", r"cannot be imported: ZeroDivisionError.*own_.*py:2"),

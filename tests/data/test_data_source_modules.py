@@ -53,7 +53,7 @@ def test_nothing_stays_behind(tmp_path: Path) -> None:
     (tmp_path / "left.py").write_text("import wave\n" + returning(1))
     path, finders = [*sys.path], [*sys.meta_path]
     value("left:f", tmp_path)
-    with pytest.raises(DataError, match="no function 'g'"):
+    with pytest.raises(DataError, match="there is no 'g'"):
         value("left:g", tmp_path)
     with pytest.raises(DataError, match="no module 'lost'"):
         value("lost:f", tmp_path)
@@ -99,7 +99,7 @@ def test_this_package_is_never_loaded_twice(monkeypatch: pytest.MonkeyPatch) -> 
     root = Path(__file__).parents[2]
     monkeypatch.chdir(root)
     before = sys.modules["stabilitysweep.data"]
-    with pytest.raises(DataError, match="no function 'nothing'"):
+    with pytest.raises(DataError, match="there is no 'nothing'"):
         value("stabilitysweep.data.raw:nothing", root)
     assert sys.modules["stabilitysweep.data"] is before
 
@@ -111,6 +111,6 @@ def test_pythons_own_modules_are_loaded_once(
     monkeypatch.chdir(tmp_path)
     before = sys.modules[name]
     (tmp_path / f"{name}.py").write_text(returning(1))
-    with pytest.raises(DataError, match=f"no function 'f' in .*{name}"):
+    with pytest.raises(DataError, match=f"there is no 'f' in .*{name}"):
         value(f"{name}:f", tmp_path)
     assert sys.modules[name] is before
