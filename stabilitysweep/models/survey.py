@@ -191,26 +191,23 @@ def _described_by_config(model: keras.Model) -> str:
 
     A config does not say what a user's own class or function does.
     """
-    if type(model) not in (keras.Sequential, type(keras.Sequential([])), _FUNCTIONAL):
+    parts = all_layers(model)  # the model itself among them
+    if not all(_is_keras(type(part)) for part in parts):
         return ""
-    own = [layer for layer in all_layers(model) if not _is_keras(type(layer))]
-    if own or any(isinstance(layer, keras.layers.Lambda) for layer in all_layers(model)):
+    if any(isinstance(part, keras.layers.Lambda) for part in parts):
         return ""
     try:
-        parts = [
+        content = [
             keras.saving.serialize_keras_object(model),
             keras.saving.serialize_keras_object(model._compile_loss._user_loss),
             model._compile_loss._user_loss_weights,
         ]
         # The compile config holds the learning rate, which shapes nothing here.
-        parts[0].pop("compile_config", None)
-        text = json.dumps(parts, sort_keys=True)
+        content[0].pop("compile_config", None)
+        text = json.dumps(content, sort_keys=True)
     except (TypeError, ValueError, NotImplementedError):
         return ""
-    return text if _all_of_keras(parts) else ""
-
-
-_FUNCTIONAL = type(keras.Model(_input := keras.Input((1,)), _input))
+    return text if _all_of_keras(content) else ""
 
 
 def _is_keras(kind: type) -> bool:
