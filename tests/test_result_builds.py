@@ -199,6 +199,20 @@ def test_what_crashed_in_training_may_be_built_otherwise(tmp_path: Path) -> None
     assert run_surveyed(tmp_path, survey=Survey(text="mended")).total == CELLS * 2
 
 
+def test_a_cell_that_only_crashed_may_change_beside_others_that_were_measured(
+    tmp_path: Path,
+) -> None:
+    class Mended(Survey):
+        def blueprint(self, request):  # type: ignore[no-untyped-def]
+            own = Survey(text="mended") if dict(request.values)["layers"] == 2 else Survey()
+            return own.blueprint(request)
+
+    run_surveyed(tmp_path, {**CONFIG, "grid": {"layers": [1], "lr": [0.1]}})
+    both = {**CONFIG, "grid": {"layers": [1, 2], "lr": [0.1]}}
+    run_surveyed(tmp_path, both, executor=InlineExecutor(Outcome.CRASHED))
+    assert run_surveyed(tmp_path, both, Mended()).total == 2
+
+
 def test_the_digests_of_models_are_few_digits_and_no_readers_matter(tmp_path: Path) -> None:
     result = result_of(tmp_path)
     with SQLiteStore(tmp_path / DATABASE, read_only=True) as store:

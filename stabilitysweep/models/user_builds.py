@@ -102,7 +102,8 @@ class UserBuild:
         try:
             model = self._build(hp)
         except (Exception, SystemExit) as error:
-            raise self.error(hp.asked or dict(request.values), self.in_words(error)) from error
+            own = {name: v for name, v in request.values if name not in request.given}
+            raise self.error(hp.asked or own, self.in_words(error)) from error
         set_by_it = keras.config.dtype_policy().name
         if set_by_it != policy.name:
             keras.config.set_dtype_policy(policy)

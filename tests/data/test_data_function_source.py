@@ -277,3 +277,17 @@ def test_tensorflow_datasets(call: Call) -> None:
     }.items():
         with pytest.raises(DataError, match=message):
             kind(name)
+
+
+def test_notices_of_tensorflow_while_the_module_is_imported_stay_off_stderr(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    notice = "I0000 00:00:1795616185.662487    2576 port.cc:153] oneDNN custom operations are on."
+    (tmp_path / "noisy_.py").write_text(
+        f"import os, sys\nos.write(2, b'{notice}\\n')\nprint('mine', file=sys.stderr)\n"
+        f"level = os.environ['TF_CPP_MIN_LOG_LEVEL']\n"
+        f"def f():\n    os.write(2, b'{notice}\\nmine too\\n')\n"
+        "    return [[float(level)], [2.0], [3.0]], [1.0, 2.0, 3.0]\n"
+    )
+    load(DatasetSettings(function="noisy_:f"), tmp_path)
+    assert capfd.readouterr().err == "mine\nmine too\n"
