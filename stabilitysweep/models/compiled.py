@@ -52,7 +52,6 @@ class CompiledPart:
         scheduled: whether the learning rate is a schedule.
         numbers: what shapes the update beside `training`, as text.
         loss: in words.
-        metrics: their names, as Keras reports them.
     """
 
     training: dict[str, Any]
@@ -61,7 +60,6 @@ class CompiledPart:
     scheduled: bool
     numbers: str
     loss: str
-    metrics: tuple[str, ...]
 
 
 def inner_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
@@ -91,7 +89,6 @@ def compiled_part(model: keras.Model) -> CompiledPart:
         numbers=_scaling(model.optimizer)
         + ("" if plain else f"{type(optimizer).__qualname__} {json.dumps(rest, default=str)}"),
         loss=_loss_in_words(model._compile_loss._user_loss),
-        metrics=tuple(metric_names(model)),
     )
 
 

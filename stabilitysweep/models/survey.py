@@ -8,10 +8,9 @@ for one seed decide which share their weights.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -21,10 +20,11 @@ from stabilitysweep.blueprint import Blueprint, Request
 from stabilitysweep.data.sources.user_functions import one_line
 from stabilitysweep.errors import TrialError
 from stabilitysweep.models.builder import precision_scope
-from stabilitysweep.models.compiled import compiled_part, target_form
+from stabilitysweep.models.compiled import compiled_part, metric_names, target_form
+from stabilitysweep.models.description import describe_model
 from stabilitysweep.models.fitting_target import check_output, example_target
 from stabilitysweep.models.graph_digest import captured_variables, graph_digest, has_custom_gradient
-from stabilitysweep.models.lifting import all_layers, lifted_numbers
+from stabilitysweep.models.lifting import lifted_numbers
 from stabilitysweep.models.recorder import recording
 from stabilitysweep.models.stateless import run_model
 from stabilitysweep.models.user_builds import Built, UserBuild
@@ -53,13 +53,23 @@ def survey(requests: Sequence[Request], folders: Sequence[Path]) -> list[Bluepri
         return [found.blueprint(request) for request in requests]
 
 
+class _Look(NamedTuple):
+    """What calling and tracing a model shows: digest of its graph, and as in `Blueprint`."""
+
+    graph: str
+    alone: str
+    metrics: tuple[str, ...]
+    units: int
+    layers: tuple[str, ...]
+
+
 class _Survey:
     """The models of one build function."""
 
     def __init__(self, build: UserBuild, folders: tuple[str, ...]) -> None:
         self._build = build
         self._folders = folders
-        self._graphs: dict[str, tuple[str, str]] = {}
+        self._looks: dict[str, _Look] = {}
         # By what was asked of `hp`, and by the values it had: requests that agree in all that
         # a function asks for give the same model.
         self._known: dict[tuple[Any, ...], dict[tuple[Any, ...], Blueprint]] = {}
@@ -97,22 +107,7 @@ class _Survey:
         training = dict(request.training)
         weights = _digest_of_weights(model)
         form = target_form(model, facts) if built.own else str(training["loss"])
-        try:
-            example = example_target(form, facts, _ROWS)
-            shape = (_ROWS, built.binding.columns)
-            inputs = built.binding(np.ones(shape, keras.config.floatx()))
-            with recording(model) as record:
-                predictions = model(inputs, training=False)
-            check_output(predictions, form, facts)
-            # Here the losses are built: in a graph they could not make their variables.
-            model._compute_loss(x=inputs, y=example, y_pred=predictions, training=False)
-            _build_metrics(model, example, predictions)
-        except (Exception, SystemExit) as error:
-            raise self._build.error(
-                built.hp.asked,
-                str(error) if type(error) is ValueError else self._build.in_words(error),
-            ) from error
-        graph, alone = self._graph(request, built, form)
+        look = self._look(request, built, form)
         part = compiled_part(model) if built.own else None
         given = dict(request.values)
         known = {name: value for name, value in built.hp.asked.items() if name in given}
@@ -124,7 +119,7 @@ class _Survey:
                 settings["learning_rate"], built.hp.asked.values()
             )
         program = hashlib.blake2b(digest_size=8)
-        for text in (graph, request.precision, part.numbers if part else ""):
+        for text in (look.graph, request.precision, part.numbers if part else ""):
             program.update(f"{len(text)}:{text}".encode())
         return Blueprint(
             build=request.build,
@@ -145,25 +140,51 @@ class _Survey:
             scheduled=part.scheduled if part else False,
             loss=part.loss if part else form,
             target=form,
-            metrics=part.metrics if part else (),
+            metrics=look.metrics if part else (),
             whole=built.binding.whole,
             parameters=int(sum(np.prod(v.shape) for v in model.trainable_variables)),
-            units=sum(int(np.prod(output.shape[1:])) for output in record.outputs),
-            layers=tuple(record.names),
-            alone=alone,
+            units=look.units,
+            layers=look.layers,
+            alone=look.alone,
         )
 
-    def _graph(self, request: Request, built: Built, form: str) -> tuple[str, str]:
-        """Digest of the training graph, and why it cannot be stacked, if it cannot."""
-        text = _described_by_config(built.model)
+    def _look(self, request: Request, built: Built, form: str) -> _Look:
+        """Call and trace a model, unless one was that is the same but for its numbers."""
+        text = describe_model(built.model)
         shapes = [(block.start, block.stop, block.shape) for block in request.blocks]
-        key = f"{request.precision} {form} {shapes} {text}"
-        if text and key in self._graphs:
-            return self._graphs[key]
-        found = _traced(built, form, request)
+        key = f"{request.precision} {form} {shapes} {built.own} {text}"
+        if text and key in self._looks:
+            return self._looks[key]
+        found = self._new_look(request, built, form)
         if text:
-            self._graphs[key] = found
+            self._looks[key] = found
         return found
+
+    def _new_look(self, request: Request, built: Built, form: str) -> _Look:
+        model, facts = built.model, request.target
+        try:
+            example = example_target(form, facts, _ROWS)
+            shape = (_ROWS, built.binding.columns)
+            inputs = built.binding(np.ones(shape, keras.config.floatx()))
+            with recording(model) as record:
+                predictions = model(inputs, training=False)
+            check_output(predictions, form, facts)
+            # Here the losses are built: in a graph they could not make their variables.
+            model._compute_loss(x=inputs, y=example, y_pred=predictions, training=False)
+            _build_metrics(model, example, predictions)
+        except (Exception, SystemExit) as error:
+            raise self._build.error(
+                built.hp.asked,
+                str(error) if type(error) is ValueError else self._build.in_words(error),
+            ) from error
+        graph, alone = _traced(built, form, request)
+        return _Look(
+            graph=graph,
+            alone=alone,
+            metrics=tuple(metric_names(model)),
+            units=sum(int(np.prod(output.shape[1:])) for output in record.outputs),
+            layers=tuple(record.names),
+        )
 
 
 def _overriding(built: Built) -> list[str]:
@@ -184,51 +205,6 @@ def _digest_of_weights(model: keras.Model) -> str:
         value = variable.numpy()
         digest.update(f"{variable.path}{value.dtype}{value.shape}".encode() + value.tobytes())
     return digest.hexdigest()
-
-
-def _described_by_config(model: keras.Model) -> str:
-    """All that shapes the graph of a model made of Keras' own parts alone; else nothing.
-
-    A config does not say what a user's own class or function does.
-    """
-    parts = all_layers(model)  # the model itself among them
-    if not all(_is_keras(type(part)) for part in parts):
-        return ""
-    if any(isinstance(part, keras.layers.Lambda) for part in parts):
-        return ""
-    try:
-        content = [
-            keras.saving.serialize_keras_object(model),
-            keras.saving.serialize_keras_object(model._compile_loss._user_loss),
-            model._compile_loss._user_loss_weights,
-        ]
-        # The compile config holds the learning rate, which shapes nothing here.
-        content[0].pop("compile_config", None)
-        text = json.dumps(content, sort_keys=True)
-    except (TypeError, ValueError, NotImplementedError):
-        return ""
-    return text if _all_of_keras(content) else ""
-
-
-def _is_keras(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "keras"
-
-
-def _all_of_keras(content: Any) -> bool:
-    """Whether a serialized object has no part of another module, and none registered."""
-    if isinstance(content, dict):
-        module = content.get("module", "keras")
-        registered = content.get("registered_name")
-        name = content.get("class_name")
-        if "class_name" in content and name not in ("__tuple__", "__tensor__", "__numpy__"):
-            if module is None or str(module).partition(".")[0] not in ("keras", "builtins"):
-                return False
-            if registered not in (None, name):
-                return False
-            if name in ("function", "__lambda__") and registered != content.get("config"):
-                return False
-        return all(_all_of_keras(value) for value in content.values())
-    return all(map(_all_of_keras, content)) if isinstance(content, list | tuple) else True
 
 
 def _traced(built: Built, form: str, request: Request) -> tuple[str, str]:
