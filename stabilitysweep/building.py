@@ -28,6 +28,9 @@ _RATE = "learning_rate"
 _MOST_VALUES = 8
 """Values of a setting that a record keeps: the reader of more needs to know but that it varies."""
 
+_MOST_ALIKE = 20_000
+"""Combinations that a record keeps: of more, a map has holes where an `hp` has no effect."""
+
 _DIGITS = 16
 _DECIDING_PACKAGES = ("tensorflow", "keras")
 
@@ -105,7 +108,10 @@ def _check_names(config: SweepConfig, blueprints: Sequence[Blueprint]) -> None:
 
 
 def models_in_words(
-    config: SweepConfig, firsts: Sequence[Trial], failed: Sequence[str]
+    config: SweepConfig,
+    firsts: Sequence[Trial],
+    failed: Sequence[str],
+    alike: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]] = (),
 ) -> dict[str, Any]:
     """Say what the models of a sweep are, as its record keeps it: a result is read without them.
 
@@ -113,6 +119,7 @@ def models_in_words(
         config: with a `model.build`.
         firsts: a trial of every cell of the grid, drawn.
         failed: ids of the trials whose model cannot be built.
+        alike: see `Grid.alike`.
 
     Returns:
         Plain values: `build`; `cells` and `trials` of the grid; the values that trials have on
@@ -121,7 +128,8 @@ def models_in_words(
         `training`, the settings that compiled models decide on, each with its values;
         `compiled`, whether all are; `rate`, the axis that the learning rate of every model
         equals, or null; `programs`, their number; `alone`, why programs cannot be stacked, by
-        reason, and how many; `failed`, the ids.
+        reason, and how many; `failed`, the ids; `alike`, combinations without trials of their
+        own, each with the one whose trials are theirs too, as values in the order of the axes.
     """
     built = [trial for trial in firsts if trial.blueprint and not trial.blueprint.error]
     drawn = [trial.blueprint for trial in built if trial.blueprint is not None]
@@ -147,6 +155,7 @@ def models_in_words(
         "programs": len({blueprint.program for blueprint in drawn}),
         "alone": {reason: len(programs) for reason, programs in alone.items()},
         "failed": sorted(failed),
+        "alike": [[list(own.values()), list(cell.values())] for own, cell in alike[:_MOST_ALIKE]],
     }
 
 

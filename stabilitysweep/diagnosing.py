@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from stabilitysweep.analysis import nearest_failed, remedies, representatives
+from stabilitysweep.building import changed_build
 from stabilitysweep.config import parse_config
 from stabilitysweep.data import PreparedData
 from stabilitysweep.diagnosis.records import Diagnosis, Replay
@@ -19,7 +20,7 @@ from stabilitysweep.models import programs
 from stabilitysweep.planning import places
 from stabilitysweep.result import Result, open_result
 from stabilitysweep.runner import Sweep, changed_data, key_of, load_sweep
-from stabilitysweep.store import ConfigRecord, SQLiteStore
+from stabilitysweep.store import DIGESTS, ConfigRecord, SQLiteStore
 from stabilitysweep.types import Compiled, Outcome, TrialResult
 
 STEPS = 6
@@ -147,6 +148,7 @@ class _Finder:
         self._folder = result.folder
         with SQLiteStore(result.folder / DATABASE, read_only=True) as store:
             self._records = store.configs()
+            self._digests = store.meta().get(DIGESTS, {})
 
     def find(
         self, stored: Sequence[TrialResult]
@@ -181,13 +183,14 @@ class _Finder:
         )
         sweep = load_sweep(config)
         changed = changed_data(sweep, self._records)
+        changed += changed_build(config, sweep.firsts, self._digests)
         if changed:
             lines = "\n".join(f"  {line}" for line in changed)
             raise ResultError(
-                f"{self._folder}: expected the data its trials were trained on, which has "
-                f"changed since:\n{lines}\n"
-                "A replay would show another training. Put the old data back, or run the sweep "
-                "again with --fresh (the old folder is kept beside)."
+                f"{self._folder}: expected what its trials were trained on, which has changed "
+                f"since:\n{lines}\n"
+                "A replay would show another training. Put the old back, or run the sweep again "
+                "with --fresh (the old folder is kept beside)."
             )
         return sweep
 
@@ -198,6 +201,8 @@ def _located(sweep: Sweep, wanted: Mapping[str, TrialResult]) -> Iterator[tuple[
     found: list[tuple[Trial, tuple[str, Compiled]]] = []
     compiled = {result.compiled or Compiled.GRAPH for result in wanted.values()}
     for trial in sweep.grid:
+        if trial.trial_id in sweep.failed:
+            continue
         for kind in compiled:
             members.setdefault((key_of(trial), kind), []).append(trial)
         stored = wanted.get(trial.trial_id)

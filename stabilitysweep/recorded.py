@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
+
 from stabilitysweep.analysis import RATE
 from stabilitysweep.config import COMPILED_SETTINGS, SweepConfig, parse_config
 from stabilitysweep.store import VERDICTS, ConfigRecord
@@ -13,6 +15,34 @@ from stabilitysweep.store import VERDICTS, ConfigRecord
 def models_of(record: ConfigRecord) -> dict[str, Any]:
     """Return what a user's models are, see `building.models_in_words`; empty for the built-in."""
     return dict(record.provenance.get("models", {}))
+
+
+def with_alike(table: pd.DataFrame, models: Mapping[str, Any]) -> pd.DataFrame:
+    """Add the trials of combinations that train the same as others: what those others did.
+
+    So a map has no holes where an `hp` has no effect.
+
+    Args:
+        table: the trials table, with a column for each axis of the last run.
+        models: see `building.models_in_words`.
+
+    Returns:
+        The table, with more rows; those added have the id of the trial that they repeat.
+    """
+    alike, names = models.get("alike", ()), list(models.get("axes", ()))
+    if not alike:
+        return table
+    rows: dict[tuple[Any, ...], list[int]] = {}
+    for place, values in enumerate(table[names].itertuples(index=False, name=None)):
+        rows.setdefault(values, []).append(place)
+    found = [(own, place) for own, cell in alike for place in rows.get(tuple(cell), ())]
+    if not found:
+        return table
+    added = table.iloc[[place for _, place in found]].reset_index(drop=True)
+    for column, name in enumerate(names):
+        own_values = pd.Series([own[column] for own, _ in found], dtype=object)
+        added[name] = own_values.astype(table[name].dtype)
+    return pd.concat([table, added], ignore_index=True)
 
 
 def disagreements(provenance: Mapping[str, Any]) -> list[str]:

@@ -39,6 +39,7 @@ from stabilitysweep.recorded import (
     setting_of,
     shared_settings,
     subject,
+    with_alike,
 )
 from stabilitysweep.store import (
     BUILD,
@@ -71,8 +72,7 @@ class Result:
 
     def __init__(self, folder: Path, thresholds: Thresholds | None = None) -> None:
         """Open a result folder; use `open_result`."""
-        self.folder = folder
-        self._thresholds = thresholds
+        self.folder, self._thresholds = folder, thresholds
 
     def __repr__(self) -> str:
         """Name the folder and count the trials by outcome."""
@@ -104,14 +104,14 @@ class Result:
         """Versions, processor, flags, data, its audit and the thresholds of the last run."""
         with self._open() as store:
             meta = store.meta()
-        meta.pop(DIGESTS, None)  # one for each cell, and of no use to a reader
+        meta.pop(DIGESTS, None)  # of no use to a reader
         if self._thresholds is not None:
             meta["thresholds"] = asdict(self._thresholds)
         return {**self._records[-1].provenance, **meta, "started": self._records[-1].created}
 
     @property
     def models(self) -> Mapping[str, Any]:
-        """What a user's models are: see `building.models_in_words`; empty for the built-in one."""
+        """What a user's models are; see `building.models_in_words`."""
         return models_of(self._records[-1])
 
     @property
@@ -209,7 +209,8 @@ class Result:
     @cached_property
     def summary(self) -> Summary:
         """Trials by outcome, earliest onset, largest stable learning rate."""
-        return summary(self.trials, self.axes, self.wanted, self.rate)
+        found = summary(self.trials, self.axes, self.wanted, self.rate)
+        return replace(found, cells=found.cells - len(self.models.get("alike", ())))
 
     def trial(self, prefix: str) -> Entry:
         """Return one trial with its trace, by its id or the beginning of it.
@@ -300,7 +301,7 @@ class Result:
             ResultError: an axis or value that the sweep does not have, or a limit.
         """
         return stability_map(
-            self.trials,
+            with_alike(self.trials, self.models),
             self.axes,
             x=x,
             y=y,

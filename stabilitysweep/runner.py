@@ -147,7 +147,7 @@ def load_sweep(config: SweepConfig, survey: Survey = survey_apart) -> Sweep:
         else:
             data.lay_out(trial.dataset.label, trial.preprocessing, trial.target_form, _whole(trial))
     built = config.model.build is not None
-    models = models_in_words(config, firsts, list(failed)) if built else None
+    models = models_in_words(config, firsts, list(failed), grid.alike) if built else None
     return Sweep(config, grid, raw, splits, data, failed, firsts, models)
 
 

@@ -28,7 +28,10 @@ CONFIG: dict[str, Any] = {
     "grid": {"layers": [1, 2], "units": [8, 16], "lr": [0.01, 0.1, 1]},
     "seeds": 2,
 }
-DEFAULTS: dict[str, Any] = {"layers": 1, "units": 8, "lr": 0.01, "dropout": 0.0, "extra": 0}
+DEFAULTS: dict[str, Any] = {"layers": 1, "units": 8, "lr": 0.01, "dropout": 0.0, "extra": 0} | {
+    "kind": "a",
+    "flag": False,
+}
 
 
 @dataclass

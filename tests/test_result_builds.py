@@ -220,3 +220,39 @@ def test_the_digests_of_models_are_few_digits_and_no_readers_matter(tmp_path: Pa
     assert len(digests) == CELLS
     assert all(len(key) == len(value) == 16 for key, value in digests.items())
     assert "digests" not in result.provenance
+
+
+# -- combinations that train the same -------------------------------------------------------
+
+
+def test_a_map_has_no_hole_where_an_hp_has_no_effect(tmp_path: Path) -> None:
+    result = result_of(tmp_path)
+    for units in (8, 16):
+        drawn = result.stability_map(x="lr", y="layers", where={"units": units})
+        assert drawn.missing == 0
+        assert (drawn.trials == 2).all()
+    one, other = (
+        result.stability_map(x="lr", y="layers", where={"units": units}).counts[0, 0, 0]
+        for units in (8, 16)
+    )
+    assert (one == other).all()
+    assert result.summary.cells == result.summary.cells_measured == CELLS
+    assert len(result.trials) == CELLS * 2  # the table itself has each trial once
+
+
+def test_a_map_of_a_cut_run_shows_what_is_missing(tmp_path: Path) -> None:
+    run_surveyed(tmp_path, survey=Survey(broken=(2,)))
+    drawn = open_result(tmp_path).stability_map(x="lr", y="layers", where={"units": 16})
+    assert (drawn.measured[0, 0, 0] == 2).all()
+    assert (drawn.measured[0, 0, 1] == 0).all()
+
+
+def test_axes_of_text_and_flags_draw_the_rows_that_they_have(tmp_path: Path) -> None:
+    grid = {"kind": ["a", "b"], "flag": [True, False], "lr": [0.01, 1]}
+    survey = Survey(asked=("lr", "kind", "flag"))
+    result = result_of(tmp_path, {**CONFIG, "grid": grid}, survey)
+    drawn = result.stability_map(x="kind", y="flag", where={"lr": 0.01})
+    assert (drawn.x.values, drawn.y.values if drawn.y else None) == (("a", "b"), (True, False))
+    assert (drawn.trials == 2).all()
+    assert result.stability_map(where={"flag": "true"}).fixed["flag"] is True
+    assert result.rate == "lr"

@@ -71,7 +71,8 @@ class Grid:
         self._blueprints = None if config.model.build is None else blueprints
         # What the combinations met so far came to, in their order; None for one that is merged.
         self._met: list[Blueprint | None] = []
-        self._meanings: set[bytes] = set()
+        self._meanings: dict[bytes, dict[str, Any]] = {}
+        self._alike: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._ids: set[str] = set()
 
     @cached_property
@@ -109,6 +110,15 @@ class Grid:
             else tuple(value for value in self._values[name] if value in values)
             for name, values in met.items()
         }
+
+    @property
+    def alike(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """The combinations merged since their models train the same, each with its cell's axes.
+
+        Of a grid with blueprints, once all of it is built; those that already come to the same
+        by the config are not among them.
+        """
+        return list(self._alike) if self.cells else []
 
     def __len__(self) -> int:
         """Number of trials, each counted once."""
@@ -156,6 +166,7 @@ class Grid:
         drawn = cells.drawn(cell, blueprint)
         meaning = drawn.meaning()
         if meaning in self._meanings:
+            self._alike.append((drawn.axes, self._meanings[meaning]))
             return None
         identity = digest(text_around_seed(*drawn.texts), 0)
         if identity in self._ids:
@@ -165,7 +176,7 @@ class Grid:
                 error="expected the same model of the same hp values, got another one each "
                 "time; let the build ask hp for all that it depends on",
             )
-        self._meanings.add(meaning)
+        self._meanings[meaning] = drawn.axes
         self._ids.add(identity)
         return blueprint
 
