@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from stabilitysweep import runner
+from stabilitysweep.blueprint import Blueprint, Request
 from stabilitysweep.config import parse_config
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Engine
@@ -34,6 +35,15 @@ class EngineExecutor:
                 yield StackDone(stack, self.engine.run(stack, data[key]))
 
 
+def survey_here(
+    requests: Sequence[Request], folders: Sequence[Path], processes: int
+) -> list[Blueprint]:
+    """Build users' models in this process, which has TensorFlow already."""
+    from stabilitysweep.models.survey import survey
+
+    return survey(requests, folders)
+
+
 def run_smaller(
     engine: Engine,
     folder: Path,
@@ -46,7 +56,7 @@ def run_smaller(
         config = yaml.safe_load((CONFIGS / f"{config}.yaml").read_text(encoding="utf-8"))
     assert axes.keys() <= config["grid"].keys()
     smaller = {**config, "grid": {**config["grid"], **axes}, "seeds": seeds}
-    sweep = runner.load_sweep(parse_config(smaller, base_folder=CONFIGS))
+    sweep = runner.load_sweep(parse_config(smaller, base_folder=CONFIGS), survey_here)
     work = runner.missing_work(sweep, set(), compiled=Compiled.GRAPH, engine="stacked", workers=1)
     flags = {"engine": "stacked", "compiled": "graph", "workers": 1}
     runner.train(sweep, folder, work, EngineExecutor(engine), lambda _: None, flags)

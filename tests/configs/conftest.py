@@ -16,6 +16,17 @@ ENGINE = start_engine("stacked")
 
 
 @pytest.fixture(scope="session")
+def run_by_fit(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
+    """The same by `model.fit`, one trial after another."""
+    engine = start_engine("fit")
+
+    def run(config: Any, seeds: int = 1, **axes: Sequence[Any]) -> Result:
+        return run_smaller(engine, tmp_path_factory.mktemp("fit"), config, seeds, **axes)
+
+    return run
+
+
+@pytest.fixture(scope="session")
 def run_config(tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
     """Runs a config in a folder of its own; see `run_smaller`."""
 
