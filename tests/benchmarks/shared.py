@@ -25,6 +25,11 @@ from stabilitysweep.provenance import provenance
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+ARCHITECTURES = REPOSITORY / "tests" / "architectures"
+"""Where users' models of every kind are, and what lays out their sweeps."""
+
+sys.path.append(str(ARCHITECTURES))
+
 
 def positive(text: str) -> int:
     """Read a whole number of at least 1, for argparse."""
