@@ -9,7 +9,7 @@ import pandas as pd
 
 from stabilitysweep.analysis import RATE
 from stabilitysweep.config import COMPILED_SETTINGS, SweepConfig, parse_config
-from stabilitysweep.store import VERDICTS, ConfigRecord
+from stabilitysweep.store import DIGESTS, VERDICTS, ConfigRecord
 
 
 def models_of(record: ConfigRecord) -> dict[str, Any]:
@@ -49,6 +49,23 @@ def disagreements(provenance: Mapping[str, Any]) -> list[str]:
     """Return why programs of a user's models were trained one by one, a line each."""
     verdicts = provenance.get(VERDICTS, {}).values()
     return sorted(verdict["text"] for verdict in verdicts if not verdict["agrees"])
+
+
+def provenance_of(record: ConfigRecord, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a result comes from, as a reader wants it: lists of cells by their length.
+
+    Args:
+        record: of the last run.
+        meta: the facts about the whole record.
+    """
+    facts = {**record.provenance, **meta, "started": record.created}
+    facts.pop(DIGESTS, None)
+    if "models" in facts:
+        facts["models"] = {
+            name: len(value) if name in ("failed", "alike") else value
+            for name, value in facts["models"].items()
+        }
+    return facts
 
 
 def setting_of(axis: str, record: ConfigRecord) -> Any:

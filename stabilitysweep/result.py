@@ -36,6 +36,7 @@ from stabilitysweep.recorded import (
     disagreements,
     label,
     models_of,
+    provenance_of,
     setting_of,
     shared_settings,
     subject,
@@ -43,7 +44,6 @@ from stabilitysweep.recorded import (
 )
 from stabilitysweep.store import (
     BUILD,
-    DIGESTS,
     ConfigRecord,
     Entry,
     SQLiteStore,
@@ -104,10 +104,9 @@ class Result:
         """Versions, processor, flags, data, its audit and the thresholds of the last run."""
         with self._open() as store:
             meta = store.meta()
-        meta.pop(DIGESTS, None)  # of no use to a reader
         if self._thresholds is not None:
             meta["thresholds"] = asdict(self._thresholds)
-        return {**self._records[-1].provenance, **meta, "started": self._records[-1].created}
+        return provenance_of(self._records[-1], meta)
 
     @property
     def models(self) -> Mapping[str, Any]:

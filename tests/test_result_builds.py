@@ -64,6 +64,7 @@ def test_what_took_its_default_and_what_the_models_bring_is_fixed(tmp_path: Path
     stated = json.loads(json.dumps(open_result(tmp_path).to_json()))["provenance"]["models"]
     assert stated["defaults"] == {"dropout": [0.0]}
     assert stated["metrics"] == ["mse"]
+    assert (stated["failed"], stated["alike"]) == (0, 3)  # numbers: the lists may be long
 
 
 def test_the_settings_of_the_config_are_fixed_beside_a_model_that_is_not_compiled(
