@@ -89,7 +89,7 @@ class Garden:
             patch.setattr(
                 fit, "build_optimizer", self._after(fit.build_optimizer, self._open_optimizer)
             )
-            patch.setattr(fit, "_ProbedStep", self._subclass(fit._ProbedStep, "__call__"))
+            patch.setattr(fit, "ProbedStep", self._subclass(fit.ProbedStep, "__call__"))
             patch.setattr(program_graph, "TrainingStep", self._stacked_step())
             patch.setattr(step, "vectorize", self._telling(step.vectorize))
             patch.setattr(evaluation, "vectorize", self._telling(evaluation.vectorize, self._held))
