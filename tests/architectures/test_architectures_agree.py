@@ -56,6 +56,8 @@ def test_a_model_is_trained_in_a_stack_as_by_fit(
             assert (x.engine, y.engine) == ("stacked", "fit")
             assert x.outcome == y.outcome
             assert x.skipped_steps == y.skipped_steps
+            assert x.final_loss_scale == y.final_loss_scale
+            assert (y.skipped_steps > 4) == (case == "scaled_loss")
             assert x.metrics.keys() == y.metrics.keys()
             outcomes.append(y.outcome)
             np.testing.assert_allclose(x.initial_loss, y.initial_loss, rtol=1e-6)
@@ -64,9 +66,11 @@ def test_a_model_is_trained_in_a_stack_as_by_fit(
             elif trial.training.learning_rate == SAFE:
                 np.testing.assert_array_equal(x.trace.steps, y.trace.steps)
                 for name in ("loss", "grad_norm", "weight_norm", "max_activation"):
-                    np.testing.assert_allclose(
-                        getattr(x.trace, name), getattr(y.trace, name), rtol=10 * ROUNDING
-                    )
+                    a, b = getattr(x.trace, name), getattr(y.trace, name)
+                    # In a skipped step it depends on the order of a sum whether it is Inf or NaN.
+                    sound = np.isfinite(b)
+                    np.testing.assert_array_equal(np.isfinite(a), sound)
+                    np.testing.assert_allclose(a[sound], b[sound], rtol=10 * ROUNDING)
                 for name in ("final_loss", "best_loss", "val_loss"):
                     np.testing.assert_allclose(getattr(x, name), getattr(y, name), rtol=ROUNDING)
                 for name in x.metrics:

@@ -349,9 +349,13 @@ def accumulated(hp: HP) -> keras.Model:
 
 
 def scaled_loss(hp: HP) -> keras.Model:
-    """A loss scaled by an optimizer of the user's own making, which skips the first steps."""
+    """A loss scaled by an optimizer of the user's own making, which skips some steps."""
     inner = keras.optimizers.SGD(_rate(hp), momentum=0.9)
-    return _regression(hp, keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0**126))
+    # Large at first, and doubled after every fourth finite step: then it is skipped again.
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        inner, initial_scale=2.0**126, dynamic_growth_steps=4
+    )
+    return _regression(hp, optimizer, loss_weights=100.0)
 
 
 def unscaled_loss(hp: HP) -> keras.Model:
