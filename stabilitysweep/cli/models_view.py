@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stabilitysweep.analysis import value_label
-from stabilitysweep.api import Plan
 from stabilitysweep.cli.words import counted
 from stabilitysweep.types import Verdict
+
+if TYPE_CHECKING:  # it brings scikit-learn, and to show a result needs none
+    from stabilitysweep.api import Plan
 
 _SHOWN_VALUES = 4
 _SHOWN_REASONS = 4
