@@ -221,7 +221,9 @@ def _select(condition: tf.Tensor, new: tf.Tensor, old: tf.Tensor) -> tf.Tensor:
     return tf.raw_ops.Select(condition=condition, x=new, y=old)
 
 
-def _recurrent(cell_steps: Callable[[Any, tf.Tensor], Call | None]) -> Callable[[Any, Call], Call]:
+def _recurrent(
+    cell_steps: Callable[[Any, tf.Tensor], Call | None] | None = None,
+) -> Callable[[Any, Call], Call]:
     """Write a recurrent layer out for every step of its sequence.
 
     States and gates are kept a column for each row of the batch: then a gate is one piece of
@@ -229,7 +231,8 @@ def _recurrent(cell_steps: Callable[[Any, tf.Tensor], Call | None]) -> Callable[
 
     Args:
         cell_steps: from the cell and a row of ones to what a step computes, from the inputs and
-            the states to the next states; None where Keras' own cell is to do that.
+            the states to the next states; None where Keras' own cell is to do that, as it is
+            for all calls without this argument.
     """
 
     def lower(layer: Any, own: Call) -> Call:
@@ -248,7 +251,8 @@ def _recurrent(cell_steps: Callable[[Any, tf.Tensor], Call | None]) -> Callable[
             cell = layer.cell
             advance = None
             if (
-                initial_state is None
+                cell_steps is not None
+                and initial_state is None
                 and mask is None
                 and not (cell.dropout or cell.recurrent_dropout)
                 and cell.compute_dtype == sequences.dtype.name
@@ -257,11 +261,7 @@ def _recurrent(cell_steps: Callable[[Any, tf.Tensor], Call | None]) -> Callable[
                 ones = tf.ones([1, tf.shape(sequences)[0]], sequences.dtype)
                 advance = cell_steps(cell, ones)
             if advance is None:
-                unroll, layer.unroll = layer.unroll, True
-                try:
-                    return as_it_is()
-                finally:
-                    layer.unroll = unroll
+                return _unrolled(layer, as_it_is, mask)
             columns = tf.unstack(tf.transpose(sequences, [1, 2, 0]))
             states = [
                 tf.zeros([cell.units, tf.shape(sequences)[0]], sequences.dtype)
@@ -280,6 +280,27 @@ def _recurrent(cell_steps: Callable[[Any, tf.Tensor], Call | None]) -> Callable[
         return call
 
     return lower
+
+
+def _unrolled(layer: Any, call: Callable[[], Any], mask: tf.Tensor | None) -> Any:
+    """Call a recurrent layer as if it had been made with `unroll`.
+
+    Unrolled, Keras sets only the last output of masked steps to zero; its loop sets all.
+    """
+    kept = layer.unroll, layer.zero_output_for_mask
+    masked = mask is not None and layer.zero_output_for_mask and layer.return_sequences
+    layer.unroll = True
+    layer.zero_output_for_mask = layer.zero_output_for_mask and not masked
+    try:
+        result = call()
+    finally:
+        layer.unroll, layer.zero_output_for_mask = kept
+    if not masked:
+        return result
+    outputs, *states = result if layer.return_state else (result,)
+    valid = tf.reverse(mask, [1]) if layer.go_backwards else mask
+    outputs = tf.where(tf.cast(valid, tf.bool)[..., None], outputs, tf.zeros_like(outputs))
+    return (outputs, *states) if layer.return_state else outputs
 
 
 def _lstm(cell: Any, ones: tf.Tensor) -> Call:
@@ -402,5 +423,7 @@ _LOWERINGS: dict[type, tuple[str, Callable[[Any, Call], Call]]] = {
     keras.layers.MaxPooling1D: ("call", _max_pooling),
     keras.layers.MaxPooling2D: ("call", _max_pooling),
     keras.layers.MultiHeadAttention: ("_compute_attention", _attention),
+    keras.layers.RNN: ("call", _recurrent()),
+    keras.layers.SimpleRNN: ("call", _recurrent()),
 }
 """What of a layer is replaced, and by what."""

@@ -314,3 +314,34 @@ def test_lowered_layers_can_be_listened_to_and_are_put_back() -> None:
     with pytest.raises(ZeroDivisionError), lowered(model):
         raise ZeroDivisionError
     assert not any("call" in vars(layer) for layer in model._flatten_layers())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.layers.Bidirectional(keras.layers.GRU(3, return_sequences=True)),
+        lambda: keras.layers.SimpleRNN(
+            3, return_sequences=True, go_backwards=True, zero_output_for_mask=True
+        ),
+        lambda: keras.layers.RNN(keras.layers.LSTMCell(3)),
+        lambda: keras.layers.LSTM(
+            3, zero_output_for_mask=True, return_state=True, return_sequences=True
+        ),
+    ],
+    ids=["bidirectional gru", "simple rnn backwards", "rnn of cells", "lstm with states"],
+)
+def test_masked_sequences_are_what_they_are_in_keras(
+    make: Callable[[], keras.layers.Layer],
+) -> None:
+    """Keras' own loop and its unrolled form treat masked outputs differently."""
+    keras.utils.set_random_seed(0)
+    words = np.random.default_rng(0).integers(0, 5, (4, 7))
+    assert (words == 0).any()
+    inputs = keras.Input((7,))
+    outputs = make()(keras.layers.Embedding(5, 4, mask_zero=True)(inputs))
+    model = keras.Model(inputs, outputs)
+    expected = tf.nest.flatten(model(words))
+    with lowered(model):
+        found = tf.nest.flatten(model(words))
+    for own, keras_own in zip(found, expected, strict=True):
+        np.testing.assert_allclose(own, keras_own, rtol=1e-6, atol=1e-7)
