@@ -8,8 +8,8 @@ with their own data and optimizers, batches of 32, float32:
   seeds; its training phase is the slope between two numbers of steps, so that imports,
   building the models, tracing and figures do not count;
 - `model.fit` in a loop, in a process of its own with TensorFlow's default threads, on arrays
-  for as many epochs: the time of a call of `fit` with all that it brings (tracing), and the
-  slope between two numbers of epochs, which is the bare step.
+  for whole epochs of at least 200 steps in all: the time of a call of `fit` with all that it
+  brings (tracing), and the slope between two numbers of epochs, which is the bare step.
 
 All learning rates are ones at which nothing fails: a trial that stops early would flatter ours.
 
@@ -34,7 +34,10 @@ from shared import REPOSITORY, described, positive, run_child, spread, table, ti
 
 BATCH = 32
 SEEDS = 50
-FEW_EPOCHS, MANY_EPOCHS = 2, 6
+FIT_STEPS = 200
+"""Least steps of a call of `fit`: whole epochs, as its users train."""
+
+TIMES_LONGER = 3
 FITS = 3
 
 
@@ -109,10 +112,13 @@ def child_fit(name: str) -> dict[str, list[float]]:
     x, y = getattr(module, function)()
     rows = len(x) * 4 // 5 // BATCH * BATCH
     x, y = x[:rows], y[:rows]
+    steps = rows // BATCH
+    few = -(-FIT_STEPS // steps)
+    many = few * TIMES_LONGER
     whole, bare = [], []
     for _ in range(FITS):
         seconds = []
-        for epochs in (FEW_EPOCHS, MANY_EPOCHS):
+        for epochs in (few, many):
             keras.backend.clear_session()
             hp = keras_tuner.HyperParameters()
             hp.values.update(model.values | {model.rate: model.rates[0]})
@@ -121,9 +127,8 @@ def child_fit(name: str) -> dict[str, list[float]]:
             started = time.perf_counter()
             network.fit(x, targets, batch_size=BATCH, epochs=epochs, verbose=0)
             seconds.append(time.perf_counter() - started)
-        steps = rows // BATCH
-        whole.append(seconds[0] / (FEW_EPOCHS * steps) * 1e6)
-        bare.append((seconds[1] - seconds[0]) / ((MANY_EPOCHS - FEW_EPOCHS) * steps) * 1e6)
+        whole.append(seconds[0] / (few * steps) * 1e6)
+        bare.append((seconds[1] - seconds[0]) / ((many - few) * steps) * 1e6)
     return {"whole": whole, "bare": bare}
 
 
