@@ -134,7 +134,7 @@ def _matched(
         if name not in by_name:
             raise ValueError(
                 f"its input '{name}' has no column or array of that name; the data have "
-                f"{some(list(by_name), _SHOWN)}"
+                f"{some([block.name for block in blocks], _SHOWN)}"
             )
         block = by_name.pop(name)
         shape = block.shape

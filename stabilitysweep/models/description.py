@@ -12,7 +12,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Collection, Mapping
 from types import FunctionType
 from typing import Any
 
@@ -43,11 +45,15 @@ def describe_model(model: keras.Model) -> str:
     layers = all_layers(model)  # the model itself among them
     places = {id(layer): place for place, layer in enumerate(layers)}
     try:
-        parts = [_layer(layer, places) for layer in layers]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Keras warns of what is unsafe to load again
+            parts = [_layer(layer, places) for layer in layers]
+        parts += [_variable(variable, places) for variable in model.variables]
         loss, metrics = model._compile_loss, model._compile_metrics
         parts.append(_value(loss._user_loss, places))
         parts.append(_value(loss._user_loss_weights, places))
-        parts.append(_value(getattr(metrics, "_user_metrics", None), places))
+        for name in ("_user_metrics", "_user_weighted_metrics"):
+            parts.append(_value(getattr(metrics, name, None), places))
         return "\n".join(parts)
     except (_IndescribableError, TypeError, ValueError, NotImplementedError, RecursionError):
         return ""
@@ -55,14 +61,16 @@ def describe_model(model: keras.Model) -> str:
 
 def _layer(layer: Any, places: Mapping[int, int]) -> str:
     kind = _named(type(layer))
-    if isinstance(layer, keras.layers.Lambda):
+    # What a layer was adapted to is in no config.
+    if isinstance(layer, keras.layers.Lambda) or hasattr(layer, "adapt"):
         raise _IndescribableError
     if not _is_keras(type(layer)):
+        skipped = _bookkeeping(isinstance(layer, keras.Model))
         own = {
             name: value
             for name, value in vars(layer).items()
             # TensorFlow's bookkeeping of what it tracks comes and goes with the attributes.
-            if name not in _bookkeeping() and not name.startswith("_self_")
+            if name not in skipped and not name.startswith("_self_")
         }
         return f"{kind} {_value(own, places)} {layer.dtype_policy.name} {layer.trainable}"
     if isinstance(layer, keras.Model):
@@ -70,37 +78,61 @@ def _layer(layer: Any, places: Mapping[int, int]) -> str:
         content = keras.saving.serialize_keras_object(layer)
         content.pop("compile_config", None)
     else:
+        held = [value for value in vars(layer).values() if isinstance(value, FunctionType)]
+        if not all(function.__module__.startswith("keras.") for function in held):
+            raise _IndescribableError  # an activation, or a call in the place of its own
         content = layer.get_config()
-    _refuse_functions(content)
+    # Layers of the user's in it have descriptions of their own.
+    inner = {type(each).__name__ for each in all_layers(layer) if not _is_keras(type(each))}
+    _refuse_unknown(content, inner)
     return f"{kind} {json.dumps(content, sort_keys=True, default=_refuse)}"
 
 
+def _variable(variable: Any, places: Mapping[int, int]) -> str:
+    shape = f"{variable.path} {variable.shape} {variable.dtype} {variable.trainable}"
+    return f"{shape} {_value(getattr(variable, 'regularizer', None), places)}"
+
+
+_TOLD = frozenset({"_supports_masking", "activity_regularizer", "autocast"})
+"""What every layer has, and a user may have set."""
+
+
 @functools.cache
-def _bookkeeping() -> frozenset[str]:
-    """What every layer and model has for Keras' own use."""
+def _bookkeeping(is_model: bool) -> frozenset[str]:
+    """What every layer, or every compiled model, has for Keras' own use."""
     layer = keras.layers.Identity()
     layer(np.zeros((1, 1)))
-    model = keras.Model()
-    return frozenset(vars(layer)) | frozenset(vars(model))
+    names = set(vars(layer))
+    if is_model:
+        model = keras.Model()
+        model.compile(optimizer="sgd", loss="mse")
+        names |= set(vars(model)) | {"_compiled_trainable_state"}
+    return frozenset(names) - _TOLD
 
 
 def _refuse(value: Any) -> Any:
     raise _IndescribableError
 
 
-def _refuse_functions(content: Any) -> None:
-    """Refuse functions of the user's in a config: it only has their names."""
+def _refuse_unknown(content: Any, layers: Collection[str] = ()) -> None:
+    """Refuse what is the user's in a config and may be more than the config says.
+
+    Of functions it only has the names; of other objects than `layers`, what they put into it.
+    """
     if isinstance(content, dict):
+        kind = content.get("class_name")
         module = str(content.get("module") or "builtins").partition(".")[0]
-        if content.get("class_name") in ("function", "__lambda__") and module != "keras":
+        if kind in ("function", "__lambda__") and module != "keras":
             name = content.get("registered_name")
             if name != content.get("config") or not hasattr(keras.activations, str(name)):
                 raise _IndescribableError
+        elif content.get("registered_name") and module != "keras" and kind not in layers:
+            raise _IndescribableError
         for value in content.values():
-            _refuse_functions(value)
+            _refuse_unknown(value, layers)
     elif isinstance(content, list | tuple):
         for value in content:
-            _refuse_functions(value)
+            _refuse_unknown(value, layers)
 
 
 def _value(value: Any, places: Mapping[int, int]) -> str:
@@ -117,10 +149,10 @@ def _value(value: Any, places: Mapping[int, int]) -> str:
             inner = [_value(own, places) for own in value]
             ordered = sorted(inner) if isinstance(value, set | frozenset) else inner
             return f"{type(value).__name__} [{', '.join(ordered)}]"
-        case np.ndarray():
+        case np.ndarray() if not value.dtype.hasobject:
             return f"array {value.dtype} {value.shape} {_digest(value)}"
         case keras.Variable():
-            return f"variable {value.path} {value.shape} {value.dtype} {value.trainable}"
+            return f"variable {_variable(value, places)}"
         case keras.KerasTensor():
             return f"tensor {value.name} {value.shape} {value.dtype}"
         case tf.Tensor() if hasattr(value, "numpy"):
@@ -131,25 +163,42 @@ def _value(value: Any, places: Mapping[int, int]) -> str:
             return _function(value)
         case keras.DTypePolicy():
             return f"policy {value.name}"
+    # Before its config, which may leave things out: that of `Huber` has no `delta`.
+    if isinstance(value, keras.losses.Loss):
+        return f"{_named(type(value))} {_value(vars(value), places)}"
+    if isinstance(value, keras.metrics.Metric) and not _is_keras(type(value)):
+        own = {n: held for n, held in vars(value).items() if n not in _metric_bookkeeping()}
+        return f"{_named(type(value))} {value.name} {value.dtype} {_value(own, places)}"
     if _is_keras(type(value)) and hasattr(value, "get_config"):
         content = value.get_config()
-        _refuse_functions(content)
+        _refuse_unknown(content)
         return f"{_named(type(value))} {json.dumps(content, sort_keys=True, default=_refuse)}"
     if _is_keras(type(value)) and hasattr(value, "__dict__"):
         return f"{_named(type(value))} {_value(vars(value), places)}"
-    if isinstance(value, keras.losses.Loss | keras.regularizers.Regularizer | keras.metrics.Metric):
+    if isinstance(value, keras.regularizers.Regularizer):
         return f"{_named(type(value))} {_value(vars(value), places)}"
     raise _IndescribableError
 
 
+@functools.cache
+def _metric_bookkeeping() -> frozenset[str]:
+    """What every metric has for Keras' own use."""
+    return frozenset(vars(keras.metrics.Metric()))
+
+
 def _function(function: FunctionType) -> str:
-    if function.__closure__ or function.__defaults__ or "<" in function.__qualname__:
+    # What a module holds is the same for every model of a sweep, its defaults among it.
+    if function.__closure__:
         raise _IndescribableError
-    return f"function {function.__module__}.{function.__qualname__}"
+    return f"function {_named(function)}"
 
 
-def _named(kind: type) -> str:
-    if "<" in kind.__qualname__:  # made inside a function, which may have closed over anything
+def _named(kind: type | FunctionType) -> str:
+    """Return where a class or function stands in its module."""
+    found: Any = sys.modules.get(kind.__module__)
+    for name in kind.__qualname__.split("."):
+        found = getattr(found, name, None)
+    if found is not kind:  # made inside a function, which may have closed over anything
         raise _IndescribableError
     return f"{kind.__module__}.{kind.__qualname__}"
 

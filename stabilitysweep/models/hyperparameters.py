@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,7 @@ def _of_kind(hyperparameter: Any, value: Value) -> Value:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     match hyperparameter:
         case kinds.Int():
-            if number and float(value) == int(value):
+            if number and math.isfinite(float(value)) and value == int(value):
                 return int(value)
             expected = "a whole number"
         case kinds.Float():

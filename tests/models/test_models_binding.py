@@ -188,10 +188,9 @@ def test_of_a_dict_for_a_subclassed_model_with_an_embedding_the_whole_arrays_are
 @pytest.mark.parametrize(
     ("blocks", "message"),
     [
-        pytest.param(
+        (
             BLOCKS[:2],
             "its input 'code' has no column or array of that name; the data have age, image",
-            marks=pytest.mark.xfail(reason="names only what no input took before", strict=True),
         ),
         (
             [*BLOCKS, Block("size", 9, 10, ())],
