@@ -134,7 +134,11 @@ def models_in_words(
     built = [trial for trial in firsts if trial.blueprint and not trial.blueprint.error]
     drawn = [trial.blueprint for trial in built if trial.blueprint is not None]
     defaults = [dict(blueprint.defaults) for blueprint in drawn]
-    own = [dict(blueprint.training) for blueprint in drawn if blueprint.compiled]
+    own = [
+        {name: value for name, value in blueprint.training if value not in (None, 0, "constant")}
+        for blueprint in drawn
+        if blueprint.compiled
+    ]
     alone: dict[str, set[str]] = {}
     for blueprint in drawn:
         if blueprint.alone:

@@ -90,10 +90,8 @@ def plan_work(
             alone, verify = _way(program, verdicts or {})
             own_engine = "fit" if alone else engine
             trainings = tuple(
-                Training(key, replace(stack, alone=alone, verify=verify and place == 0))
-                for place, (key, stack) in enumerate(
-                    _trainings(program, sharing, key_of, own_engine)
-                )
+                Training(key, replace(stack, alone=alone, verify=verify))
+                for key, stack in _trainings(program, sharing, key_of, own_engine)
             )
             cost = sum(_stack_seconds(training.stack, own_engine) for training in trainings)
             jobs.append(Job(trainings, cost + _trace_seconds(program, own_engine)))
@@ -107,7 +105,7 @@ def _way(program: Program, verdicts: Mapping[str, Verdict]) -> tuple[str, bool]:
     """Why a program's trials are trained one by one, if they are; whether that is to be seen."""
     if program.user is None:
         return "", False
-    known = verdicts.get(program.user.digest)
+    known = verdicts.get(programs.verdict_key(program))
     if program.user.template.alone:
         return program.user.template.alone, False
     return ("", True) if known is None else ("" if known.agrees else known.text, False)

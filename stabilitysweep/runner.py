@@ -293,13 +293,18 @@ def train(
                 keep(zip(done.stack.trials, done.results, strict=True))
                 if done.verdicts:
                     known = store.meta().get(VERDICTS, {})
-                    store.set_meta(VERDICTS, known | _plain(done.verdicts))
-                    progress.verdicts += [v for v in done.verdicts if not v.agrees]
+                    # One process may have seen the engines part where another's trial did not.
+                    new = [v for v in done.verdicts if known.get(v.program, _AGREED)["agrees"]]
+                    store.set_meta(VERDICTS, known | _plain(new))
+                    progress.verdicts += [v for v in new if not v.agrees]
                 progress.done += len(entries)
                 progress.outcomes.update(result.outcome for result in done.results)
                 progress.seconds = time.monotonic() - started
                 observe(progress)
     return progress
+
+
+_AGREED = {"agrees": True}
 
 
 def _of_models(sweep: Sweep, store: SQLiteStore) -> dict[str, Any]:

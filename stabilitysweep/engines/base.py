@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData
+from stabilitysweep.data.sources.user_functions import one_line
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics.moments import Moment
@@ -49,6 +50,17 @@ class Stack:
         if steps is None:
             raise ValueError("expected trials whose epochs are resolved to steps")
         return steps
+
+
+def crash_message(trial: Trial, reason: str) -> str:
+    """Say why a trial could not be run; of a user's model with its function and values."""
+    blueprint = trial.blueprint
+    if blueprint is None:
+        return reason
+    values = ", ".join(f"{name} {value}" for name, value in blueprint.values)
+    return (
+        f"model.build '{blueprint.build}'{f' with {values}' if values else ''}: {one_line(reason)}"
+    )
 
 
 class Engine(Protocol):

@@ -26,7 +26,7 @@ from stabilitysweep.engines.stack_state import Reading, Settings
 from stabilitysweep.engines.subject import BuiltIn, Subject, UserModel, UserModels, output_name
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
-from stabilitysweep.models.compiled import inner_optimizer
+from stabilitysweep.models.compiled import inner_optimizer, user_loss
 from stabilitysweep.models.losses import build_loss
 from stabilitysweep.models.programs import Program
 from stabilitysweep.numerics.moments import Moment
@@ -63,8 +63,9 @@ class FitEngine:
         """Train the single trial of a stack for its few steps, and evaluate nothing."""
         keras.backend.clear_session()
         with precision_scope(stack.program.precision):
-            # A graph would cost more than it saves.
-            return fit(set_up(stack, data, self._users, eagerly=True), stack.steps)
+            # A graph would cost more than it saves; under XLA random numbers are others.
+            eagerly = stack.program.compiled is Compiled.GRAPH
+            return fit(set_up(stack, data, self._users, eagerly=eagerly), stack.steps)
 
     def inspect(
         self, stack: Stack, data: PreparedData, first: int, last: int, *, predictions: bool
@@ -129,8 +130,8 @@ def set_up(
         optimizer=model.optimizer
         if user is not None and user.compiled
         else build_optimizer(trial, stack.steps),
-        loss=build_loss(program.loss) if user is None else model._compile_loss._user_loss,
-        loss_weights=None if user is None else model._compile_loss._user_loss_weights,
+        loss=build_loss(program.loss) if user is None else user_loss(model),
+        loss_weights=getattr(model._compile_loss, "_user_loss_weights", None),
         jit_compile=program.compiled is Compiled.XLA,
         run_eagerly=eagerly,
         # Where its user has decided against the scaling of the loss, so it stays.
@@ -218,6 +219,7 @@ def train(
         validation=evaluate(x_validation, y_validation) if len(x_validation) else None,
         final_scale=np.array([1.0 if scale is None else float(scale.numpy())]),
         output=output_name(model),
+        scaled=scale is not None,
     )
 
 

@@ -102,7 +102,11 @@ def rows_of_step(model: keras.Model, step: Tensors) -> list[Row]:
 
 
 def _rows(quantity: Quantity, named: Named) -> list[Row]:
-    return [Row(quantity, name, tensor.dtype.name, tensor) for name, tensor in named]
+    return [
+        Row(quantity, name, tensor.dtype.name, tensor)
+        for name, tensor in named
+        if tensor.dtype.is_floating or quantity is not Quantity.OPTIMIZER
+    ]
 
 
 def look_at_predictions(

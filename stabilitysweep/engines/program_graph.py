@@ -190,6 +190,7 @@ class ProgramGraph:
             validation=validation,
             final_scale=state.loss_scale.scale.numpy(),
             output=output_name(self.model),
+            scaled=self.subject.scaled,
         )
 
     def _run(self, *arguments: Any) -> tuple[State, tf.Tensor]:

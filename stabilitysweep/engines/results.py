@@ -33,6 +33,7 @@ class StackRecord:
         validation: evaluation on the validation split, None if it has no rows.
         final_scale: the loss scale after the last step, [P].
         output: name of the model's output layer.
+        scaled: whether the loss was scaled.
     """
 
     initial: Sequence[Sequence[NDArray[Any]]]
@@ -43,6 +44,7 @@ class StackRecord:
     validation: Evaluation | None
     final_scale: NDArray[np.floating]
     output: str
+    scaled: bool = False
 
 
 def results(
@@ -105,7 +107,6 @@ def _result(
     )
     names = trial.training.metrics
     validation = record.validation
-    scaled = trial.training.precision == "mixed_float16"
     return TrialResult(
         trial_id=trial.trial_id,
         outcome=outcomes.judge(onset, initial, final),
@@ -119,7 +120,7 @@ def _result(
         val_loss=float(validation.loss[place]) if validation else None,
         metrics=metrics(names, validation, place, data.y_validation) if validation else {},
         skipped_steps=int(np.count_nonzero(history.skipped)),
-        final_loss_scale=float(record.final_scale[place]) if scaled else None,
+        final_loss_scale=float(record.final_scale[place]) if record.scaled else None,
         max_abs_activation=outcomes.peak(history.max_activation),
         max_grad_norm=outcomes.peak(history.grad_norm),
         max_weight_norm=outcomes.peak(history.weight_norm),

@@ -18,7 +18,7 @@ from stabilitysweep.blueprint import Blueprint
 from stabilitysweep.engines import penalties
 from stabilitysweep.engines.loss_scaling import GROWTH_STEPS, INITIAL_SCALE
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
-from stabilitysweep.models.compiled import inner_optimizer
+from stabilitysweep.models.compiled import inner_optimizer, only_loss
 from stabilitysweep.models.fitting_target import example_target
 from stabilitysweep.models.lifting import lifted_numbers
 from stabilitysweep.models.losses import build_loss
@@ -192,7 +192,7 @@ class UserModel:
 
 
 def _takes_logits(built: Built) -> bool:
-    loss = built.model._compile_loss._user_loss
+    loss = only_loss(built.model)
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
     return bool(config.get("from_logits", False))
 
@@ -206,6 +206,9 @@ def warm_up(built: Built, blueprint: Blueprint) -> None:
     compiled = built.model._compile_metrics
     if compiled is not None and not compiled.built:
         compiled.build(example, predictions)
+        # Some metrics make their variables when they are first used.
+        compiled.update_state(example, predictions)
+        compiled.reset_state()
 
 
 def output_name(model: keras.Model) -> str:

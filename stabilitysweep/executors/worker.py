@@ -16,7 +16,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from stabilitysweep.data import PreparedData
-from stabilitysweep.engines.base import Engine, Stack
+from stabilitysweep.engines.base import Engine, Stack, crash_message
 from stabilitysweep.types import Outcome, TrialResult, Verdict
 
 _MESSAGE_LENGTH = 2_000
@@ -180,7 +180,7 @@ def crashed(stack: Stack, engine: str, message: str) -> list[TrialResult]:
             Outcome.CRASHED,
             engine,
             compiled=stack.program.compiled,
-            message=message[:_MESSAGE_LENGTH],
+            message=crash_message(trial, message)[:_MESSAGE_LENGTH],
         )
         for trial in stack.trials
     ]

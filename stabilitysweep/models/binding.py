@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from stabilitysweep.blueprint import Block
 from stabilitysweep.data.listing import some
+from stabilitysweep.models.lifting import all_layers
 
 _SHOWN = 12
 
@@ -65,7 +66,9 @@ class Binding:
                 for block in blocks
             ]
         elif tensors is None or not isinstance(tensors, list | tuple | dict):
-            name, whole = (None, bool(taken)) if tensors is None else _facts(tensors, taken)
+            # Of a model without symbolic inputs any embedding counts: it may be one of positions.
+            unseen = bool(taken) and all(block.whole for block in blocks)
+            name, whole = (None, unseen) if tensors is None else _facts(tensors, taken)
             self._nested = name
             self._inputs = [_Input(name, tuple(blocks), _joint_shape(blocks), whole)]
         else:
@@ -74,8 +77,12 @@ class Binding:
                 tensors = {tensor.name: tensor for tensor in tf.nest.flatten(tensors)}
             self._nested = tf.nest.map_structure(lambda tensor: tensor.name, tensors)
             self._inputs = list(_matched(tf.nest.flatten(tensors), blocks, taken))
+        hidden = tensors is not None and _has_hidden_embedding(model)
         self.whole = tuple(
-            block.name for item in self._inputs if item.whole for block in item.blocks
+            block.name
+            for item in self._inputs
+            for block in item.blocks
+            if item.whole or (hidden and block.whole)
         )
 
     def __call__(self, rows: Any) -> Any:
@@ -105,7 +112,7 @@ def _embedded(model: keras.Model) -> set[str]:
         first = next(iter(model.layers), None)
         return {"*"} if isinstance(first, keras.layers.Embedding) else set()
     found: set[str] = set()
-    embeddings = [layer for layer in _layers(model) if isinstance(layer, keras.layers.Embedding)]
+    embeddings = [layer for layer in all_layers(model) if isinstance(layer, keras.layers.Embedding)]
     if _inputs(model) is None:
         return {"*"} if embeddings else set()
     for layer in embeddings:
@@ -114,10 +121,15 @@ def _embedded(model: keras.Model) -> set[str]:
     return found
 
 
-def _layers(layer: Any) -> Iterator[Any]:
-    yield layer
-    for child in getattr(layer, "layers", None) or getattr(layer, "_layers", None) or ():
-        yield from _layers(child)
+def _has_hidden_embedding(model: keras.Model) -> bool:
+    """Whether some embedding is called within another layer: by what, its wiring does not show.
+
+    Whole numbers are then left as they are: scaled, token ids would be no ids any more.
+    """
+    return any(
+        isinstance(layer, keras.layers.Embedding) and not layer._inbound_nodes
+        for layer in all_layers(model)
+    )
 
 
 def _facts(tensor: Any, embedded: set[str]) -> tuple[str, bool]:
@@ -138,6 +150,17 @@ def _matched(
             )
         block = by_name.pop(name)
         shape = block.shape
+        width = block.stop - block.start
+        if "string" in str(tensor.dtype):
+            raise ValueError(
+                f"its input '{name}' takes text: expected one of numbers. Columns of text are "
+                "encoded before: see preprocessing.encoding"
+            )
+        if len(tensor.shape) == 2 and tensor.shape[1] not in (None, width) and len(shape) < 2:
+            raise ValueError(
+                f"its input '{name}' takes {tensor.shape[1]} column(s), and the data have "
+                f"{width} of that name. A column of categories is one with preprocessing.encoding: ordinal"
+            )
         if not shape and len(tensor.shape) == 2:
             shape = (1,)
         yield _Input(name, (block,), shape, whole)

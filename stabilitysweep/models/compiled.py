@@ -22,6 +22,15 @@ _KNOWN: dict[type, str] = {
 
 _LIFTED = ("learning_rate", "momentum", "nesterov", "weight_decay", "clipnorm")
 _SAID = ("name", *_LIFTED)
+_OFF: Mapping[str, Any] = {
+    "momentum": 0.0,
+    "nesterov": False,
+    "weight_decay": None,
+    "clipnorm": None,
+    "schedule": "constant",
+    "warmup_steps": 0,
+}
+"""What the settings of the config are that an optimizer does not have."""
 
 _FORMS: Mapping[str, tuple[str, ...]] = {
     "mse": ("mean_squared_error", "mse"),
@@ -77,7 +86,11 @@ def compiled_part(model: keras.Model) -> CompiledPart:
     plain = type(optimizer) in _KNOWN and not constrained and _is_plain(optimizer, config)
     rate = optimizer._learning_rate
     scheduled = not isinstance(rate, keras.Variable)
-    training = {name: config[name] for name in _LIFTED[1:] if config.get(name) is not None}
+    training: dict[str, Any] = {
+        # Said also where it is off: the config may give it to models that are not compiled.
+        name: off if config.get(name) is None else config[name]
+        for name, off in _OFF.items()
+    }
     training["optimizer"] = _name_of(optimizer)
     training["learning_rate"] = _peak(rate) if scheduled else float(config["learning_rate"])
     rest = {name: value for name, value in config.items() if name not in ("name", _LIFTED[0])}
@@ -87,9 +100,38 @@ def compiled_part(model: keras.Model) -> CompiledPart:
         update=_KNOWN[type(optimizer)] if plain else "keras",
         scheduled=scheduled,
         numbers=_scaling(model.optimizer)
-        + ("" if plain else f"{type(optimizer).__qualname__} {json.dumps(rest, default=str)}"),
-        loss=_loss_in_words(model._compile_loss._user_loss),
+        + ("" if plain else f"{type(optimizer).__qualname__} {json.dumps(rest, default=str)}")
+        + _left_out(optimizer, model),
+        loss=_loss_in_words(user_loss(model)),
     )
+
+
+def user_loss(model: keras.Model) -> Any:
+    """Return the loss as it was given to `compile`; None where the layers add all of it."""
+    return None if model._compile_loss is None else model._compile_loss._user_loss
+
+
+def only_loss(model: keras.Model) -> Any:
+    """Return the loss of a model of one output; None where it has several, or none of its own."""
+    loss = user_loss(model)
+    if isinstance(loss, dict | list | tuple):
+        flat = list(loss.values()) if isinstance(loss, dict) else list(loss)
+        return flat[0] if len(flat) == 1 else None
+    return loss
+
+
+def is_keras_loss(loss: Any) -> bool:
+    """Whether a loss is one of Keras' own, whose form of a target is known."""
+    return bool(_function_name(loss))
+
+
+def _left_out(optimizer: Any, model: keras.Model) -> str:
+    """Which weights are left out of the weight decay, in words; empty if none are."""
+    pattern = getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    keys = getattr(optimizer, "_exclude_from_weight_decay", None) or ()
+    paths = [v.path for v in model.trainable_variables if optimizer._var_key(v) in keys]
+    named = getattr(pattern, "pattern", pattern)
+    return f" without decay {named} {paths}" if named or paths else ""
 
 
 def _scaling(optimizer: Any) -> str:
@@ -108,7 +150,10 @@ def _is_plain(optimizer: Any, config: Mapping[str, Any]) -> bool:
     # In the plain form AdamW is Adam with weight decay.
     return all(
         config[name] == defaults[name] for name in config if name in defaults and name not in _SAID
-    ) and not getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+    ) and not (
+        getattr(optimizer, "_exclude_from_weight_decay_pattern", None)
+        or getattr(optimizer, "_exclude_from_weight_decay", None)
+    )
 
 
 def _name_of(optimizer: keras.optimizers.Optimizer) -> str:
@@ -121,17 +166,16 @@ def _peak(schedule: Any) -> float:
         value = getattr(schedule, name, None)
         if isinstance(value, int | float) and value > 0:
             return float(value)
-    return float(schedule(0)) if callable(schedule) else float(schedule)
+    if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return float(schedule(0))
+    return float(schedule() if callable(schedule) else schedule)
 
 
 def target_form(model: keras.Model, facts: TargetFacts) -> str:
     """Return the form in which a compiled model's loss takes the target; see `data.targets`."""
     if facts.shapes:
         return "given"
-    loss = model._compile_loss._user_loss
-    if isinstance(loss, dict | list | tuple):
-        flat = list(loss.values()) if isinstance(loss, dict) else list(loss)
-        loss = flat[0] if len(flat) == 1 else None
+    loss = only_loss(model)
     name = _function_name(loss)
     for form, names in _FORMS.items():
         if name in names:

@@ -50,8 +50,8 @@ def describe_model(model: keras.Model) -> str:
             parts = [_layer(layer, places) for layer in layers]
         parts += [_variable(variable, places) for variable in model.variables]
         loss, metrics = model._compile_loss, model._compile_metrics
-        parts.append(_value(loss._user_loss, places))
-        parts.append(_value(loss._user_loss_weights, places))
+        parts.append(_value(getattr(loss, "_user_loss", None), places))
+        parts.append(_value(getattr(loss, "_user_loss_weights", None), places))
         for name in ("_user_metrics", "_user_weighted_metrics"):
             parts.append(_value(getattr(metrics, name, None), places))
         return "\n".join(parts)
@@ -201,6 +201,11 @@ def _named(kind: type | FunctionType) -> str:
     if found is not kind:  # made inside a function, which may have closed over anything
         raise _IndescribableError
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def is_keras_type(part: Any) -> bool:
+    """Whether the class of something is one of Keras' own."""
+    return _is_keras(type(part))
 
 
 def _is_keras(kind: type) -> bool:

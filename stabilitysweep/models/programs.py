@@ -94,6 +94,13 @@ class Program:
     user: UserProgram | None = None
 
 
+def verdict_key(program: Program) -> str:
+    """Name what the engines are compared on: a user's graph, and how its weights are updated."""
+    digest = "" if program.user is None else program.user.digest
+    parts = (digest, program.optimizer, program.nesterov, program.precision, program.compiled.value)
+    return " ".join(map(str, parts))
+
+
 def terms_of(trial: Trial) -> Terms:
     """Return the optional terms that `trial` itself needs."""
     training = trial.training

@@ -76,6 +76,8 @@ def _listening(name: str, call: Callable[..., Any], record: Recording) -> Callab
 
 def _innermost(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
     inner = getattr(layer, "layers", [])
+    if not isinstance(inner, list | tuple):  # a user's attribute of that name
+        inner = []
     for child in inner:
         yield from _innermost(child)
     if not inner:

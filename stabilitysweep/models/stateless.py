@@ -58,7 +58,10 @@ def run_model(
         *zip(model.trainable_variables, weights, strict=True),
         *zip(model.non_trainable_variables, others, strict=True),
         # Of several outputs Keras keeps a running mean of each loss, for the logs of `fit` alone.
-        *((mean, tf.zeros(mean.shape, mean.dtype)) for mean in model._compile_loss.variables),
+        *(
+            (mean, tf.zeros(mean.shape, mean.dtype))
+            for mean in getattr(model._compile_loss, "variables", ())
+        ),
     ]
     values = tf.unstack(numbers, num=len(lifted)) if lifted else []
     with (

@@ -8,6 +8,7 @@ for one seed decide which share their weights.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +21,15 @@ from stabilitysweep.blueprint import Blueprint, Request
 from stabilitysweep.data.sources.user_functions import one_line
 from stabilitysweep.errors import TrialError
 from stabilitysweep.models.builder import precision_scope
-from stabilitysweep.models.compiled import compiled_part, metric_names, target_form
-from stabilitysweep.models.description import describe_model
+from stabilitysweep.models.compiled import (
+    compiled_part,
+    inner_optimizer,
+    is_keras_loss,
+    metric_names,
+    only_loss,
+    target_form,
+)
+from stabilitysweep.models.description import describe_model, is_keras_type
 from stabilitysweep.models.fitting_target import check_output, example_target
 from stabilitysweep.models.graph_digest import captured_variables, graph_digest, has_custom_gradient
 from stabilitysweep.models.lifting import lifted_numbers
@@ -100,6 +108,10 @@ class _Survey:
         except TrialError as error:
             names = [name for name, _ in request.values]
             return Blueprint(request.build, values=request.values, error=str(error)), names
+        except Exception as error:  # one model's trouble is not that of the others
+            found = self._build.error(dict(request.values), self._build.in_words(error))
+            names = [name for name, _ in request.values]
+            return Blueprint(request.build, values=request.values, error=str(found)), names
 
     def _described(self, request: Request, built: Built) -> Blueprint:
         model = built.model
@@ -119,7 +131,20 @@ class _Survey:
                 settings["learning_rate"], built.hp.asked.values()
             )
         program = hashlib.blake2b(digest_size=8)
-        for text in (look.graph, request.precision, part.numbers if part else ""):
+        bounds = _constraints(model)
+        own_optimizer = part is not None and not is_keras_type(inner_optimizer(model))
+        texts = (
+            look.graph,
+            request.precision,
+            part.numbers if part else "",
+            # An optimizer of the user's may do anything with what it was told.
+            repr(sorted(known.items())) if own_optimizer else "",
+            bounds,
+            _metrics_in_words(model),
+            # What a trial's onset is named by.
+            repr((look.layers, [variable.path for variable in model.variables])),
+        )
+        for text in texts:
             program.update(f"{len(text)}:{text}".encode())
         return Blueprint(
             build=request.build,
@@ -145,7 +170,7 @@ class _Survey:
             parameters=int(sum(np.prod(v.shape) for v in model.trainable_variables)),
             units=look.units,
             layers=look.layers,
-            alone=look.alone,
+            alone=look.alone or (_UNCOMPILED_BOUNDS if bounds and part is None else ""),
         )
 
     def _look(self, request: Request, built: Built, form: str) -> _Look:
@@ -168,7 +193,8 @@ class _Survey:
             inputs = built.binding(np.ones(shape, keras.config.floatx()))
             with recording(model) as record:
                 predictions = model(inputs, training=False)
-            check_output(predictions, form, facts)
+            if not built.own or is_keras_loss(only_loss(model)):
+                check_output(predictions, form, facts)
             # Here the losses are built: in a graph they could not make their variables.
             model._compute_loss(x=inputs, y=example, y_pred=predictions, training=False)
             _build_metrics(model, example, predictions)
@@ -189,8 +215,40 @@ class _Survey:
 
 def _overriding(built: Built) -> list[str]:
     """The setting of the config that a compiled model takes without asking for it."""
-    overrides = built.own and "learning_rate" not in built.hp.asked
+    overrides = (
+        built.own
+        and "learning_rate" not in built.hp.asked
+        and isinstance(inner_optimizer(built.model)._learning_rate, keras.Variable)
+    )
     return ["learning_rate"] if overrides else []
+
+
+_UNCOMPILED_BOUNDS = "a weight has a constraint: compile the model to have it stacked"
+
+
+def _constraints(model: keras.Model) -> str:
+    """The constraints on the weights, in words; empty if there are none."""
+    bound = [
+        (variable.path, type(variable.constraint).__qualname__, _config_of(variable.constraint))
+        for variable in model.trainable_variables
+        if variable.constraint is not None
+    ]
+    return json.dumps(bound, default=str) if bound else ""
+
+
+def _metrics_in_words(model: keras.Model) -> str:
+    """The metrics a model was compiled with, and what they were told."""
+    compiled = model._compile_metrics
+    given = [getattr(compiled, name, None) for name in ("_user_metrics", "_user_weighted_metrics")]
+    return json.dumps(given, default=_config_of)
+
+
+def _config_of(part: Any) -> str:
+    """Class and config of a part of Keras or of the user's; a function by its name."""
+    kind = f"{type(part).__module__}.{type(part).__qualname__}"
+    name = getattr(part, "__qualname__", "")
+    config = part.get_config() if hasattr(part, "get_config") else ""
+    return f"{kind} {name} {config}"
 
 
 def _as_written(rate: float, values: Iterable[Any]) -> float:
@@ -272,3 +330,5 @@ def _build_metrics(model: keras.Model, targets: Any, predictions: Any) -> None:
     compiled = model._compile_metrics
     if compiled is not None and not compiled.built:
         compiled.build(targets, predictions)
+        compiled.update_state(targets, predictions)
+        compiled.reset_state()

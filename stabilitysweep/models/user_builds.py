@@ -94,7 +94,7 @@ class UserBuild:
         """
         # Layer names begin anew: they are the same in every process. Without collecting garbage,
         # which takes longer than building a model. The policy would be forgotten with them.
-        policy = keras.config.dtype_policy()
+        policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
         keras.backend.clear_session(free_memory=False)
         keras.config.set_dtype_policy(policy)
         keras.utils.set_random_seed(seed)
@@ -111,6 +111,14 @@ class UserBuild:
                 hp.asked,
                 f"it sets Keras' dtype policy to {set_by_it}: expected a build that leaves it as "
                 "it is. Put `precision` into the config, under training or as an axis of the grid",
+            )
+        if keras.config.floatx() != floatx:
+            found = keras.config.floatx()
+            keras.config.set_floatx(floatx)
+            raise self.error(
+                hp.asked,
+                f"it sets Keras' floatx to {found}: expected a build that leaves it as it is. Put "
+                "`precision` into the config, under training or as an axis of the grid",
             )
         return self._ready(model, hp, request)
 
@@ -132,6 +140,8 @@ class UserBuild:
             raise self.error(
                 hp.asked, f"the model does not take the data: {self.in_words(error)}"
             ) from error
+        if not model.trainable_variables:
+            raise self.error(hp.asked, "the model has no trainable weights: nothing to train")
         own = model.compiled
         if not own:
             training = dict(request.training)
@@ -177,7 +187,9 @@ class UserBuild:
         """Return the error of a model that cannot be trained: function, values and cause."""
         shown = ", ".join(f"{name} {value}" for name, value in values.items())
         beside = f" with {shown}" if shown else ""
-        return TrialError(f"model.build '{self.path}'{beside}: {one_line(cause).rstrip('.')}.")
+        text = one_line(cause).rstrip(".")
+        end = "" if text.endswith("?") else "."
+        return TrialError(f"model.build '{self.path}'{beside}: {text}{end}")
 
     def in_words(self, error: BaseException) -> str:
         """Type, message, and the line of the user's code that an error came from."""

@@ -37,6 +37,8 @@ def proven_finite(magnitudes: tf.Tensor) -> tf.Tensor:
     A finite sum proves every term finite. A sum that is not is no proof of the contrary,
     since it may have overflowed: `all_finite` decides then.
     """
+    if not magnitudes.dtype.is_floating:  # some optimizers keep a whole number
+        return tf.ones(tf.shape(magnitudes)[:1], tf.bool)
     return tf.math.is_finite(plain_sum(widen(magnitudes)))
 
 
@@ -51,6 +53,8 @@ def nonfinite_sum(tensor: tf.Tensor) -> tf.Tensor:
 
 def only_nonfinite(tensor: tf.Tensor) -> tf.Tensor:
     """Return `tensor` with zero in the place of every finite entry."""
+    if not tensor.dtype.is_floating:
+        return tf.zeros_like(tensor)
     return tf.where(tf.math.is_finite(tensor), tf.zeros_like(tensor), tensor)
 
 
