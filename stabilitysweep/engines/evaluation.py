@@ -168,6 +168,8 @@ class Evaluator:
         form = self._program.loss
         if form == "given":
             return zero
+        if len(outputs) > 1 or (not self._subject.closed_form and _is_unlike(outputs[0], form)):
+            return zero  # a loss of the user's own knows what they are
         (output,) = outputs
         if form == "sparse_categorical_crossentropy":
             hits = tf.argmax(output, axis=2, output_type=y.dtype) == y
@@ -184,6 +186,13 @@ class Evaluator:
         return zero._replace(
             absolute=_mean(tf.abs(error), loss.dtype), square=_mean(error**2, loss.dtype)
         )
+
+
+def _is_unlike(output: tf.Tensor, form: str) -> bool:
+    """Whether predictions [P, R, ...] are not what Keras' losses take for a form of the target."""
+    if form.endswith("categorical_crossentropy"):
+        return bool(output.shape.rank != 3)
+    return bool(output.shape.rank > 3 or (output.shape.rank == 3 and output.shape[2] != 1))
 
 
 def _mean_of(parts: Sequence[tuple[int, Floats]]) -> Floats:

@@ -159,7 +159,8 @@ def _matched(
         if len(tensor.shape) == 2 and tensor.shape[1] not in (None, width) and len(shape) < 2:
             raise ValueError(
                 f"its input '{name}' takes {tensor.shape[1]} column(s), and the data have "
-                f"{width} of that name. A column of categories is one with preprocessing.encoding: ordinal"
+                f"{width} of that name. With preprocessing.encoding: ordinal a column of "
+                "categories is one"
             )
         if not shape and len(tensor.shape) == 2:
             shape = (1,)
