@@ -106,7 +106,7 @@ class Verdict:
     """Whether the two engines agree on a user's model.
 
     Attributes:
-        program: digest of the model's graph.
+        program: what was compared, see `models.programs.verdict_key`.
         agrees: whether its trials may be trained in a stack.
         text: why not, and the layer where the engines part; or what was compared.
     """

@@ -15,6 +15,7 @@ from stabilitysweep import runner
 from stabilitysweep.blueprint import Blueprint, Request
 from stabilitysweep.config import parse_config
 from stabilitysweep.executors import Job, StackDone
+from stabilitysweep.models.programs import verdict_key
 from stabilitysweep.result import Result, open_result
 from stabilitysweep.runner import Progress, Sweep
 from stabilitysweep.types import Compiled, Verdict
@@ -101,10 +102,8 @@ class VerdictExecutor(InlineExecutor):
 
     def train(self, jobs: Sequence[Job], data: Mapping[str, Any]) -> Any:
         for done in super().train(jobs, data):
-            user = done.stack.program.user
-            assert user is not None
             text = "layer 'dense': loss of step 1 is 1 in a stack, 2 in `fit`"
-            verdict = Verdict(user.digest, False, text)
+            verdict = Verdict(verdict_key(done.stack.program), False, text)
             yield StackDone(done.stack, done.results, (verdict,) if done.stack.verify else ())
 
 
