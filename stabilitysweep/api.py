@@ -4,92 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from stabilitysweep import folder as folders
-from stabilitysweep import runner
+from stabilitysweep import execution
 from stabilitysweep.config import SweepConfig, load_config, parse_config
 from stabilitysweep.data import load, split_rows
 from stabilitysweep.data.audit import audit as find_in_data
 from stabilitysweep.data.finding_table import finding_table
 from stabilitysweep.errors import UserError
-from stabilitysweep.executors import LocalExecutor
-from stabilitysweep.executors.local import available_cores
-from stabilitysweep.planning import Work
+from stabilitysweep.execution import Options, Plan
 from stabilitysweep.result import Result, open_result
-from stabilitysweep.runner import Progress, Sweep
+from stabilitysweep.runner import Progress
 from stabilitysweep.types import Compiled
 
 RESULTS = Path("results")
 """Where results land unless told otherwise, relative to the current folder."""
-
-ENGINES = ("stacked", "fit")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to run a sweep; none of it changes which trials there are.
-
-    Attributes:
-        engine: `stacked`, or `fit` for the yardstick.
-        workers: processes, at least 1; None is one a core.
-        compiled: plain graph or XLA.
-        fresh: set an existing result aside and start over.
-
-    Raises:
-        UserError: an unknown engine, or less than one worker.
-    """
-
-    engine: str = "stacked"
-    workers: int | None = None
-    compiled: Compiled = Compiled.GRAPH
-    fresh: bool = False
-
-    def __post_init__(self) -> None:
-        """Check what no type can."""
-        if self.engine not in ENGINES:
-            raise UserError(f"engine: expected {' or '.join(ENGINES)}, got {self.engine!r}.")
-        if self.workers is not None and self.workers < 1:
-            raise UserError(
-                f"workers: expected at least 1, or none given for one a core, got {self.workers}."
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a run would do.
-
-    Attributes:
-        sweep: config, data and grid.
-        folder: where the result is or will be.
-        options: how to run it.
-        work: the trials that are missing, as jobs.
-    """
-
-    sweep: Sweep
-    folder: Path
-    options: Options
-    work: Work
-
-    @property
-    def stored(self) -> int:
-        """Number of the sweep's trials that need no training any more."""
-        return len(self.sweep.grid) - self.work.trials - len(self.sweep.failed)
-
-    @property
-    def nothing_built(self) -> bool:
-        """Whether not a single model of the sweep can be built."""
-        return bool(self.sweep.failed) and len(self.sweep.failed) == len(self.sweep.grid)
-
-    @property
-    def workers(self) -> int:
-        """Number of processes that will have something to do."""
-        return min(_workers(self.options), self.work.stacks)
 
 
 def read_config(config: str | Path | Mapping[str, Any] | SweepConfig) -> SweepConfig:
@@ -108,7 +41,7 @@ def read_config(config: str | Path | Mapping[str, Any] | SweepConfig) -> SweepCo
 def plan(
     config: str | Path | Mapping[str, Any] | SweepConfig,
     out: str | Path | None = None,
-    options: Options = Options(),
+    options: Options | None = None,
 ) -> Plan:
     """Check everything a run needs and say what it would do; writes nothing.
 
@@ -117,19 +50,7 @@ def plan(
     """
     checked = read_config(config)
     folder = Path(out) if out is not None else RESULTS / checked.name
-    # Before any data is loaded: what is no result, or cannot be written, is refused.
-    folders.holds_record(folder)
-    folders.require_writable(folder)
-    sweep = runner.load_sweep(checked)
-    work = runner.missing_work(
-        sweep,
-        set() if options.fresh else runner.stored_trials(sweep, folder),
-        compiled=options.compiled,
-        engine=options.engine,
-        workers=_workers(options),
-        verdicts={} if options.fresh else runner.stored_verdicts(folder),
-    )
-    return Plan(sweep, folder, options, work)
+    return execution.plan(checked, folder, options or Options())
 
 
 def execute(plan: Plan, observe: Callable[[Progress], None] | None = None) -> Result:
@@ -143,21 +64,11 @@ def execute(plan: Plan, observe: Callable[[Progress], None] | None = None) -> Re
         ResultError: the folder cannot be written, or another run is using it.
         KeyboardInterrupt: passed on; the same plan made again goes on where it stopped.
     """
-    options = plan.options
-    if options.fresh:
-        folders.set_aside(plan.folder)
     # Drawing is slow to import, and this process has nothing to do while workers train. Python
     # ends a daemon thread where it stands, which aborts the process inside an extension's C++:
     # this one is waited for, also by a run that is interrupted.
     threading.Thread(target=import_module, args=("stabilitysweep.figures",)).start()
-    runner.train(
-        plan.sweep,
-        plan.folder,
-        plan.work,
-        LocalExecutor(options.workers, options.engine),
-        observe or (lambda progress: None),
-        {"engine": options.engine, "compiled": options.compiled.value, "workers": options.workers},
-    )
+    execution.carry_out(plan, observe)
     result = open_result(plan.folder)
     result.save()
     return result
@@ -223,7 +134,3 @@ def audit(config: str | Path | Mapping[str, Any] | SweepConfig) -> pd.DataFrame:
         findings = find_in_data(raw, split_rows(raw, dataset), dataset, checked)
         found[dataset.label] = [finding.to_json() for finding in findings]
     return finding_table(found)
-
-
-def _workers(options: Options) -> int:
-    return options.workers or len(available_cores())

@@ -12,7 +12,8 @@ import yaml
 from inline_executor import InlineExecutor
 
 import stabilitysweep
-from stabilitysweep import ResultError, UserError, api, load_config
+from stabilitysweep import ResultError, UserError, api, execution, load_config
+from stabilitysweep.execution import Options
 from stabilitysweep.runner import Progress
 from stabilitysweep.types import Compiled
 
@@ -34,7 +35,7 @@ def executors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[int
         asked.append((workers, engine))
         return InlineExecutor()
 
-    monkeypatch.setattr(api, "LocalExecutor", make)
+    monkeypatch.setattr(execution, "LocalExecutor", make)
     monkeypatch.chdir(tmp_path)
     return asked
 
@@ -101,13 +102,13 @@ def test_what_cannot_be_used_is_refused_and_nothing_written(
 
 @pytest.mark.usefixtures("executors")
 def test_a_plan_says_what_is_left_and_writes_nothing(tmp_path: Path) -> None:
-    plan = api.plan(CONFIG, options=api.Options(workers=5))
+    plan = api.plan(CONFIG, options=Options(workers=5))
     assert (plan.stored, plan.work.trials, plan.work.programs, plan.workers) == (0, 12, 2, 2)
     assert list(tmp_path.iterdir()) == []
     api.execute(plan)
     again = api.plan({**CONFIG, "seeds": 3})
     assert (again.stored, again.work.trials) == (12, 6)
-    assert api.plan({**CONFIG, "seeds": 3}, options=api.Options(fresh=True)).work.trials == 18
+    assert api.plan({**CONFIG, "seeds": 3}, options=Options(fresh=True)).work.trials == 18
 
 
 @pytest.mark.usefixtures("executors")

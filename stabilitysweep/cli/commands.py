@@ -6,91 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from stabilitysweep import __version__
+from stabilitysweep.cli.app import app
+from stabilitysweep.cli.options import (
+    Config,
+    DivergedAbove,
+    Folder,
+    Out,
+    StableBelow,
+    axis_option,
+    held_values,
+    opened_result,
+    positive,
+)
 from stabilitysweep.cli.terminal import console, emit
-from stabilitysweep.errors import UserError
 
 if TYPE_CHECKING:
     from stabilitysweep.result import Result
-
-app = typer.Typer(
-    help="Train every combination of a grid of hyperparameters, and map where training breaks.",
-    epilog="To begin: run configs/quickstart.yaml",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-_CONFIG = typer.Argument(metavar="CONFIG", help="The YAML file of the sweep.", show_default=False)
-_RESULT = typer.Argument(
-    metavar="RESULT", help="A result folder, as results/NAME.", show_default=False
-)
-_OUT_FOLDER = typer.Option(
-    "--out", metavar="DIR", help="The result folder.  [default: results/NAME]", show_default=False
-)
-
-Config = Annotated[str, _CONFIG]
-Folder = Annotated[str, _RESULT]
-Out = Annotated[str | None, _OUT_FOLDER]
-
-
-def _ratio(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise typer.BadParameter(f"expected a number, got {text!r}.") from None
-
-
-_OTHER_THRESHOLDS = "Judge anew, training nothing: "
-StableBelow = Annotated[
-    float | None,
-    typer.Option(
-        parser=_ratio,
-        metavar="RATIO",
-        help=_OTHER_THRESHOLDS + "stable under this ratio of final to initial loss.",
-        show_default=False,
-    ),
-]
-DivergedAbove = Annotated[
-    float | None,
-    typer.Option(
-        parser=_ratio,
-        metavar="RATIO",
-        help=_OTHER_THRESHOLDS + "diverged over this ratio.",
-        show_default=False,
-    ),
-]
-
-
-def _axis(place: str) -> Any:
-    return typer.Option(metavar="AXIS", help=place, show_default=False)
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"expected a whole number, at least 1, got {text!r}.")
-    return int(text)
-
-
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(f"stabilitysweep {__version__}")
-        raise typer.Exit
-
-
-@app.callback(invoke_without_command=True)
-def _main(
-    context: typer.Context,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
-        ),
-    ] = False,
-) -> None:
-    if context.invoked_subcommand is None:
-        print(context.get_help())
 
 
 @app.command(short_help="Train what is missing; write table and figures.")
@@ -104,7 +35,7 @@ def run(
     workers: Annotated[
         int | None,
         typer.Option(
-            parser=_positive,
+            parser=positive,
             metavar="N",
             help="Processes.  [default: one a core]",
             show_default=False,
@@ -126,8 +57,8 @@ def run(
 
     checked = load_config(config)  # before anything slow is imported
 
-    from stabilitysweep.api import Options
     from stabilitysweep.cli.running import run_sweep
+    from stabilitysweep.execution import Options
     from stabilitysweep.types import Compiled
 
     again = ["run", config]
@@ -170,7 +101,7 @@ def show(
     diverged_above: DivergedAbove = None,
 ) -> None:
     """Print the summary of a result, or one trial with its loss curve."""
-    opened = _opened(result, stable_below, diverged_above)
+    opened = opened_result(result, stable_below, diverged_above)
     if json:
         from stabilitysweep.cli.exporting import print_json
 
@@ -198,7 +129,7 @@ def diagnose(
     steps: Annotated[
         int | None,
         typer.Option(
-            parser=_positive,
+            parser=positive,
             metavar="N",
             help="Steps to look at, up to the first bad one.  [default: 6]",
             show_default=False,
@@ -223,10 +154,10 @@ def diagnose(
 @app.command(short_help="Draw a stability map.")
 def plot(
     result: Folder,
-    x: Annotated[str | None, _axis("Horizontal axis.")] = None,
-    y: Annotated[str | None, _axis("Vertical axis.")] = None,
-    rows: Annotated[str | None, _axis("Axis down the rows of panels.")] = None,
-    columns: Annotated[str | None, _axis("Axis along the columns of panels.")] = None,
+    x: Annotated[str | None, axis_option("Horizontal axis.")] = None,
+    y: Annotated[str | None, axis_option("Vertical axis.")] = None,
+    rows: Annotated[str | None, axis_option("Axis down the rows of panels.")] = None,
+    columns: Annotated[str | None, axis_option("Axis along the columns of panels.")] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(metavar="AXIS=VALUE", help="Hold an axis at one value. Repeatable."),
@@ -263,13 +194,13 @@ def plot(
     """
     from pathlib import Path
 
-    opened = _opened(result, stable_below, diverged_above)
+    opened = opened_result(result, stable_below, diverged_above)
     choice: dict[str, Any] = {"x": x, "y": y, "rows": rows, "columns": columns}
     paths = opened.plot(
         kind,
         None if out is None else Path(out),
         **choice,
-        where=_held(where or []),
+        where=held_values(where or []),
         pool=tuple(pool or ()),
         theory=theory,
     )
@@ -294,17 +225,7 @@ def export(
     """Write the trials table, one row a trial, to a file or to standard output."""
     from stabilitysweep.cli.exporting import export_table
 
-    export_table(_opened(result, stable_below, diverged_above), format, out)
-
-
-def _opened(folder: str, stable_below: float | None, diverged_above: float | None) -> Result:
-    """Open a result; if other thresholds are asked for, with its trials judged by them."""
-    from stabilitysweep.numerics.outcomes import Thresholds
-    from stabilitysweep.result import open_result
-
-    given = {"stable_below": stable_below, "diverged_above": diverged_above}
-    other = {name: value for name, value in given.items() if value is not None}
-    return open_result(folder, Thresholds(**other) if other else None)
+    export_table(opened_result(result, stable_below, diverged_above), format, out)
 
 
 def _show_trial(result: Result, prefix: str) -> None:
@@ -323,15 +244,3 @@ def _show_trial(result: Result, prefix: str) -> None:
         explanation=result.explain(found.trial_id),
     )
     emit(screen, view)
-
-
-def _held(where: list[str]) -> dict[str, str]:
-    held: dict[str, str] = {}
-    for text in where:
-        axis, equals, value = text.partition("=")
-        if not (axis and equals and value):
-            raise UserError(f"--where: expected AXIS=VALUE, got {text!r}.")
-        if axis in held:
-            raise UserError(f"--where: expected one value for {axis}, got two.")
-        held[axis] = value
-    return held

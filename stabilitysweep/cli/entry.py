@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import typer
 
-from stabilitysweep.cli.commands import app
+from stabilitysweep.cli import commands as _commands  # noqa: F401  adds them to the app
+from stabilitysweep.cli.app import app
 from stabilitysweep.cli.terminal import fail, program
 from stabilitysweep.errors import StabilitySweepError
 

@@ -11,7 +11,7 @@ from stabilitysweep.cli.words import counted
 from stabilitysweep.types import Verdict
 
 if TYPE_CHECKING:  # it brings scikit-learn, and to show a result needs none
-    from stabilitysweep.api import Plan
+    from stabilitysweep.execution import Plan
 
 _SHOWN_VALUES = 4
 _SHOWN_REASONS = 4

@@ -9,7 +9,6 @@ import numpy as np
 from rich.console import Group, RenderableType
 
 from stabilitysweep.analysis import value_label
-from stabilitysweep.api import Plan
 from stabilitysweep.cli.audit_view import brief_audit, whole_audit
 from stabilitysweep.cli.layout import columns, fields
 from stabilitysweep.cli.models_view import planned_models
@@ -17,6 +16,7 @@ from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import about, counted
 from stabilitysweep.config.names import CLASSIFICATION_LOSSES
 from stabilitysweep.data import RawData
+from stabilitysweep.execution import Plan
 from stabilitysweep.runner import Sweep
 
 _SHOWN_VALUES = 6

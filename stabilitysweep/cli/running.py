@@ -22,6 +22,7 @@ from stabilitysweep.cli.summary_view import files, overview, what_next
 from stabilitysweep.cli.terminal import command, console, emit, fail, note
 from stabilitysweep.cli.words import counted, duration
 from stabilitysweep.config import SweepConfig
+from stabilitysweep.execution import Options, Plan
 from stabilitysweep.result import Result
 from stabilitysweep.runner import Progress
 from stabilitysweep.types import Outcome
@@ -34,7 +35,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 def run_sweep(
     config: SweepConfig,
     out: str | None,
-    options: api.Options,
+    options: Options,
     *,
     quiet: bool,
     again: Sequence[str],
@@ -52,7 +53,7 @@ def run_sweep(
     screen = console()
     screen.quiet = quiet
     last = Progress(0)
-    plan: api.Plan | None = None
+    plan: Plan | None = None
 
     with _stopping():
         try:
@@ -123,7 +124,7 @@ def _stopping() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _closing(plan: api.Plan, result: Result, seconds: float) -> RenderableType:
+def _closing(plan: Plan, result: Result, seconds: float) -> RenderableType:
     trained = plan.work.trials
     head = f"{counted(trained, 'trial')} trained" if trained else "nothing to train; files written"
     if plan.nothing_built:
@@ -137,7 +138,7 @@ def _closing(plan: api.Plan, result: Result, seconds: float) -> RenderableType:
     )
 
 
-def _interrupted(plan: api.Plan | None, last: Progress, again: Sequence[str]) -> str:
+def _interrupted(plan: Plan | None, last: Progress, again: Sequence[str]) -> str:
     if plan is None:
         return f"interrupted before anything was trained. To start again:\n  {command(*again)}"
     stored = plan.stored + last.done - last.outcomes[Outcome.CRASHED]

@@ -23,9 +23,10 @@ COMMAND = Path(__file__)
 
 def measure(config: Path, workers: int, worker: int) -> dict[str, Any]:
     """Do one worker's share; return its seconds and what they were spent on."""
-    from stabilitysweep.api import Options, plan
+    from stabilitysweep.api import plan
     from stabilitysweep.config import load_config
     from stabilitysweep.engines.curvature import Curvatures
+    from stabilitysweep.execution import Options
     from stabilitysweep.executors.worker import start_engine
     from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 

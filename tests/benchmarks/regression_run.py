@@ -42,6 +42,7 @@ from shared import (
 )
 
 from stabilitysweep import api
+from stabilitysweep.execution import Options, Plan
 from stabilitysweep.folder import DATABASE
 from stabilitysweep.planning import Work
 from stabilitysweep.types import Compiled
@@ -152,7 +153,7 @@ def finishing_times(seen: Observed, out: Path, work: Work) -> dict[int, list[flo
     return times
 
 
-def phases(seen: Observed, out: Path, plan: api.Plan) -> dict[str, float]:
+def phases(seen: Observed, out: Path, plan: Plan) -> dict[str, float]:
     """Split the wall seconds of a run as the head of this file says."""
     times = finishing_times(seen, out, plan.work)
     gaps = [b - a for moments in times.values() for a, b in pairwise(moments)]
@@ -191,7 +192,7 @@ def main() -> None:
     options = parser.parse_args()
     extra = ["--compile", options.compile]
     extra += ["--workers", str(options.workers)] if options.workers else []
-    settings = api.Options(workers=options.workers, compiled=Compiled(options.compile))
+    settings = Options(workers=options.workers, compiled=Compiled(options.compile))
 
     runs, parts = [], []
     for number in range(1, options.repeat + 1):

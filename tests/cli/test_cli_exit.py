@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tiny_sweep import TINY, write_config
 
-from stabilitysweep import api
+from stabilitysweep import api, execution
 from stabilitysweep.cli import main
 from stabilitysweep.data import PreparedData
 from stabilitysweep.executors import Job, StackDone
@@ -42,7 +42,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Crashing]:
     class Own(Crashing):
         pass
 
-    monkeypatch.setattr(api, "LocalExecutor", Own)
+    monkeypatch.setattr(execution, "LocalExecutor", Own)
     monkeypatch.chdir(tmp_path)
     write_config(tmp_path, TINY)
     return Own

@@ -10,12 +10,13 @@ import pytest
 from rich.console import Console, RenderableType
 from surveyed_builds import BUILD, CONFIG, Survey, VerdictExecutor, run_surveyed, with_grid
 
-from stabilitysweep import api, open_result, runner
+from stabilitysweep import api, execution, open_result, runner
 from stabilitysweep.cli import running
 from stabilitysweep.cli.models_view import fallback
 from stabilitysweep.cli.plan_view import brief, whole
 from stabilitysweep.cli.summary_view import result_view
 from stabilitysweep.config import parse_config
+from stabilitysweep.execution import Options, Plan
 from stabilitysweep.types import Verdict
 
 LAYER = "layer 'dense': loss of step 1 is 1 in a stack, 2 in `fit`"
@@ -32,9 +33,9 @@ def printed(content: RenderableType) -> str:
 def plan(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     load = runner.load_sweep
 
-    def planned(survey: Survey, content: Any = CONFIG, **options: Any) -> api.Plan:
+    def planned(survey: Survey, content: Any = CONFIG, **options: Any) -> Plan:
         monkeypatch.setattr(runner, "load_sweep", lambda config: load(config, survey))
-        return api.plan(content, tmp_path / "result", api.Options(**options))
+        return api.plan(content, tmp_path / "result", Options(**options))
 
     return planned
 
@@ -106,8 +107,8 @@ def test_a_warning_names_the_build_and_the_layer() -> None:
 
 def run_with_verdicts(plan: Any, monkeypatch: pytest.MonkeyPatch, quiet: bool) -> int:
     plan(Survey())
-    monkeypatch.setattr(api, "LocalExecutor", lambda *arguments: VerdictExecutor())
-    options = api.Options()
+    monkeypatch.setattr(execution, "LocalExecutor", lambda *arguments: VerdictExecutor())
+    options = Options()
     return running.run_sweep(parse_config(CONFIG), "result", options, quiet=quiet, again=["run"])
 
 

@@ -27,6 +27,7 @@ from stabilitysweep.cli.plan_view import brief, whole
 from stabilitysweep.cli.progress import Pace, bar, line, reporting
 from stabilitysweep.cli.summary_view import overview, rate_limit, rate_limits, what_next
 from stabilitysweep.cli.trial_view import trial_view
+from stabilitysweep.execution import Options
 from stabilitysweep.runner import Progress
 from stabilitysweep.store import Entry
 from stabilitysweep.types import Cause, Compiled, Kind, Onset, Outcome, Stage, Trace, TrialResult
@@ -187,7 +188,7 @@ def test_onsets_in_words() -> None:
 
 
 def test_the_brief_plan_fits_a_narrow_terminal() -> None:
-    plan = api.plan(CONFIG, out="somewhere/else", options=api.Options(workers=2))
+    plan = api.plan(CONFIG, out="somewhere/else", options=Options(workers=2))
     out = printed(brief(plan))
     assert "450 = 3 precision x 3 batch_size x 25 learning_rate x 3 seeds" in out
     assert "225 that mean the same" in " ".join(out.split())
@@ -199,14 +200,14 @@ def test_the_brief_plan_fits_a_narrow_terminal() -> None:
 
 
 def test_the_whole_plan_lists_every_axis() -> None:
-    plan = api.plan(CONFIG, options=api.Options(workers=1))
+    plan = api.plan(CONFIG, options=Options(workers=1))
     out = printed(whole(plan, "views.yaml", None))
     assert "float32, mixed_float16, float16" in out
     assert "0.0001, 0.000162, 0.000261, ..., 10" in out
     assert "2  8, 16" in out
     assert "run views.yaml" in out
     assert "no column" not in out
-    fresh = api.plan(CONFIG, options=api.Options(fresh=True))
+    fresh = api.plan(CONFIG, options=Options(fresh=True))
     assert "an old result is kept beside" in printed(brief(fresh))
 
 

@@ -1,0 +1,134 @@
+"""A sweep planned and carried out: what is missing from a result folder is trained into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stabilitysweep import folder as folders
+from stabilitysweep import runner
+from stabilitysweep.config import SweepConfig
+from stabilitysweep.errors import UserError
+from stabilitysweep.executors import LocalExecutor
+from stabilitysweep.executors.local import available_cores
+from stabilitysweep.planning import Work
+from stabilitysweep.runner import Progress, Sweep
+from stabilitysweep.types import Compiled
+
+ENGINES = ("stacked", "fit")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to run a sweep; none of it changes which trials there are.
+
+    Attributes:
+        engine: `stacked`, or `fit` for the yardstick.
+        workers: processes, at least 1; None is one a core.
+        compiled: plain graph or XLA.
+        fresh: set an existing result aside and start over.
+
+    Raises:
+        UserError: an unknown engine, or less than one worker.
+    """
+
+    engine: str = "stacked"
+    workers: int | None = None
+    compiled: Compiled = Compiled.GRAPH
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what no type can."""
+        if self.engine not in ENGINES:
+            raise UserError(f"engine: expected {' or '.join(ENGINES)}, got {self.engine!r}.")
+        if self.workers is not None and self.workers < 1:
+            raise UserError(
+                f"workers: expected at least 1, or none given for one a core, got {self.workers}."
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        sweep: config, data and grid.
+        folder: where the result is or will be.
+        options: how to run it.
+        work: the trials that are missing, as jobs.
+    """
+
+    sweep: Sweep
+    folder: Path
+    options: Options
+    work: Work
+
+    @property
+    def stored(self) -> int:
+        """Number of the sweep's trials that need no training any more."""
+        return len(self.sweep.grid) - self.work.trials - len(self.sweep.failed)
+
+    @property
+    def nothing_built(self) -> bool:
+        """Whether not a single model of the sweep can be built."""
+        return bool(self.sweep.failed) and len(self.sweep.failed) == len(self.sweep.grid)
+
+    @property
+    def workers(self) -> int:
+        """Number of processes that will have something to do."""
+        return min(_workers(self.options), self.work.stacks)
+
+
+def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
+    """Check everything a run needs and say what it would do; writes nothing.
+
+    Args:
+        config: what to sweep.
+        folder: where the result is or will be.
+        options: how to run it.
+
+    Raises:
+        UserError: the config, its data or the result folder cannot be used.
+    """
+    # Before any data is loaded: what is no result, or cannot be written, is refused.
+    folders.holds_record(folder)
+    folders.require_writable(folder)
+    sweep = runner.load_sweep(config)
+    work = runner.missing_work(
+        sweep,
+        set() if options.fresh else runner.stored_trials(sweep, folder),
+        compiled=options.compiled,
+        engine=options.engine,
+        workers=_workers(options),
+        verdicts={} if options.fresh else runner.stored_verdicts(folder),
+    )
+    return Plan(sweep, folder, options, work)
+
+
+def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> None:
+    """Train what `plan` says is missing, into the record of its folder.
+
+    Args:
+        plan: what to do.
+        observe: called after every stack.
+
+    Raises:
+        ResultError: the folder cannot be written, or another run is using it.
+        KeyboardInterrupt: passed on; the same plan made again goes on where it stopped.
+    """
+    options = plan.options
+    if options.fresh:
+        folders.set_aside(plan.folder)
+    runner.train(
+        plan.sweep,
+        plan.folder,
+        plan.work,
+        LocalExecutor(options.workers, options.engine),
+        observe or (lambda progress: None),
+        {"engine": options.engine, "compiled": options.compiled.value, "workers": options.workers},
+    )
+
+
+def _workers(options: Options) -> int:
+    return options.workers or len(available_cores())
