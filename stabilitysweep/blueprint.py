@@ -103,8 +103,6 @@ class Blueprint:
         units: floats that the layers put out for a row, all together.
         layers: names of the innermost layers.
         error: why the model cannot be trained; all else is empty then.
-        distinct: why the model shares no program with those of other values; empty if it
-            may.
         alone: why the model cannot be trained in a stack, but one by one; empty if it can.
     """
 
@@ -132,7 +130,6 @@ class Blueprint:
     units: int = 0
     layers: tuple[str, ...] = ()
     error: str = ""
-    distinct: str = ""
     alone: str = ""
 
     def request(self) -> Request:
