@@ -146,7 +146,7 @@ def models_in_words(
     return {
         "build": config.model.build,
         "cells": len(firsts),
-        "trials": len(firsts) * config.seeds,
+        "trials": len(firsts) * len(config.seeds),
         "axes": {name: _met(config, name, firsts) for name in config.grid},
         "defaults": _values_by_name(defaults),
         "optimizer": _different(blueprint.optimizer for blueprint in drawn),

@@ -27,8 +27,8 @@ def difference(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     sets, so without a conflict at least one stored trial is, and the new config extends the
     old: with more or fewer values, axes or seeds, an axis that contains the old fixed value,
     a fixed value that the old axis contains. A changed set of `training.metrics` is a
-    conflict too, since the stored rows lack columns. `name` and the order of anything are
-    not compared.
+    conflict too, since the stored rows lack columns. `name`, `cells`, `seeds` and the order of
+    anything are not compared: other cells and other seeds are more of the same.
 
     Values are compared as resolved, as far as that goes without the data: null for
     `weight_decay` and `target_scaling` is the default of the optimizer and the loss. A

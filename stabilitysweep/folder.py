@@ -18,6 +18,8 @@ FIGURES = "figures"
 LOCK = ".lock"
 """Held by the run that writes; the system lets go of it however that run ends."""
 
+_EMPTY_BYTES = 4096
+
 
 def holds_record(folder: Path) -> bool:
     """Return whether there is a record in `folder`; a folder still to be made holds none.
@@ -41,6 +43,15 @@ def holds_record(folder: Path) -> bool:
             f"files ({', '.join(others[:3])}) and no {DATABASE}. Choose another with --out."
         )
     return False
+
+
+def is_begun(folder: Path) -> bool:
+    """Return whether there is a record in `folder` that a run has written to.
+
+    A record of one page has no tables yet: the run that made it was killed that very moment.
+    """
+    record = folder / DATABASE
+    return record.is_file() and record.stat().st_size > _EMPTY_BYTES
 
 
 def require_writable(folder: Path) -> None:

@@ -48,9 +48,6 @@ from stabilitysweep.types import Compiled, Outcome, TrialResult, Verdict
 
 _DIGESTS_SECONDS = 1.0
 
-_EMPTY_BYTES = 4096
-"""A record of one page has no tables yet: the run that made it was killed that very moment."""
-
 
 @dataclass(frozen=True)
 class Sweep:
@@ -135,12 +132,12 @@ def load_sweep(config: SweepConfig, survey: Survey = survey_apart) -> Sweep:
 
     grid = Grid(config, rows)
     if config.model.build is not None:
-        asked = (trial for trial in grid if trial.seed == 0)
+        asked = (trial for trial in grid if trial.seed == config.seeds[0])
         grid = Grid(config, rows, build_models(config, asked, raw, data, survey))
     failed: dict[str, str] = {}
     firsts: list[Trial] = []
     for trial in grid:
-        if trial.blueprint is not None and trial.seed == 0:
+        if trial.blueprint is not None and trial.seed == config.seeds[0]:
             firsts.append(trial)
         if trial.blueprint is not None and trial.blueprint.error:
             failed[trial.trial_id] = trial.blueprint.error
@@ -196,9 +193,7 @@ def missing_work(
 
 def stored_verdicts(folder: Path) -> dict[str, Verdict]:
     """Return what earlier runs into a folder have found out of users' models, by digest."""
-    if not folders.holds_record(folder):
-        return {}
-    if (folder / folders.DATABASE).stat().st_size <= _EMPTY_BYTES:
+    if not folders.holds_record(folder) or not folders.is_begun(folder):
         return {}
     with SQLiteStore(folder / folders.DATABASE, read_only=True) as store:
         found = store.meta().get(VERDICTS, {})
@@ -212,9 +207,7 @@ def stored_trials(sweep: Sweep, folder: Path) -> set[str]:
         ResultError: what is stored in `folder` means something else than `sweep`, or the
             folder holds something that is no result.
     """
-    if not folders.holds_record(folder):
-        return set()
-    if (folder / folders.DATABASE).stat().st_size <= _EMPTY_BYTES:
+    if not folders.holds_record(folder) or not folders.is_begun(folder):
         return set()
     with SQLiteStore(folder / folders.DATABASE, read_only=True) as store:
         _refuse_conflict(sweep, store, folder)

@@ -26,7 +26,8 @@ def planned_models(plan: Plan) -> Fields:
         return
     yield from model_fields(models)
     if models["programs"]:
-        built = counted(models["cells"] - len(models["failed"]) // plan.sweep.config.seeds, "model")
+        failed = len(models["failed"]) // len(plan.sweep.config.seeds)
+        built = counted(models["cells"] - failed, "model")
         yield "built", f"{built}, in {counted(models['programs'], 'program')}"
     if plan.options.engine == "stacked":
         alone = Counter(job.stacks[0].alone for job in plan.work.jobs if job.stacks[0].alone)

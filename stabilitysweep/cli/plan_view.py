@@ -61,7 +61,7 @@ def whole(plan: Plan, config: str, out: str | None, *, every: bool = False) -> R
         fields(
             [
                 ("trials", product(sweep)),
-                ("cells", f"{sweep.grid.cells:,}, {counted(sweep.config.seeds, 'seed')} each"),
+                ("cells", f"{sweep.grid.cells:,}, {_seeds(sweep.config.seeds)} each"),
                 ("stored", _stored(plan)),
                 ("to train", to_train(plan)),
                 ("result", str(plan.folder)),
@@ -83,10 +83,18 @@ def _afterwards(plan: Plan, run: str) -> tuple[str, ...]:
 def product(sweep: Sweep) -> str:
     """How the number of trials comes about: `360 = 2 precision x 3 depth x 60 seeds`."""
     axes = [f"{len(values)} {name}" for name, values in sweep.config.grid.items()]
-    factors = " x ".join([*axes, counted(sweep.config.seeds, "seed")])
     merged = sweep.grid.merged
+    if sweep.config.cells is not None:
+        chosen = sweep.grid.cells + merged // len(sweep.config.seeds)
+        axes = [f"{chosen:,} chosen cells out of {' x '.join(axes)}"]
+    factors = " x ".join([*axes, _seeds(sweep.config.seeds)])
     left_out = f" - {merged:,} that mean the same as others" if merged else ""
     return f"{len(sweep.grid):,} = {factors}{left_out}"
+
+
+def _seeds(seeds: range) -> str:
+    number = counted(len(seeds), "seed")
+    return f"{number} from {seeds.start:,}" if seeds.start else number
 
 
 def to_train(plan: Plan) -> str:

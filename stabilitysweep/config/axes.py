@@ -169,19 +169,23 @@ def _read_values(
 ) -> tuple[tuple[Any, ...] | None, list[Problem]]:
     values: list[Any] = []
     problems: list[Problem] = []
+    # A data set is no key of a set; the other axes may be long.
+    known: list[Any] | set[Any] = values if name == DATASET else set()
     for item, path in zip(raw, paths, strict=True):
         value: Any
         value, found = read_hp(item, path) if own else _read_value(name, item, path)
         problems += found
         if found:
             continue
-        if value in values:
+        if value in known:
             problems.append(Problem(path, "each value once", f"{_shown(value)} again"))
         elif name == DATASET and value.label in {other.label for other in values}:
             got = f"two data sets called {value.label!r}"
             hint = "give each its own 'label'"
             problems.append(Problem(path, "data sets that can be told apart", got, hint))
         values.append(value)
+        if isinstance(known, set):
+            known.add(value)
     return (None if problems else tuple(values)), problems
 
 

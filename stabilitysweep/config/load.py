@@ -24,6 +24,7 @@ from stabilitysweep.config.hp import name_problem, no_text, read_hp
 from stabilitysweep.config.names import COMPILED_SETTINGS
 from stabilitysweep.config.problems import KeyPath, Problem, check, keys, unknown_key, wrong_value
 from stabilitysweep.config.rules import find_conflicts
+from stabilitysweep.config.selection import most_cells, read_cells, read_seeds
 from stabilitysweep.config.settings import ModelSettings
 from stabilitysweep.config.sweep import Head, SweepConfig
 from stabilitysweep.errors import ConfigError
@@ -31,7 +32,7 @@ from stabilitysweep.errors import ConfigError
 _M = TypeVar("_M", bound=BaseModel)
 _LARGEST_FILE = 1_000_000  # bytes
 _MOST_TRIALS = 10_000_000
-_KEYS = ("name", DATASET, *SECTIONS, "grid", "seeds")
+_KEYS = ("name", DATASET, *SECTIONS, "grid", "cells", "seeds")
 
 
 def load_config(path: str | Path) -> SweepConfig:
@@ -103,6 +104,7 @@ class _Reader:
         self._read_head(default_name)
         self._read_dataset()
         self._read_grid()
+        self._read_cells()
         for section in SECTIONS:
             if section == "model" and self._build:
                 self._read_build(_as_mapping(self._content[section]))
@@ -116,7 +118,7 @@ class _Reader:
         return SweepConfig(grid=grid, given=frozenset(self._given), **self._parts)
 
     def _read_head(self, default_name: str) -> None:
-        given = {key: self._content[key] for key in ("name", "seeds") if key in self._content}
+        given = {key: self._content[key] for key in ("name",) if key in self._content}
         head, problems = check(Head, {"name": default_name, **given}, ())
         self.problems += [
             replace(problem, hint="the name of the file cannot be used, give a 'name'")
@@ -125,6 +127,10 @@ class _Reader:
             for problem in problems
         ]
         self._parts |= dict(head or {})
+        if "seeds" in self._content:
+            seeds, problems = read_seeds(self._content["seeds"])
+            self.problems += problems
+            self._parts["seeds"] = seeds or range(1)
 
     def _read_dataset(self) -> None:
         content = self._content.get(DATASET)
@@ -156,6 +162,13 @@ class _Reader:
                 self.problems.append(no_text(name, path))
             else:
                 self._read_axis(str(name), values, path)
+
+    def _read_cells(self) -> None:
+        if "cells" not in self._content:
+            return
+        cells, problems = read_cells(self._content["cells"], self._axes, build=self._build)
+        self.problems += problems
+        self._parts["cells"] = cells
 
     def _read_axis(self, name: str, content: object, path: KeyPath) -> None:
         values, problems = read_axis(name, content, path, build=self._build)
@@ -222,11 +235,16 @@ class _Reader:
         return () if settings is None else (getattr(settings, setting),)
 
     def _check_size(self) -> None:
-        lengths = [len(values) for values in self._axes.values() if values]
-        trials = math.prod(lengths) * self._parts.get("seeds", 1)
+        axes = {name: values for name, values in self._axes.items() if values}
+        lengths = [len(values) for values in axes.values()]
+        seeds, selected = len(self._parts.get("seeds", range(1))), self._parts.get("cells")
+        trials = math.prod(lengths) * seeds
+        key, got = "grid", f"{trials:,}: {' x '.join(map(str, lengths))} values and the seeds"
+        if selected is not None and most_cells(selected, axes) * seeds < trials:
+            trials = most_cells(selected, axes) * seeds
+            key, got = "cells", f"{trials:,}"
         if trials > _MOST_TRIALS:
-            got = f"{trials:,}: {' x '.join(map(str, lengths))} values and the seeds"
-            self.problems.append(Problem(("grid",), f"at most {_MOST_TRIALS:,} trials", got))
+            self.problems.append(Problem((key,), f"at most {_MOST_TRIALS:,} trials", got))
 
     def _checked(self, model: type[_M], content: object, path: KeyPath) -> _M | None:
         instance, problems = check(model, content, path)

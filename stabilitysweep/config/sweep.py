@@ -5,20 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, InstanceOf, PrivateAttr, StrictStr
 
 from stabilitysweep.config.axes import DATASET, SECTIONS, is_hp, section_of
 from stabilitysweep.config.dataset import DatasetSettings
-from stabilitysweep.config.fields import Expected, PositiveWhole
+from stabilitysweep.config.fields import Expected
 from stabilitysweep.config.names import COMPILED_SETTINGS
 from stabilitysweep.config.rules import NEEDS
+from stabilitysweep.config.selection import Selection, plain_cells, plain_seeds
 from stabilitysweep.config.settings import (
     ModelSettings,
     PreprocessingSettings,
     TrainingSettings,
 )
-
-_MOST_SEEDS = 100_000
 
 
 class Head(BaseModel):
@@ -26,7 +25,7 @@ class Head(BaseModel):
 
     Attributes:
         name: letters, digits and `-_.`; the name of the result folder.
-        seeds: number of seeds n, 1 to 100,000; the seeds are 0 to n - 1.
+        seeds: 1 to 100,000 seeds, one after another, the first at least 0.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -40,11 +39,7 @@ class Head(BaseModel):
             "with '-' or '.'"
         ),
     ]
-    seeds: Annotated[
-        PositiveWhole,
-        Field(le=_MOST_SEEDS),
-        Expected(f"a whole number from 1 to {_MOST_SEEDS:,}"),
-    ] = 1
+    seeds: InstanceOf[range] = range(1)
 
 
 class SweepConfig(Head):
@@ -62,6 +57,8 @@ class SweepConfig(Head):
             as a list in its own section. Values have the type of their setting; those of
             `dataset` are `DatasetSettings`. With a `model.build`, names that are no setting
             of `dataset`, preprocessing or training are its `hp`.
+        cells: the parts of the grid that are trained, all of it if None. What several parts
+            have in common is trained once.
         given: the settings of training that the config gives, as axes or in its section.
             Of others a user's compiled model may have its own.
     """
@@ -71,6 +68,7 @@ class SweepConfig(Head):
     model: ModelSettings = Field(default_factory=ModelSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     grid: dict[str, tuple[Any, ...]]
+    cells: tuple[Selection, ...] | None = None
     given: frozenset[str] = frozenset()
     _base_folder: Path = PrivateAttr(default=Path())
 
@@ -146,7 +144,9 @@ class SweepConfig(Head):
             axis: [_plain(value) if axis == DATASET else value for value in values]
             for axis, values in self.grid.items()
         }
-        content["seeds"] = self.seeds
+        if self.cells is not None:
+            content["cells"] = plain_cells(self.cells)
+        content["seeds"] = plain_seeds(self.seeds)
         return content
 
     def fixed(self) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class SweepConfig(Head):
         return TrainingSettings.model_fields.keys() - self.given
 
     def __eq__(self, other: object) -> bool:
-        """Whether both say the same: all settings, axes in the same order, and seeds."""
+        """Whether both say the same: all settings, axes in the same order, cells and seeds."""
         if not isinstance(other, SweepConfig):
             return NotImplemented
         mine, others = self.resolved(), other.resolved()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
 from stabilitysweep.blueprint import Blueprint
 from stabilitysweep.config import DATASET, DatasetSettings, SweepConfig
 from stabilitysweep.config.rules import NEEDS, UNUSED
+from stabilitysweep.config.selection import Selection, cell_key
 from stabilitysweep.errors import ConfigError
 from stabilitysweep.grid.cells import Cell, Cells, Resolution
 from stabilitysweep.grid.identity import decided, digest, text_around_seed
@@ -27,9 +28,10 @@ _MOST_STEPS = 2**31 - 1  # steps are counted in int32
 class Grid:
     """Every trial of a sweep, made while iterating.
 
-    The last axis changes fastest, and within a cell the seed. Combinations that mean the
-    same once resolved (batch sizes of 512 and `full` on 353 rows) are one cell, met where
-    the first of them stands.
+    They are those of every combination of the axes' values, or of the `cells` that the config
+    limits itself to. The last axis changes fastest, and within a cell the seed. Combinations
+    that mean the same once resolved (batch sizes of 512 and `full` on 353 rows) are one cell,
+    met where the first of them stands.
 
     A grid of a user's build becomes one of models with `blueprints`: each combination is
     built once, when it is met, and combinations whose models train the same (they differ in
@@ -67,7 +69,8 @@ class Grid:
             for name, values in config.grid.items()
         }
         self._resolving = [name for name in self._values if name in _RESOLVING]
-        self._kept = self._find_kept()
+        self._resolved: dict[tuple[Any, ...], Resolution] = {}
+        self._kept = self._find_kept() if config.cells is None else {}
         self._blueprints = None if config.model.build is None else blueprints
         # What the combinations met so far came to, in their order; None for one that is merged.
         self._met: list[Blueprint | None] = []
@@ -80,6 +83,8 @@ class Grid:
         """Number of cells."""
         if self._blueprints is not None:
             return sum(1 for _ in self._cells())
+        if self._selected is not None:
+            return len(self._selected)
         alike = math.prod(len(self._values[name]) for name in self._resolving)
         return self._combinations // alike * len(self._kept)
 
@@ -87,9 +92,10 @@ class Grid:
     def merged(self) -> int:
         """Number of trials left out since another means the same.
 
-        `len(grid) + merged` is the product of the axes' lengths and the seeds.
+        `len(grid) + merged` is the product of the axes' lengths and the seeds, or of the number
+        of combinations that `cells` selects and the seeds.
         """
-        return (self._combinations - self.cells) * self._config.seeds
+        return (self._combinations - self.cells) * len(self._config.seeds)
 
     @cached_property
     def axes(self) -> dict[str, tuple[Any, ...]]:
@@ -97,7 +103,7 @@ class Grid:
 
         They are in the order of the config; data sets by their label.
         """
-        if self._blueprints is None:
+        if self._blueprints is None and self._selected is None:
             return {name: self._axis_values(name) for name in self._values}
         met: dict[str, dict[Any, None]] = {name: {} for name in self._values}
         for cell in self._cells():
@@ -122,18 +128,54 @@ class Grid:
 
     def __len__(self) -> int:
         """Number of trials, each counted once."""
-        return self.cells * self._config.seeds
+        return self.cells * len(self._config.seeds)
 
     def __iter__(self) -> Iterator[Trial]:
         """The trials, in the same order every time."""
         for cell in self._cells():
             text = text_around_seed(*cell.texts)
-            for seed in range(self._config.seeds):
+            for seed in self._config.seeds:
                 yield cell.trial(text, seed)
 
     @property
     def _combinations(self) -> int:
+        if self._places is not None:
+            return len(self._places)
         return math.prod(map(len, self._values.values()))
+
+    @cached_property
+    def _places(self) -> list[tuple[int, ...]] | None:
+        """The combinations that `cells` selects, each value by its place; None for all."""
+        cells = self._config.cells
+        if cells is None:
+            return None
+        places = {
+            name: {cell_key(value): place for place, value in enumerate(self._config.grid[name])}
+            for name in self._values
+        }
+
+        def of(cell: Selection, name: str) -> Iterable[int]:
+            if name not in cell:
+                return range(len(places[name]))
+            return [places[name][cell_key(value)] for value in cell[name]]
+
+        chosen = (itertools.product(*(of(cell, name) for name in self._values)) for cell in cells)
+        return sorted(set(itertools.chain.from_iterable(chosen)))
+
+    @cached_property
+    def _selected(self) -> list[tuple[tuple[Any, ...], Resolution]] | None:
+        """The combinations that `cells` selects and what they come to; of equals the first."""
+        if self._places is None:
+            return None
+        first: dict[tuple[Any, ...], tuple[tuple[Any, ...], Resolution]] = {}
+        columns = list(self._values.values())
+        resolving = [list(self._values).index(name) for name in self._resolving]
+        for places in self._places:
+            values = tuple(column[place] for column, place in zip(columns, places, strict=True))
+            resolution = self._resolution(tuple(values[place] for place in resolving))
+            others = (at for column, at in enumerate(places) if column not in resolving)
+            first.setdefault((resolution, *others), (values, resolution))
+        return list(first.values())
 
     def _cells(self) -> Iterator[Cell]:
         cells = Cells(self._config)
@@ -150,11 +192,15 @@ class Grid:
     def _laid_out(self, cells: Cells) -> Iterator[Cell]:
         """The cells as the config alone tells them apart."""
         names = list(self._values)
+        if self._selected is not None:
+            for values, resolution in self._selected:
+                yield cells.cell(dict(zip(names, values, strict=True)), resolution)
+            return
         places = [names.index(name) for name in self._resolving]
         for combination in itertools.product(*self._values.values()):
-            resolution = self._kept.get(tuple(combination[place] for place in places))
-            if resolution is not None:
-                yield cells.cell(dict(zip(names, combination, strict=True)), resolution)
+            kept = self._kept.get(tuple(combination[place] for place in places))
+            if kept is not None:
+                yield cells.cell(dict(zip(names, combination, strict=True)), kept)
 
     def _built(
         self, cell: Cell, cells: Cells, blueprints: Callable[[Trial], Blueprint]
@@ -184,9 +230,15 @@ class Grid:
         """What the resolving axes come to, by their values; of equals only the first."""
         first: dict[Resolution, tuple[Any, ...]] = {}
         for values in itertools.product(*(self._values[name] for name in self._resolving)):
-            chosen = dict(zip(self._resolving, values, strict=True))
-            first.setdefault(self._resolve(chosen), values)
+            first.setdefault(self._resolution(values), values)
         return {values: resolution for resolution, values in first.items()}
+
+    def _resolution(self, values: tuple[Any, ...]) -> Resolution:
+        """What values of the resolving axes come to."""
+        if values not in self._resolved:
+            chosen = dict(zip(self._resolving, values, strict=True))
+            self._resolved[values] = self._resolve(chosen)
+        return self._resolved[values]
 
     def _resolve(self, chosen: Mapping[str, Any]) -> Resolution:
         def value(setting: str) -> Any:

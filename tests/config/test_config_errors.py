@@ -359,7 +359,7 @@ def with_axis(text: str) -> str:
         ),
         pytest.param(
             "dataset: wine\ngrid: {l1: [0]}\nseeds: 0",
-            "sweep.yaml:3: seeds: expected a whole number from 1 to 100,000, got 0",
+            "sweep.yaml:3: seeds: expected a whole number from 1 to 100,000, or {from, num}, got 0",
             [],
             id="no seeds",
         ),

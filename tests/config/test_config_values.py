@@ -51,7 +51,7 @@ def test_the_config_of_the_design_page() -> None:
     config = parse_config(FULL)
     assert config.name == "regression"
     assert config.dataset == DatasetSettings(name="diabetes")
-    assert config.seeds == 3
+    assert config.seeds == range(3)
     assert list(config.grid)[:3] == ["learning_rate", "batch_size", "l2"]
     assert config.grid["batch_size"] == (16, 32, "full")
     assert config.grid["l2"] == (0.0, 1e-4, 1e-2)
@@ -63,7 +63,7 @@ def test_the_config_of_the_design_page() -> None:
 def test_defaults() -> None:
     config = config_of("{l1: [0]}")
     assert config.name == "config"
-    assert config.seeds == 1
+    assert config.seeds == range(1)
     assert config.dataset is not None
     assert (config.dataset.validation_fraction, config.dataset.split_seed) == (0.2, 0)
     assert config.preprocessing.model_dump() == {
