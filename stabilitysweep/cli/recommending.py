@@ -1,0 +1,248 @@
+"""The command `recommend`: safe settings with their evidence, or what to change and the config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from stabilitysweep.analysis import value_label
+from stabilitysweep.analysis.advice import Change
+from stabilitysweep.analysis.picks import BestAnywhere, Evidence, Pick, Recommendation
+from stabilitysweep.cli.exporting import print_json
+from stabilitysweep.cli.layout import columns, fields, warning
+from stabilitysweep.cli.options import opened_result
+from stabilitysweep.cli.terminal import command, console, emit, note
+from stabilitysweep.cli.words import counted, number, settings
+from stabilitysweep.errors import UserError
+from stabilitysweep.folder import make_folder, write_text
+
+NEXT = "next.yaml"
+"""The config to run next, in the first result's folder."""
+
+_LABELS = len("best anywhere")
+_BESIDE = 4
+"""Picks that a terminal of 80 has room for beside each other."""
+
+
+def recommend_settings(
+    folders: Sequence[str],
+    *,
+    margin: float | None,
+    metric: str | None,
+    count: int | None,
+    where: dict[str, str],
+    pick: int | None,
+    out: str | None,
+    yaml: bool,
+    json: bool,
+    thresholds: tuple[float | None, float | None],
+) -> None:
+    """Find safe settings and print them; write a config where it is asked for, or is next.
+
+    Args:
+        folders: the results.
+        margin: see `Result.recommend`; None is its default.
+        metric: see there.
+        count: see there; None is its default, or as many as `pick` asks for.
+        where: see there.
+        pick: the pick whose config is shown; None is the first.
+        out: the file for the config; None is none, or `next.yaml` without a safe cell.
+        yaml: print nothing but the config.
+        json: print JSON.
+        thresholds: to judge by, see `opened_result`.
+
+    Raises:
+        UserError: a result, an argument or a file that cannot be used.
+    """
+    opened = [opened_result(folder, *thresholds) for folder in folders]
+    shown = pick or 1
+    found = opened[0].recommend(
+        *opened[1:],
+        margin=2.0 if margin is None else margin,
+        metric=metric,
+        count=max(count or 3, shown),
+        where=where,
+    )
+    if found.picks and shown > len(found.picks):
+        raise UserError(
+            f"--pick: expected at most {len(found.picks)}, since there are no more safe cells, "
+            f"got {shown}."
+        )
+    config = found.configs[shown - 1] if found.picks else found.next_config
+    file = _written(config, out, opened[0].folder, picked=bool(found.picks))
+    if json:
+        print_json({**found.to_json(), "written": None if file is None else str(file)})
+        return
+    if yaml and not found.picks:
+        note(f"warning: {found.reason}")
+    screen = console()
+    title = f"pick {shown} as a config" if found.picks else f"the config to run next, {file}"
+    if not yaml:
+        emit(screen, picks_view(found) if found.picks else nothing_view(found))
+        if config is not None:
+            emit(screen, Group("", Text(title, style="bold")))
+    # A line of a config stays one line, however narrow the terminal is: it is to be pasted.
+    for line in (config or "").splitlines():
+        screen.print(Text(line), soft_wrap=True)
+    if not yaml:
+        steps = list(_next(found, folders, file))
+        labelled = zip(("next", *[""] * len(steps)), steps, strict=False)
+        emit(screen, Group("", fields(list(labelled), _LABELS)) if steps else Group())
+
+
+def _written(config: str | None, out: str | None, folder: Path, *, picked: bool) -> Path | None:
+    """Write the config, where it belongs into a file, and say which."""
+    if config is None or (picked and out is None):
+        return None
+    file = folder / NEXT if out is None else Path(out)
+    if out is not None and file.is_dir():
+        raise UserError(f"--out: expected a file, got a folder: {file}")
+    make_folder(file.parent)
+    write_text(file, config)
+    return file
+
+
+def picks_view(found: Recommendation) -> RenderableType:
+    """The picks, and what speaks for them.
+
+    Args:
+        found: with at least one pick.
+    """
+    parts: list[RenderableType] = [Text(_headline(found), style="bold"), "", *_table(found)]
+    return Group(*parts, fields(list(_facts(found)), _LABELS), *_warnings(found))
+
+
+def nothing_view(found: Recommendation) -> RenderableType:
+    """Why there is no pick, and what to change.
+
+    Args:
+        found: without a pick.
+    """
+    reason = str(found.reason)
+    parts: list[RenderableType] = [Text(reason[:1].upper() + reason[1:], style="bold")]
+    if found.advice:
+        labels = ("change", *[""] * len(found.advice))
+        rows = zip(labels, (advice.text for advice in found.advice), strict=False)
+        parts += ["", fields(list(rows), _LABELS)]
+    return Group(*parts, *_warnings(found))
+
+
+def _warnings(found: Recommendation) -> list[RenderableType]:
+    return ["", *(warning(text) for text in found.notes)] if found.notes else []
+
+
+def _headline(found: Recommendation) -> str:
+    direction = "highest" if found.higher_is_better else "lowest"
+    text = (
+        f"{counted(len(found.picks), 'pick')} of {counted(found.safe, 'safe cell')} "
+        f"(of {found.cells:,}), {direction} {found.metric} first"
+    )
+    if len(found.datasets) > 1:
+        text += f"; safe in all of {', '.join(found.datasets)}"
+    return text
+
+
+def _table(found: Recommendation) -> Iterator[RenderableType]:
+    """A column a pick, so that any number of axes has room; a few picks beside each other."""
+    for start in range(0, len(found.picks), _BESIDE):
+        picks = found.picks[start : start + _BESIDE]
+        heads = ["", *(f"pick {start + place}" for place in range(1, len(picks) + 1))]
+        rows = [[label, *map(show, picks)] for label, show in _rows(found)]
+        yield columns(heads, rows, text=1, unbroken=1)
+        yield ""
+
+
+def _rows(found: Recommendation) -> Iterator[tuple[str, Callable[[Pick], str]]]:
+    for axis in found.picks[0].axes:
+        yield axis, lambda pick, axis=axis: value_label(pick.axes[axis])  # type: ignore[misc]
+    several = len(found.datasets) > 1
+    if not several:
+        yield found.metric, lambda pick: number(pick.score)
+    yield "cost of safety", lambda pick: _cost(pick.safety_cost)
+    for place, name in enumerate(found.datasets) if several else ():
+        yield f"  {name}: {found.metric}", _of(place, lambda own: number(own.score))
+        yield "    cost", _of(place, lambda own: _cost(own.cost))
+        if found.margin:
+            yield "    stable up to", _of(place, lambda own: number(own.safe))
+    if found.margin:
+        yield "stable up to", lambda pick: number(pick.safe)
+        yield "fails at", lambda pick: "-" if pick.open_ended else number(pick.failing)
+        yield "margin", _margin
+        yield "  in decades", lambda pick: f"{pick.margin_decades or 0:.2f}"
+    yield (
+        "headroom, bits",
+        lambda pick: "-" if pick.headroom_bits is None else f"{pick.headroom_bits:.1f}",
+    )
+
+
+def _of(place: int, show: Callable[[Evidence], str]) -> Callable[[Pick], str]:
+    return lambda pick: show(pick.per_dataset[place])
+
+
+def _facts(found: Recommendation) -> Iterator[tuple[str, RenderableType]]:
+    best: dict[str, BestAnywhere] = {}
+    for pick in found.picks:
+        for own in pick.per_dataset:
+            best[own.dataset] = own.best_anywhere
+    label = "best anywhere"
+    for name, cell in best.items():
+        where = settings({axis: value for axis, value in cell.axes.items() if axis != "dataset"})
+        of = f"{name}: " if len(best) > 1 else ""
+        yield label, f"{of}{found.metric} {number(cell.score)} at {where}\n{_standing(cell)}"
+        label = ""
+    first = found.picks[0]
+    seeds, steps = min(p.seeds for p in found.picks), _steps(first)
+    held = f"{counted(seeds, 'seed')} a cell{steps}"
+    if found.margin:
+        held += (
+            f"; every trial is stable from the learning rate of a pick to {found.margin:g} times it"
+            f" ({', '.join(f'{pick.trials:,}' for pick in found.picks)} trials)"
+        )
+    yield "evidence", held
+
+
+def _steps(pick: Pick) -> str:
+    return "" if pick.steps is None else f", {counted(pick.steps, 'step')}"
+
+
+def _standing(cell: BestAnywhere) -> str:
+    held = f"{cell.stable} of {counted(cell.trials, 'seed')} stable"
+    if cell.margin is None:
+        return held
+    if cell.margin < 1 - 1e-9:
+        return f"{held}; above the boundary: some learning rate below it fails"
+    if cell.margin < 1 + 1e-9:
+        return f"{held}; the last learning rate before the boundary"
+    return f"{held}; the boundary is at {cell.margin:.3g} times its learning rate or more"
+
+
+def _margin(pick: Pick) -> str:
+    more = " or more" if pick.open_ended else ""
+    return f"x {10 ** (pick.margin_decades or 0):.3g}{more}"
+
+
+def _cost(cost: float) -> str:
+    """A relative cost in percent; of a best that is 0 it cannot be said."""
+    if cost == float("inf"):
+        return "-"
+    return "none" if cost == 0 else f"{100 * cost:.2g} %" if cost < 10 else f"{cost:,.0f} times"
+
+
+def _next(found: Recommendation, folders: Sequence[str], file: Path | None) -> Iterator[str]:
+    """The commands that are next."""
+    if file is not None:
+        yield command("run", file)
+    if found.picks:
+        if file is None:
+            yield command("recommend", *folders, "--yaml", "--out", "pick.yaml")
+        if found.margin and not all(pick.open_ended for pick in found.picks):
+            yield command("refine", folders[0])
+        yield command("confirm", folders[0])
+    for advice in found.advice:
+        if advice.change is Change.REFINE:
+            yield command("refine", folders[0])
+        if advice.change is Change.MARGIN:
+            yield command("recommend", *folders, "--margin", f"{advice.values[0]:g}")
