@@ -15,6 +15,9 @@ from stabilitysweep.errors import ResultError
 DATABASE = "sweep.db"
 CONFIG = "config.yaml"
 FIGURES = "figures"
+REFINED = "refined"
+"""The folder of the trials between the rates of a grid, in that of the sweep."""
+
 LOCK = ".lock"
 """Held by the run that writes; the system lets go of it however that run ends."""
 

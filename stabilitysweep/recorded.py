@@ -45,6 +45,34 @@ def with_alike(table: pd.DataFrame, models: Mapping[str, Any]) -> pd.DataFrame:
     return pd.concat([table, added], ignore_index=True)
 
 
+def refined_alike(table: pd.DataFrame, models: Mapping[str, Any], rate: str) -> pd.DataFrame:
+    """Add refined trials of combinations that train the same as others, as `with_alike` does.
+
+    Args:
+        table: trials at rates between those of the grid.
+        models: see `building.models_in_words`.
+        rate: the axis of the learning rate.
+    """
+    names = list(models.get("axes", ()))
+    if rate not in names:
+        return table
+    at = names.index(rate)
+    others = [name for name in names if name != rate]
+    slices = {
+        (tuple(own[:at] + own[at + 1 :]), tuple(cell[:at] + cell[at + 1 :]))
+        for own, cell in models.get("alike", ())
+        if own[at] == cell[at]
+    }
+    parts = [table]
+    for own, cell in sorted(slices, key=repr):
+        if own != cell:
+            rows = [row == cell for row in zip(*(table[name] for name in others), strict=True)]
+            values = dict(zip(others, own, strict=True))
+            added = table.loc[rows]
+            parts.append(added.assign(**values).astype(table[others].dtypes.to_dict()))
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else table
+
+
 def disagreements(provenance: Mapping[str, Any]) -> list[str]:
     """Return why programs of a user's models were trained one by one, a line each."""
     verdicts = provenance.get(VERDICTS, {}).values()
