@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import typer
 
 from stabilitysweep.cli import commands as _commands  # noqa: F401  adds them to the app
+from stabilitysweep.cli import deciding as _deciding  # noqa: F401  as these
 from stabilitysweep.cli.app import app
 from stabilitysweep.cli.terminal import fail, program
 from stabilitysweep.errors import StabilitySweepError
