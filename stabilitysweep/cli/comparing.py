@@ -1,0 +1,255 @@
+"""The command `compare`: results beside each other, printed, drawn, written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from stabilitysweep.analysis import value_label
+from stabilitysweep.analysis.comparison import Agreement, Comparison
+from stabilitysweep.analysis.shifts import Shift
+from stabilitysweep.cli.exporting import print_json
+from stabilitysweep.cli.layout import columns, fields, warning
+from stabilitysweep.cli.options import opened_result
+from stabilitysweep.cli.terminal import console, emit
+from stabilitysweep.cli.words import counted, share
+from stabilitysweep.folder import FIGURES
+from stabilitysweep.result.compared import title_of, write_comparison
+
+_MOST_SLICES = 12
+_LABEL_WIDTH = len("most fragile")
+
+
+def compare_results(
+    folders: Sequence[str],
+    *,
+    by: str | None,
+    x: str | None,
+    y: str | None,
+    rows: str | None,
+    where: Mapping[str, str],
+    out: str | None,
+    json: bool,
+    thresholds: tuple[float | None, float | None],
+) -> None:
+    """Compare results, print what was found, write figure, table and JSON.
+
+    Args:
+        folders: the results.
+        by: the axis to take them apart along.
+        x: of the figure, as are `y` and `rows`.
+        y: see `x`.
+        rows: see `x`.
+        where: axes to hold at one value.
+        out: where to write; None is the figures of the first result.
+        json: print JSON.
+        thresholds: by which to judge the trials anew: stable below, diverged above.
+
+    Raises:
+        ResultError: see `result.compared.compared`, and `write_comparison`.
+    """
+    first, *others = (opened_result(folder, *thresholds) for folder in folders)
+    found = first.compare(*others, by=by, where=where)
+    title = title_of(found, (first, *others))
+    if first.thresholds is not None:
+        title += f" ({first.thresholds})"
+    target = first.folder / FIGURES if out is None else Path(out)
+    judged = None if first.thresholds is None else str(first.thresholds)
+    written = write_comparison(
+        found, target, title, x=x, y=y, rows=rows, where=where, judged=judged
+    )
+    if json:
+        print_json(found.to_json())
+    else:
+        emit(console(), comparison_view(found, title, written))
+
+
+def comparison_view(found: Comparison, title: str, written: Sequence[Path]) -> RenderableType:
+    """A comparison as `compare` prints it.
+
+    Args:
+        found: the comparison.
+        title: what is compared.
+        written: the files of it.
+    """
+    facts: list[tuple[RenderableType, RenderableType]] = [
+        ("compared", Text(title, style="bold")),
+        ("axes", _axes(found)),
+    ]
+    unshared = "\n".join(map(str, found.unshared))
+    differences = "\n".join(map(str, found.differences))
+    if unshared:
+        facts.append(("not shared", unshared))
+    if differences:
+        facts.append(("differing", f"{differences}\n(which limits what this comparison says)"))
+    parts: list[RenderableType] = [
+        fields(facts, _LABEL_WIDTH),
+        "",
+        _members(found),
+        *_incomplete(found),
+        "",
+        _agreement(found),
+        "",
+        _pairs(found),
+        "",
+        fields(
+            [
+                ("most fragile", most_fragile(found)),
+                ("safe in all", safe_in_all(found)),
+            ],
+            _LABEL_WIDTH,
+        ),
+    ]
+    if found.brackets is not None and len(found.aligned.slice_axes()):
+        parts += ["", _slices(found)]
+    labels = dict(
+        zip((".png", ".svg", ".csv", ".json"), ("figure", "", "table", "json"), strict=True)
+    )
+    files = [(labels.get(path.suffix, ""), str(path)) for path in written]
+    return Group(*parts, "", fields(files, _LABEL_WIDTH))
+
+
+def _axes(found: Comparison) -> str:
+    return " x ".join(f"{len(axis)} {name}" for name, axis in found.axes.items())
+
+
+def _members(found: Comparison) -> RenderableType:
+    """What is compared: one a line, with what it is and how much of it is stable."""
+    of_data = found.kind != "dataset" and any(member.dataset for member in found.members)
+    fragile = {each.name: each for each in found.fragilities}
+    heads = [found.kind, *(["data set"] if of_data else []), "budget", "trials", "missing"]
+    heads += ["stable", f"below the others ({found.unit})"]
+    rows = []
+    for member in found.members:
+        own = fragile[member.name]
+        stable = "-" if own.share_stable is None else f"{100 * own.share_stable:.1f} %"
+        below = "-" if own.below is None else f"{own.below:+.2f}"
+        rows.append(
+            (
+                member.name,
+                *([member.dataset or "several"] if of_data else []),
+                member.budget,
+                f"{len(member.trials):,}",
+                f"{member.missing:,}",
+                stable,
+                below,
+            )
+        )
+    return columns(heads, rows, text=3 if of_data else 2, unbroken=1)
+
+
+def _incomplete(found: Comparison) -> Iterator[RenderableType]:
+    lacking = [member for member in found.members if member.missing]
+    if lacking:
+        each = ", ".join(f"{m.name} {counted(m.missing, 'trial')}" for m in lacking)
+        yield warning(f"not complete, so cells are not measured: {each} to be run.")
+
+
+def _agreement(found: Comparison) -> RenderableType:
+    """The table of cells by agreement."""
+    total = found.agreement.size
+    rows = [
+        (
+            f"stable in {kind}" if kind is not Agreement.UNMEASURED else str(kind),
+            f"{count:,}",
+            share(count, total),
+        )
+        for kind, count in found.counts.items()
+    ]
+    return columns(("cells", "number", "share"), rows, text=1)
+
+
+def _pairs(found: Comparison) -> RenderableType:
+    """Every two members: how alike their stable regions are, how far their boundaries apart."""
+    moved: dict[tuple[str, str], Shift] = {(each.one, each.other): each for each in found.shifts}
+    heads = ["from", "to", "overlap"]
+    if moved:
+        heads += ["shift (decades)", "known to lie in", "over the slices", "slices"]
+    rows = []
+    for each in found.overlaps:
+        overlap = "-" if each.overlap is None else f"{each.overlap:.3f}"
+        row = [each.one, each.other, overlap]
+        if moved:
+            row += _shift(moved[each.one, each.other])
+        rows.append(row)
+    return columns(heads, rows, text=2, unbroken=2)
+
+
+def _shift(found: Shift) -> list[str]:
+    """A shift's cells: its size, the bracket's bounds, its spread, of how many slices."""
+    size = "-" if found.decades is None else f"{found.decades:+.3f}"
+    low = "" if found.low is None else f"{found.low:+.3f}"
+    high = "" if found.high is None else f"{found.high:+.3f}"
+    known = f"{low} to {high}" if low and high else f"{low} or more" if low else ""
+    known = known or (f"{high} or less" if high else "-")
+    spread = "-"
+    if found.smallest is not None and found.largest is not None:
+        spread = f"{found.smallest:+.3f} to {found.largest:+.3f}"
+    slices = f"{found.slices}" + (f" (+ {found.open_slices} open)" if found.open_slices else "")
+    return [size, known, spread, slices + (", refined" if found.refined else "")]
+
+
+def most_fragile(found: Comparison) -> str:
+    """Which member breaks first, by how much, and along which axis."""
+    first = found.most_fragile
+    if first is None or first.below is None:
+        if found.fragilities[0].below is None:
+            return "nothing can be said: too little is measured in all"
+        return "none: all break alike"
+    what = "its boundary lies" if found.brackets is not None else "its stable region is smaller by"
+    unit = "decades" if found.brackets is not None else "of the cells"
+    below = " below the others'" if found.brackets is not None else ""
+    sentences = [f"{first.name}: {what} {first.below:.2f} {unit}{below} in the mean"]
+    width = 0.0 if found.brackets is None else found.brackets.width
+    if first.below <= width:
+        sentences[0] += f" (boundaries are known to {width:.2f} {unit}: refine them to be sure)"
+    if first.along is not None and first.below_there is not None:
+        there = f"{first.along} = {value_label(first.value)}"
+        sentences.append(f"most along {first.along}: at {there} by {first.below_there:.2f} {unit}")
+    elif found.brackets is not None:
+        sentences.append(f"along {found.aligned.rate} alone, alike at every value of other axes")
+    return "\n".join(sentences)
+
+
+def safe_in_all(found: Comparison) -> str:
+    """How many cells are stable in all, and up to which learning rate every slice is."""
+    known = int((found.states >= 0).all(axis=0).sum())
+    stable = found.counts[Agreement.ALL]
+    sentence = f"{stable:,} of the {counted(known, 'cell')} measured in all"
+    if found.brackets is None:
+        return sentence
+    safe = found.safe_slices()["safe"]
+    if safe.isna().all():
+        return f"{sentence}; in no slice is a learning rate known to be safe in all"
+    if safe.isna().any():
+        some = f"{int(safe.isna().sum())} of {counted(len(safe), 'slice')}"
+        return f"{sentence}; in {some} no learning rate is known to be safe in all"
+    steps = _budgets(found)
+    return f"{sentence}; up to learning rate {value_label(safe.min())} everywhere, for {steps}"
+
+
+def _budgets(found: Comparison) -> str:
+    return " and ".join(dict.fromkeys(member.budget for member in found.members))
+
+
+def _slices(found: Comparison) -> RenderableType:
+    """The largest learning rate that is safe in all, slice by slice."""
+    table = found.safe_slices()
+    axes = list(found.aligned.slice_axes())
+    rows = [
+        (
+            *(value_label(row[name]) for name in axes),
+            "none" if pd.isna(row["safe"]) else value_label(row["safe"]),
+            row["limited_by"] or "not measured in all",
+        )
+        for row in table.head(_MOST_SLICES).to_dict("records")
+    ]
+    shown = columns((*axes, "safe in all up to", "limited by"), rows, text=len(axes) + 2)
+    if len(table) <= _MOST_SLICES:
+        return shown
+    more = counted(len(table) - _MOST_SLICES, "slice")
+    return Group(shown, f"and {more} more: see the JSON")
