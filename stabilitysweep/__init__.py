@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stabilitysweep.api import audit, run
+    from stabilitysweep.analysis.comparison import Comparison
+    from stabilitysweep.api import audit, compare, run
     from stabilitysweep.config import SweepConfig, load_config
     from stabilitysweep.diagnosing import diagnose
     from stabilitysweep.diagnosis.records import Diagnosis
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Comparison": "analysis.comparison",
     "ConfigError": "errors",
     "DataError": "errors",
     "Diagnosis": "diagnosis.records",
@@ -32,6 +34,7 @@ _HOME = {
     "Thresholds": "numerics.outcomes",
     "UserError": "errors",
     "audit": "api",
+    "compare": "api",
     "diagnose": "diagnosing",
     "load_config": "config",
     "open_result": "result",
@@ -39,6 +42,7 @@ _HOME = {
 }
 
 __all__ = [
+    "Comparison",
     "ConfigError",
     "DataError",
     "Diagnosis",
@@ -50,6 +54,7 @@ __all__ = [
     "UserError",
     "__version__",
     "audit",
+    "compare",
     "diagnose",
     "load_config",
     "open_result",

@@ -11,13 +11,15 @@ from typing import Any
 import pandas as pd
 
 from stabilitysweep import execution
+from stabilitysweep.analysis.comparison import Comparison
 from stabilitysweep.config import SweepConfig, load_config, parse_config
 from stabilitysweep.data import load, split_rows
 from stabilitysweep.data.audit import audit as find_in_data
 from stabilitysweep.data.finding_table import finding_table
-from stabilitysweep.errors import UserError
+from stabilitysweep.errors import ResultError, UserError
 from stabilitysweep.execution import Options, Plan
 from stabilitysweep.result import Result, open_result
+from stabilitysweep.result.compared import title_of, write_comparison
 from stabilitysweep.runner import Progress
 from stabilitysweep.types import Compiled
 
@@ -134,3 +136,45 @@ def audit(config: str | Path | Mapping[str, Any] | SweepConfig) -> pd.DataFrame:
         findings = find_in_data(raw, split_rows(raw, dataset), dataset, checked)
         found[dataset.label] = [finding.to_json() for finding in findings]
     return finding_table(found)
+
+
+def compare(
+    *results: Result | str | Path,
+    by: str | None = None,
+    where: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    x: str | None = None,
+    y: str | None = None,
+    rows: str | None = None,
+) -> Comparison:
+    """Put results, or the data sets of one, beside each other on the axes they share.
+
+    Args:
+        results: results or their folders. One result is taken apart along its data sets; of
+            several, so are those that have the data set as an axis where others have not.
+        by: another axis to take them apart along.
+        where: axes to hold at one value, such as `{"precision": "float16"}`.
+        out: a folder to write the figure (PNG and SVG), the table (CSV) and the JSON into; None
+            writes nothing.
+        x: horizontal axis of the figure; a sensible one if None, as are the others.
+        y: vertical axis of the figure.
+        rows: axis of its rows of panels; what has no place is pooled over.
+
+    Returns:
+        Where all are stable (`agreement`, `to_frame()`), how much the stable regions overlap
+        (`overlaps`), how far the boundaries lie apart (`shifts`), which breaks first
+        (`most_fragile`), what is safe in all (`safe_slices()`), and what limits the comparison
+        (`unshared`, `differences`). `to_json()` has all of it.
+
+    Raises:
+        ResultError: a folder is no result, one is given twice, there is nothing to compare,
+            there is no axis in common, or the files cannot be written.
+    """
+    opened = [each if isinstance(each, Result) else open_result(each) for each in results]
+    if not opened:
+        raise ResultError("expected results to compare, got none.")
+    found = opened[0].compare(*opened[1:], by=by, where=where)
+    if out is not None:
+        title = title_of(found, opened)
+        write_comparison(found, Path(out), title, x=x, y=y, rows=rows, where=where)
+    return found

@@ -29,6 +29,8 @@ LAYERS = (
     "result",
     "recorded",
     "figures",
+    "refining",
+    "followup",
     "execution",
     "runner",
     "building",
@@ -60,6 +62,8 @@ WITHOUT_TENSORFLOW = (
     "result",
     "recorded",
     "figures",
+    "refining",
+    "followup",
     "execution",
     "runner",
     "building",
@@ -178,6 +182,7 @@ def test_no_file_grows_too_long() -> None:
 
 def test_the_public_names_are_these() -> None:
     assert stabilitysweep.__all__ == [
+        "Comparison",
         "ConfigError",
         "DataError",
         "Diagnosis",
@@ -189,6 +194,7 @@ def test_the_public_names_are_these() -> None:
         "UserError",
         "__version__",
         "audit",
+        "compare",
         "diagnose",
         "load_config",
         "open_result",
