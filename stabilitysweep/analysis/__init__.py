@@ -5,8 +5,10 @@ Nothing here draws, trains, or touches a file.
 
 from stabilitysweep.analysis.axes import Axis, grid_order, value_label
 from stabilitysweep.analysis.boundary import STATUSES, Boundary, BoundaryStatus
-from stabilitysweep.analysis.caption import caption
+from stabilitysweep.analysis.caption import caption, curves_caption
 from stabilitysweep.analysis.causes import candidates, explanations
+from stabilitysweep.analysis.cells import CAUSES, LEARNING
+from stabilitysweep.analysis.curves import Curves, curves
 from stabilitysweep.analysis.explained import AxisShare, ShareKind, explained
 from stabilitysweep.analysis.explanation import Explanation, Remedy
 from stabilitysweep.analysis.maps import CellValue, StabilityMap, stability_map
@@ -17,11 +19,14 @@ from stabilitysweep.analysis.representatives import (
     nearest_failed,
     representatives,
 )
+from stabilitysweep.analysis.sensitivity import joined, sensitivity
 from stabilitysweep.analysis.summary import EarliestOnset, RateLimit, Summary, summary
 from stabilitysweep.analysis.table import OUTCOMES, RATE
 from stabilitysweep.analysis.twins import zeros_beside_twin
 
 __all__ = [
+    "CAUSES",
+    "LEARNING",
     "OUTCOMES",
     "RATE",
     "STATUSES",
@@ -30,6 +35,7 @@ __all__ = [
     "Boundary",
     "BoundaryStatus",
     "CellValue",
+    "Curves",
     "EarliestOnset",
     "Explanation",
     "RateLimit",
@@ -40,13 +46,17 @@ __all__ = [
     "Summary",
     "candidates",
     "caption",
+    "curves",
+    "curves_caption",
     "explained",
     "explanations",
     "grid_order",
+    "joined",
     "nearest_failed",
     "recomputed_outcomes",
     "remedies",
     "representatives",
+    "sensitivity",
     "stability_map",
     "summary",
     "value_label",

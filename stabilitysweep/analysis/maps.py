@@ -1,32 +1,49 @@
 """The stability map: what became of the trials, cell by cell.
 
 Notation: a map has R rows and C columns of panels, each with Y by X cells; an axis that
-is not shown counts as one row, column or y. K is the number of outcomes, N of trials.
-Every array has the shape [R, C, Y, X], or [R, C, Y] for what belongs to a whole row.
+is not shown counts as one row, column or y. K is the number of outcomes, Q of causes, N of
+trials. Every array has the shape [R, C, Y, X], or [R, C, Y] for what belongs to a whole row.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stabilitysweep.analysis.axes import Axis, encode, find_axis, find_value, make_axes
+from stabilitysweep.analysis.axes import Axis, find_axis, find_value, make_axes
 from stabilitysweep.analysis.boundary import STATUSES, Boundary, find_boundary
+from stabilitysweep.analysis.cells import (
+    CAUSES,
+    LEARNING,
+    cause_codes,
+    count,
+    dominant,
+    finished_steps,
+    learning,
+    lowest_and_median,
+)
 from stabilitysweep.analysis.layout import Layout, choose_layout
+from stabilitysweep.analysis.map_frame import map_frame
+from stabilitysweep.analysis.overlays import (
+    Brackets,
+    grid_brackets,
+    picked_cells,
+    places_in,
+    refined_brackets,
+)
 from stabilitysweep.analysis.table import (
     CRASHED,
     DIVERGED,
     NONFINITE,
     OUTCOMES,
     RATE,
-    STABLE,
-    STALLED,
     numbers,
     outcome_codes,
     require_columns,
@@ -42,12 +59,17 @@ class CellValue:
     """A number of the trials that a map shows for each cell.
 
     Attributes:
-        column: its column in the trials table.
+        column: its column in the trials table, or `cells.LEARNING`.
         statistic: of a cell's trials that have one.
     """
 
     column: str
     statistic: Literal["lowest", "median"]
+
+    @property
+    def label(self) -> str:
+        """Statistic and column, as `lowest_headroom_bits`."""
+        return f"{self.statistic}_{self.column}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +105,19 @@ class StabilityMap:
         boundary_status: int8 [R, C, Y] into `STATUSES`. None if x is categorical.
         missing: trials of the shown part of the grid that have no row yet.
         off_grid: rows left out because a value in them is not on its axis.
+        shown: what `value` is. None if none was asked for.
+        cause_counts: int64 [R, C, Y, X, Q], trials per cause, in the order of `CAUSES`. None if
+            the table has no causes.
+        steps: the fewest and the most steps among the trials that ran their budget to its end:
+            what every verdict on the map holds for. None if unknown.
+        bracket_safe: float64 [R, C, Y], the boundary's safe end: the largest x known to have no
+            failure at or below it; NaN for none. None where `boundary_index` is None.
+        bracket_failing: float64 [R, C, Y], the smallest x above it that is known to fail; NaN
+            for none. None where `boundary_index` is None.
+        refined: bool [R, C, Y], whether the bracket is narrower than two neighbouring cells.
+            None where `boundary_index` is None.
+        picks: int64 [R, C, Y, X], the rank of the best pick in each cell, from 1; 0 without
+            one. None if none were given.
     """
 
     x: Axis
@@ -104,6 +139,13 @@ class StabilityMap:
     boundary_status: NDArray[np.int8] | None
     missing: int
     off_grid: int
+    shown: CellValue | None = None
+    cause_counts: NDArray[np.int64] | None = None
+    steps: tuple[int, int] | None = None
+    bracket_safe: NDArray[np.float64] | None = None
+    bracket_failing: NDArray[np.float64] | None = None
+    refined: NDArray[np.bool_] | None = None
+    picks: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         """Locks the arrays."""
@@ -133,6 +175,40 @@ class StabilityMap:
     def failures(self) -> NDArray[np.int64]:
         """int64 [R, C, Y, X], the trials that diverged or became non-finite."""
         return self.counts[..., DIVERGED] + self.counts[..., NONFINITE]
+
+    @property
+    def cause(self) -> NDArray[np.int8] | None:
+        """The most frequent cause of each cell's trials: int8 [R, C, Y, X] into `CAUSES`.
+
+        The earlier of two as frequent; -1 where no trial has one. None if the table has none.
+        """
+        if self.cause_counts is None:
+            return None
+        most = self.cause_counts.argmax(axis=-1)
+        return np.where(self.cause_counts.any(axis=-1), most, -1).astype(np.int8)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return all that a figure of the map shows, one row a cell, x the fastest.
+
+        Columns: the fixed axes and those of the map; `trials` and a count for each outcome;
+        `stability`, `dominant`, `onset_earliest`, `onset_median`; `cause`, the value asked for
+        (as `lowest_headroom_bits`) and `pick` where there are such. Of the cell's whole row:
+        `boundary_status`, `boundary_safe`, `boundary_failing`, `boundary_refined` and
+        `critical_learning_rate` where there are such.
+        """
+        return map_frame(self)
+
+    def _repr_html_(self) -> str:
+        """The table's first and last rows, for notebooks."""
+        sizes = " x ".join(
+            f"{len(axis)} {axis.name}"
+            for axis in (self.rows, self.columns, self.y, self.x)
+            if axis is not None
+        )
+        table = self.to_frame().to_html(
+            max_rows=12, border=0, index=False, float_format=lambda number: f"{number:.4g}"
+        )
+        return f"<p><b>StabilityMap</b>: {escape(sizes)}</p>{table}"
 
     def boundaries(self) -> list[Boundary]:
         """The boundary of every y row of every panel; empty if there is none."""
@@ -164,6 +240,8 @@ def stability_map(
     pool: Collection[str] = (),
     value: CellValue | None = None,
     theory: bool = False,
+    boundaries: pd.DataFrame | None = None,
+    picks: Sequence[Mapping[str, Any]] | None = None,
     rate: str = RATE,
 ) -> StabilityMap:
     """Counts the trials cell by cell and finds the boundary in every row of cells.
@@ -183,6 +261,9 @@ def stability_map(
         pool: names of axes to pool over rather than show.
         value: a number of the trials to take along, cell by cell.
         theory: whether to take along the theoretical limit of the learning rate.
+        boundaries: the table of `brackets.boundaries`: where it has a refined boundary, so has
+            the map.
+        picks: for each pick, the best first, its value on each axis.
         rate: the name of the axis of the learning rate.
 
     Raises:
@@ -200,41 +281,38 @@ def stability_map(
     )
     places = (layout.rows, layout.columns, layout.y, layout.x)
     fixed |= {name: 0 for name in made if name not in {*places, *layout.pooled, *fixed}}
-    require_columns(trials, [*made, "seed", "outcome", "onset_step"])
-    require_columns(trials, [value.column] if value else [])
+    wanted = [] if value is None or value.column == LEARNING else [value.column]
+    require_columns(trials, [*made, "seed", "outcome", "onset_step", *wanted])
 
-    codes = {name: encode(trials[name], axis) for name, axis in made.items()}
-    on_grid = np.logical_and.reduce([code >= 0 for code in codes.values()])
-    kept = on_grid.copy()
-    for name, place in fixed.items():
-        kept &= codes[name] == place
+    on_grid, kept, cell = places_in(trials, made, fixed, places)
     shown = tuple(len(made[name]) if name else 1 for name in places)
-    cell = np.zeros(int(kept.sum()), dtype=np.int64)
-    for place_name, size in zip(places, shown, strict=True):
-        cell = cell * size + (codes[place_name][kept] if place_name else 0)
-
-    counts = _count(cell, outcome_codes(trials)[kept], math.prod(shown))
-    onset = numbers(trials["onset_step"])[kept]
-    earliest, median = _lowest_and_median(cell, onset, math.prod(shown))
+    cells = math.prod(shown)
+    on_map = trials[kept]
+    counts = count(cell, outcome_codes(trials)[kept], len(OUTCOMES), cells)
+    earliest, median = lowest_and_median(cell, numbers(on_map["onset_step"]), cells)
     of_cells = None
     if value is not None:
-        own = _lowest_and_median(cell, numbers(trials[value.column])[kept], math.prod(shown))
+        number = learning(on_map) if value.column == LEARNING else numbers(on_map[value.column])
+        own = lowest_and_median(cell, number, cells)
         of_cells = own[0 if value.statistic == "lowest" else 1].reshape(shown)
+    causes = None
+    if "cause" in trials:
+        causes = count(cell, cause_codes(on_map), len(CAUSES), cells)
+        causes = causes.reshape(*shown, len(CAUSES))
     limits = None
     if theory:
         _require_learning_rate(layout.x, rate)
-        limit = numbers(trials[LIMIT])[kept] if LIMIT in trials else np.full(len(cell), np.nan)
-        of_rows = _lowest_and_median(cell // shown[-1], limit, math.prod(shown[:-1]))[1]
+        limit = numbers(on_map[LIMIT]) if LIMIT in trials else np.full(len(cell), np.nan)
+        of_rows = lowest_and_median(cell // shown[-1], limit, math.prod(shown[:-1]))[1]
         limits = of_rows.reshape(shown[:-1])
         _require_a_limit(limits)
-    seeds = int(trials["seed"][kept].nunique())
-    per_cell = seeds * math.prod(len(made[name]) for name in layout.pooled)
-    return _assemble(
+    seeds = int(on_map["seed"].nunique())
+    drawn = _assemble(
         made,
         layout,
         fixed={name: made[name].values[place] for name, place in fixed.items()},
         seeds=seeds,
-        per_cell=per_cell,
+        per_cell=seeds * math.prod(len(made[name]) for name in layout.pooled),
         counts=counts.reshape(*shown, len(OUTCOMES)),
         earliest=earliest.reshape(shown),
         median=median.reshape(shown),
@@ -243,6 +321,28 @@ def stability_map(
         off_grid=len(trials) - int(on_grid.sum()),
         rate=rate,
     )
+    brackets = _brackets(drawn)
+    if brackets is not None and boundaries is not None and layout.x == rate:
+        others = {name: axis for name, axis in made.items() if name != rate}
+        _, of_map, row = places_in(boundaries, others, fixed, places[:-1])
+        brackets = refined_brackets(brackets, boundaries, row, of_map)
+    return replace(
+        drawn,
+        shown=value,
+        cause_counts=causes,
+        steps=finished_steps(on_map),
+        bracket_safe=None if brackets is None else brackets.safe,
+        bracket_failing=None if brackets is None else brackets.failing,
+        refined=None if brackets is None else brackets.refined,
+        picks=None if picks is None else picked_cells(picks, made, fixed, places, shown),
+    )
+
+
+def _brackets(data: StabilityMap) -> Brackets | None:
+    """The brackets of the grid alone; None if there is no boundary in x."""
+    if data.boundary_index is None or data.boundary_status is None:
+        return None
+    return grid_brackets(data.x, data.boundary_index, data.boundary_status)
 
 
 def _assemble(
@@ -281,7 +381,7 @@ def _assemble(
         trials_per_cell=per_cell,
         counts=counts,
         stability=stability,
-        dominant=_dominant(counts, measured, failures),
+        dominant=dominant(counts, measured, failures),
         onset_earliest=earliest,
         onset_median=median,
         value=value,
@@ -307,38 +407,3 @@ def _require_a_limit(limits: NDArray[np.float64]) -> None:
             f"theory: expected trials with a {LIMIT}; none on this map has one. It is known of "
             "sgd without clipnorm and without dropout, in results of this version."
         )
-
-
-def _count(cell: NDArray[np.int64], outcome: NDArray[np.int64], cells: int) -> NDArray[np.int64]:
-    """Trials per cell and outcome, int64 [cells, K]."""
-    kinds = len(OUTCOMES)
-    flat = np.bincount(cell * kinds + outcome, minlength=cells * kinds)
-    return flat.reshape(cells, kinds).astype(np.int64)
-
-
-def _lowest_and_median(
-    cell: NDArray[np.int64], number: NDArray[np.float64], cells: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The lowest and the median number of each cell, float64 [cells]; NaN without one."""
-    lowest, median = np.full(cells, np.nan), np.full(cells, np.nan)
-    known = ~np.isnan(number)
-    cell, number = cell[known], number[known]
-    order = np.lexsort((number, cell))
-    number = number[order]
-    present, start, length = np.unique(cell[order], return_index=True, return_counts=True)
-    if len(present):
-        lowest[present] = number[start]
-        low, high = number[start + (length - 1) // 2], number[start + length // 2]
-        median[present] = (low + high) / 2
-    return lowest, median
-
-
-def _dominant(
-    counts: NDArray[np.int64], measured: NDArray[np.int64], failures: NDArray[np.int64]
-) -> NDArray[np.int8]:
-    """See `StabilityMap.dominant`."""
-    failing = np.where(counts[..., DIVERGED] > counts[..., NONFINITE], DIVERGED, NONFINITE)
-    holding = np.where(counts[..., STALLED] > counts[..., STABLE], STALLED, STABLE)
-    side = np.where(2 * failures >= measured, failing, holding)
-    unmeasured = np.where(counts[..., CRASHED] > 0, CRASHED, -1)
-    return np.where(measured > 0, side, unmeasured).astype(np.int8)

@@ -82,7 +82,7 @@ class Plan:
         y_label: the same; empty for a single strip.
         x_label_top: inches, upper edge of the name below the panels.
         y_label_left: inches, left edge of the name beside the panels.
-        bar: the colour bar.
+        bar: the colour bar, or where it would be.
         legend: upper left corner of the legend, inches.
         legend_columns: columns of the legend.
     """
@@ -109,7 +109,9 @@ class Plan:
     legend_columns: int
 
 
-def make_plan(data: StabilityMap, title: str, note: str, legend: list[str]) -> Plan:
+def make_plan(
+    data: StabilityMap, title: str, note: str, legend: list[str], *, bar: bool = True
+) -> Plan:
     """Lays out a figure of a map.
 
     Args:
@@ -117,6 +119,7 @@ def make_plan(data: StabilityMap, title: str, note: str, legend: list[str]) -> P
         title: the figure's title.
         note: a sentence to follow the caption; may be empty.
         legend: the legend's texts, in order.
+        bar: whether there is a colour bar.
     """
     rows, columns, _, _ = data.shape
     x, y = make_scale(data.x), make_scale(data.y)
@@ -129,7 +132,7 @@ def make_plan(data: StabilityMap, title: str, note: str, legend: list[str]) -> P
     out_left, out_right = _overhang(x, x_ticks, width)
     gap = max(0.13, out_left + out_right + 0.1)
     row_titles, row_titles_upright, row_titles_width = _row_titles(data, height)
-    y_label = _axis_label(data.y.name, y) if data.y else ""
+    y_label = axis_label(data.y.name, y) if data.y else ""
     y_label_width = style.LABEL_SIZE * 1.5 / PT if y_label else 0.0
     labels_width = max(text.width(label, style.TICK_SIZE) for label in y_ticks.labels) / PT
     beside = y_label_width + labels_width + (0.09 + _TICK_LENGTH if data.y else 0.0)
@@ -150,10 +153,9 @@ def make_plan(data: StabilityMap, title: str, note: str, legend: list[str]) -> P
     if column_titles:
         head += _lines(column_titles[0].count("\n") + 1, style.PANEL_SIZE) + 0.05
 
-    labels_height = _labels_height(x_ticks)
-    foot = _TICK_LENGTH + labels_height + 0.06
+    foot = _TICK_LENGTH + labels_height(x_ticks) + 0.06
     below = foot + style.LABEL_SIZE * 1.45 / PT + 0.16
-    legend_columns, band, beside_bar = _band(legend, total - margin - PAD)
+    legend_columns, band, beside_bar = legend_band(legend, total - margin - PAD, bar=bar)
     figure_height = head + rows * height + (rows - 1) * 0.13 + below + band + PAD * 0.7
     top = figure_height - head
     panels = [
@@ -165,10 +167,10 @@ def make_plan(data: StabilityMap, title: str, note: str, legend: list[str]) -> P
     ]
     lowest = panels[-1][0].bottom
     bar_top = lowest - below - style.TEXT_SIZE * 1.45 / PT
-    bar = Box(margin, bar_top - BAR_HEIGHT, BAR_WIDTH, BAR_HEIGHT)
-    legend_corner = (
-        (bar.right + 0.3, lowest - below + 0.02) if beside_bar else (margin, bar.bottom - 0.3)
-    )
+    bar_box = Box(margin, bar_top - BAR_HEIGHT, BAR_WIDTH, BAR_HEIGHT)
+    legend_corner = (margin, bar_box.bottom - 0.3)
+    if beside_bar or not bar:
+        legend_corner = (bar_box.right + 0.3 if bar else margin, lowest - below + 0.02)
     return Plan(
         width=total,
         height=figure_height,
@@ -183,11 +185,11 @@ def make_plan(data: StabilityMap, title: str, note: str, legend: list[str]) -> P
         column_titles=column_titles,
         row_titles=row_titles,
         row_titles_upright=row_titles_upright,
-        x_label=_axis_label(data.x.name, x),
+        x_label=axis_label(data.x.name, x),
         y_label=y_label,
         x_label_top=lowest - foot,
         y_label_left=left - beside,
-        bar=bar,
+        bar=bar_box,
         legend=legend_corner,
         legend_columns=legend_columns,
     )
@@ -237,7 +239,8 @@ def _overhang(scale: Scale, ticks: Ticks, length: float) -> tuple[float, float]:
     return max(before, 0.0), max(after, 0.0)
 
 
-def _labels_height(ticks: Ticks) -> float:
+def labels_height(ticks: Ticks) -> float:
+    """Height of the labels below a panel in inches."""
     if not ticks.rotated:
         return style.TICK_SIZE * LINE_HEIGHT / PT
     longest = max(text.width(label, style.TICK_SIZE) for label in ticks.labels)
@@ -251,7 +254,8 @@ def _lines(number: int, size: float) -> float:
     return number * size * text.LINE / PT
 
 
-def _axis_label(name: str, scale: Scale) -> str:
+def axis_label(name: str, scale: Scale) -> str:
+    """An axis' name, shortened, and its scale if it is logarithmic."""
     label = text.shorten(name, style.LABEL_SIZE, 200)
     return f"{label} (log scale)" if scale.kind == "log" else label
 
@@ -301,9 +305,9 @@ def _legend_size(legend: list[str], columns: int) -> tuple[float, float]:
     return wide, len(filled[0]) * LEGEND_LINE + 0.04
 
 
-def _band(legend: list[str], width: float) -> tuple[int, float, bool]:
+def legend_band(legend: list[str], width: float, *, bar: bool) -> tuple[int, float, bool]:
     """Columns of the legend, height of the band, whether it stands beside the bar."""
-    bar = (style.TEXT_SIZE * 1.45 + style.TICK_SIZE * 1.9) / PT + BAR_HEIGHT
+    bar_height = (style.TEXT_SIZE * 1.45 + style.TICK_SIZE * 1.9) / PT + BAR_HEIGHT
 
     def fit(available: float) -> tuple[int, float, bool]:
         for columns in range(min(4, len(legend)), 1, -1):
@@ -313,10 +317,12 @@ def _band(legend: list[str], width: float) -> tuple[int, float, bool]:
         wide, high = _legend_size(legend, 1)
         return 1, high, wide <= available
 
-    columns, height, fits = fit(width - BAR_WIDTH - 0.3)
     stacked_columns, stacked_height, _ = fit(width)
-    stacked_height += bar + 0.1
+    if not bar:
+        return stacked_columns, stacked_height, False
+    columns, height, fits = fit(width - BAR_WIDTH - 0.3)
+    stacked_height += bar_height + 0.1
     # Beside the bar only where that saves height: a long column beside a bar looks lost.
-    if fits and max(height, bar) <= 0.75 * stacked_height:
-        return columns, max(height, bar), True
+    if fits and max(height, bar_height) <= 0.75 * stacked_height:
+        return columns, max(height, bar_height), True
     return stacked_columns, stacked_height, False

@@ -23,20 +23,22 @@ Entry = tuple[str, Any]
 UNMEASURED_LABEL = "not measured"
 BOUNDARY_LABEL = "boundary: no failure left of it"
 OPEN_BOUNDARY_LABEL = "no failure found up to here"
+REFINED_BOUNDARY_LABEL = "boundary, refined; grey: its bracket"
+PICK_LABEL = "recommended"
+PICK_BEYOND_LABEL = "recommended: outside this map"
 THEORY_LABEL = "theory's limit"
 THEORY_BEYOND_LABEL = "theory's limit: outside this range"
 
 
 def glyph_entry(glyph: Glyph, ground: Any) -> Entry:
     """A glyph on a patch of the colour it sits on."""
-    line = glyph.marker in ("x", "_")
     mark = Line2D(
         [],
         [],
         linestyle="none",
         marker=style.marker(glyph),
         markersize=5.2 * glyph.scale,
-        markeredgewidth=1.0 if line else 0,
+        markeredgewidth=1.0 if glyph.is_line else 0,
         color="white" if glyph.on_dark else style.INK,
     )
     return glyph.label, (patch(ground), mark)
@@ -56,19 +58,37 @@ def unmeasured_entry() -> Entry:
     return UNMEASURED_LABEL, ground
 
 
-def boundary_entries(*, closed: bool, still_open: bool) -> list[Entry]:
+def boundary_entries(*, closed: bool, still_open: bool, refined: bool = False) -> list[Entry]:
     """The lines that are on the figure."""
     entries: list[Entry] = []
     for wanted, label, dashed in (
         (closed, BOUNDARY_LABEL, False),
+        (refined, REFINED_BOUNDARY_LABEL, False),
         (still_open, OPEN_BOUNDARY_LABEL, True),
     ):
-        if wanted:
-            line = Line2D([], [], color=style.INK, linewidth=style.BOUNDARY_WIDTH)
-            if dashed:
-                line.set_linestyle((0, style.DASHES))
-            entries.append((label, line))
+        if not wanted:
+            continue
+        line = Line2D([], [], color=style.INK, linewidth=style.BOUNDARY_WIDTH)
+        if dashed:
+            line.set_linestyle((0, style.DASHES))
+        band = Patch(facecolor=style.BRACKET, edgecolor="none", linewidth=0)
+        entries.append((label, (band, line) if label == REFINED_BOUNDARY_LABEL else line))
     return entries
+
+
+def pick_entry(*, inside: bool) -> Entry:
+    """The star of a pick; its label says so where none is on the map."""
+    mark = Line2D(
+        [],
+        [],
+        linestyle="none",
+        marker="*",
+        markersize=9.5,
+        markerfacecolor="white",
+        markeredgecolor=style.INK,
+        markeredgewidth=0.8,
+    )
+    return PICK_LABEL if inside else PICK_BEYOND_LABEL, mark
 
 
 def theory_entry(*, inside: bool) -> Entry:
@@ -81,13 +101,22 @@ def theory_entry(*, inside: bool) -> Entry:
 def add_legend(figure: Figure, plan: Plan, entries: Sequence[Entry]) -> None:
     """Puts the legend where the plan has it."""
     corner = (plan.legend[0] / plan.width, plan.legend[1] / plan.height)
+    put_legend(figure, corner, plan.legend_columns, entries)
+
+
+def put_legend(
+    figure: Figure, corner: tuple[float, float], columns: int, entries: Sequence[Entry]
+) -> None:
+    """Puts a legend with its upper left corner at a place in parts of the figure."""
+    if not entries:
+        return
     legend = figure.legend(
         handles=[handle for _, handle in entries],
         labels=[label for label, _ in entries],
         handler_map={tuple: HandlerTuple(ndivide=1, pad=0)},
         loc="upper left",
         bbox_to_anchor=corner,
-        ncols=plan.legend_columns,
+        ncols=columns,
         frameon=False,
         borderpad=0,
         borderaxespad=0,
@@ -109,8 +138,21 @@ def add_colorbar(
     norm: Normalize,
     label: str,
     ticks: Sequence[float],
+    tick_labels: Sequence[str] | None = None,
 ) -> None:
-    """Puts the labelled colour bar where the plan has it."""
+    """Puts the labelled colour bar where the plan has it.
+
+    Args:
+        figure: to add it to.
+        plan: the figure's plan.
+        colormap: its colours.
+        norm: its scale.
+        label: above it.
+        ticks: numbers on it.
+        tick_labels: what is written at them; None writes the numbers.
+    """
+    if tick_labels is None:
+        tick_labels = [f"{tick:g}" for tick in ticks]
     box = plan.bar
     axes = figure.add_axes(
         (
@@ -125,7 +167,7 @@ def add_colorbar(
     bar.outline.set(linewidth=0.6, edgecolor=style.FRAME)
     axes.xaxis.set_major_locator(FixedLocator(list(ticks)))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FixedFormatter([f"{tick:g}" for tick in ticks]))
+    axes.xaxis.set_major_formatter(FixedFormatter(list(tick_labels)))
     axes.tick_params(labelsize=style.TICK_SIZE, length=2.5, width=0.6, pad=2, labelcolor=style.INK)
     for words in axes.get_xticklabels():
         words.set(fontfamily=style.FAMILY, parse_math=False)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
@@ -62,8 +62,8 @@ def _prepare(axes: Axes, plan: Plan, *, x_labels: bool, y_labels: bool) -> None:
     # Categories read from the top, as in the config; numbers rise.
     named = plan.y.kind == "category" and not _rising(plan.y)
     axes.set_ylim(*(ends[::-1] if named else ends))
-    _set_ticks(axes, "x", plan.x_ticks, labels=x_labels)
-    _set_ticks(axes, "y", plan.y_ticks, labels=y_labels and bool(plan.y_label))
+    set_ticks(axes, "x", plan.x_ticks, labels=x_labels)
+    set_ticks(axes, "y", plan.y_ticks, labels=y_labels and bool(plan.y_label))
     if not plan.y_label:
         axes.tick_params(axis="y", length=0)
     for spine in axes.spines.values():
@@ -77,7 +77,8 @@ def _rising(scale: Scale) -> bool:
         return False
 
 
-def _set_ticks(axes: Axes, which: str, ticks: Ticks, *, labels: bool) -> None:
+def set_ticks(axes: Axes, which: str, ticks: Ticks, *, labels: bool) -> None:
+    """Puts ticks on the `x` or the `y` axis, with their labels or without."""
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(FixedLocator(ticks.positions.tolist()))
     minor = FixedLocator(ticks.minor.tolist()) if len(ticks.minor) else NullLocator()
@@ -117,16 +118,23 @@ def draw_cells(axes: Axes, plan: Plan, colours: NDArray[np.float64], cells: int)
     axes.set_xlim(plan.x.edges[0], plan.x.edges[-1])
 
 
-def draw_glyphs(axes: Axes, plan: Plan, dominant: NDArray[np.int8], glyphs: Sequence[Glyph]) -> int:
-    """Marks each cell with the glyph of its dominant outcome.
+def draw_glyphs(
+    axes: Axes,
+    plan: Plan,
+    dominant: NDArray[np.int8],
+    glyphs: Sequence[Glyph],
+    kinds: Sequence[object] = OUTCOMES,
+) -> int:
+    """Marks each cell with the glyph of its dominant outcome, or cause.
 
     Where cells are so small that glyphs would run together, only every n-th is marked.
 
     Args:
         axes: the panel.
         plan: the figure's plan.
-        dominant: int8 [Y, X] into `OUTCOMES`, or -1.
-        glyphs: those to draw; other outcomes stay unmarked.
+        dominant: int8 [Y, X] into `kinds`, or -1.
+        glyphs: those to draw; others stay unmarked.
+        kinds: what there is a glyph for.
 
     Returns:
         The number of scatters added.
@@ -138,18 +146,17 @@ def draw_glyphs(axes: Axes, plan: Plan, dominant: NDArray[np.int8], glyphs: Sequ
     shown = dominant[np.ix_(rows, columns)]
     drawn = 0
     for glyph in glyphs:
-        at_row, at_column = np.nonzero(shown == OUTCOMES.index(glyph.outcome))
+        at_row, at_column = np.nonzero(shown == kinds.index(glyph.outcome))
         if not len(at_row):
             continue
         drawn += 1
-        line = glyph.marker in ("x", "_")
         axes.scatter(
             plan.x.centres[columns[at_column]],
             plan.y.centres[rows[at_row]],
             s=(size * glyph.scale) ** 2,
             marker=style.marker(glyph),
             color="white" if glyph.on_dark else style.INK,
-            linewidths=max(0.6, size / 5.5) if line else 0,
+            linewidths=max(0.6, size / 5.5) if glyph.is_line else 0,
             zorder=2,
         )
     return drawn
@@ -178,14 +185,24 @@ def _glyph_size(plan: Plan) -> float:
 
 
 def draw_boundary(axes: Axes, plan: Plan, data: StabilityMap, row: int, column: int) -> None:
-    """Draws the boundary as a step line: solid where a failure ends it, else dashed."""
+    """Draws the boundary as a step line: solid where a failure ends it, else dashed.
+
+    A refined one is where it was found, the geometric middle of its bracket, with the bracket
+    behind it.
+    """
     if data.boundary_index is None or data.boundary_status is None:
         return
     index, status = data.boundary_index[row, column], data.boundary_status[row, column]
-    closed, still_open = boundary_lines(plan, index, status)
+    closed, still_open = boundary_lines(
+        plan, index, status, refined_places(plan, data, row, column)
+    )
     lines = [line for line in (*closed, *still_open) if len(line)]
     if not lines:
         return
+    boxes = bracket_boxes(plan, data, row, column)
+    if boxes:
+        band = PolyCollection(boxes, facecolors=style.BRACKET, linewidths=0, zorder=3.2)
+        axes.add_collection(band, autolim=False)
     core_width = boundary_width(plan)
     # Not clipped: half of a line on the frame would be lost.
     casing = LineCollection(
@@ -249,13 +266,65 @@ def theory_lines(
     ]
 
 
+def refined_places(
+    plan: Plan, data: StabilityMap, row: int, column: int
+) -> NDArray[np.float64] | None:
+    """Data coordinates of a refined boundary, float64 [Y]; NaN in rows without one."""
+    if data.refined is None or data.bracket_safe is None or data.bracket_failing is None:
+        return None
+    middle = np.sqrt(data.bracket_safe[row, column] * data.bracket_failing[row, column])
+    return place(plan.x, data.x, np.where(data.refined[row, column], middle, np.nan))
+
+
+def bracket_boxes(
+    plan: Plan, data: StabilityMap, row: int, column: int
+) -> list[NDArray[np.float64]]:
+    """The brackets of a refined boundary in data coordinates, float64 [4, 2] each."""
+    if data.refined is None or data.bracket_safe is None or data.bracket_failing is None:
+        return []
+    held = data.refined[row, column]
+    ends = [
+        place(plan.x, data.x, np.where(held, bound[row, column], np.nan))
+        for bound in (data.bracket_safe, data.bracket_failing)
+    ]
+    edges = plan.y.edges
+    return [
+        np.array([[low, edges[y]], [high, edges[y]], [high, edges[y + 1]], [low, edges[y + 1]]])
+        for y, (low, high) in enumerate(zip(*ends, strict=True))
+        if not (np.isnan(low) or np.isnan(high))
+    ]
+
+
+def draw_picks(axes: Axes, plan: Plan, data: StabilityMap, row: int, column: int) -> None:
+    """Marks the cells of the picks with stars."""
+    if data.picks is None:
+        return
+    at_y, at_x = np.nonzero(data.picks[row, column])
+    if not len(at_y):
+        return
+    size = float(np.clip(0.75 * min(_cell_size(plan)), 6.5, 11.0))
+    axes.scatter(
+        plan.x.centres[at_x],
+        plan.y.centres[at_y],
+        s=size**2,
+        marker="*",
+        facecolors="white",
+        edgecolors=style.INK,
+        linewidths=0.8,
+        zorder=7,
+    )
+
+
 def boundary_width(plan: Plan) -> float:
     """Width of the boundary in points: thinner where cells are small, not to hide them."""
     return float(np.clip(0.14 * min(_cell_size(plan)) + 0.6, 1.0, style.BOUNDARY_WIDTH))
 
 
 def boundary_lines(
-    plan: Plan, index: NDArray[np.int64], status: NDArray[np.int8]
+    plan: Plan,
+    index: NDArray[np.int64],
+    status: NDArray[np.int8],
+    refined: NDArray[np.float64] | None = None,
 ) -> tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]:
     """The boundary's polylines in data coordinates.
 
@@ -263,15 +332,18 @@ def boundary_lines(
         plan: the figure's plan.
         index: int64 [Y], `StabilityMap.boundary_index` of one panel.
         status: int8 [Y], its status.
+        refined: float64 [Y], where it is better known; NaN in rows where it is not.
 
     Returns:
         `(closed, open)`: lists of float64 [n, 2]. A row's part runs along the right edge
-        of the last cell that held, and neighbouring rows' parts are joined; rows where
-        nothing is measured interrupt it.
+        of the last cell that held, or where it was refined to, and neighbouring rows' parts
+        are joined; rows where nothing is measured interrupt it.
     """
     closed: list[list[tuple[float, float]]] = []
     still_open: list[list[tuple[float, float]]] = []
     at = plan.x.edges[index + 1]
+    if refined is not None:
+        at = np.where(np.isnan(refined), at, refined)
     previous: list[tuple[float, float]] | None = None
     previous_open = False
     for y in range(len(index)):

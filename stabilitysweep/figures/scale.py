@@ -161,7 +161,7 @@ def horizontal_ticks(scale: Scale, length: float) -> Ticks:
         return _every(scale, max(1, math.ceil(_TURNED / spacing)), rotated=True)
     if fits and len(scale) <= _LABELLED and not _on_decades(scale):
         return _all_values(scale)
-    return _true_ticks(scale, length, per_label=30.0)
+    return true_ticks(scale, length, per_label=30.0)
 
 
 def vertical_ticks(scale: Scale, length: float) -> Ticks:
@@ -172,7 +172,7 @@ def vertical_ticks(scale: Scale, length: float) -> Ticks:
         return _every(scale, max(1, math.ceil(line / spacing)))
     if line <= spacing and len(scale) <= _LABELLED and not _on_decades(scale):
         return _all_values(scale)
-    return _true_ticks(scale, length, per_label=2 * line)
+    return true_ticks(scale, length, per_label=2 * line)
 
 
 def _is_numeric(scale: Scale) -> bool:
@@ -197,7 +197,7 @@ def _every(scale: Scale, stride: int, *, rotated: bool = False) -> Ticks:
     return Ticks(scale.values[::stride], scale.labels[::stride], np.empty(0), rotated)
 
 
-def _true_ticks(scale: Scale, length: float, per_label: float) -> Ticks:
+def true_ticks(scale: Scale, length: float, per_label: float) -> Ticks:
     """Decades of a log axis, round numbers of a linear one.
 
     Args:

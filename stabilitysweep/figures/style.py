@@ -18,7 +18,7 @@ from matplotlib.path import Path
 from matplotlib.textpath import TextPath
 from matplotlib.transforms import Affine2D
 
-from stabilitysweep.types import Outcome
+from stabilitysweep.types import Cause, Outcome
 
 # Points. The family is matplotlib's own, so that measured widths hold on any machine.
 FAMILY = "DejaVu Sans"
@@ -45,11 +45,22 @@ DASHES = (2.2, 1.3)
 THEORY = "#d81b60"  # neither blue nor yellow, as the cells are
 THEORY_WIDTH = 1.6
 THEORY_DASHES = (4.2, 1.4)
+BRACKET = "#8f8f8f"
+LINES = (  # Okabe and Ito's colours, darkest first, each with a marker of its own
+    ("#0072b2", "o"),
+    ("#d55e00", "s"),
+    ("#009e73", "D"),
+    ("#cc79a7", "P"),
+    ("#e69f00", "X"),
+    ("#56b4e9", "h"),
+    ("#1a1a1a", "p"),
+    ("#9a8f00", "*"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Glyph:
-    """The mark of an outcome.
+    """The mark of an outcome, or of a cause.
 
     Attributes:
         outcome: what it stands for.
@@ -59,11 +70,16 @@ class Glyph:
         label: its line in the legend.
     """
 
-    outcome: Outcome
+    outcome: Outcome | Cause
     marker: str
     scale: float
     on_dark: bool
     label: str
+
+    @property
+    def is_line(self) -> bool:
+        """Whether it is made of lines rather than filled."""
+        return self.marker in ("x", "_", "+", "|")
 
 
 GLYPHS: tuple[Glyph, ...] = (
@@ -71,6 +87,35 @@ GLYPHS: tuple[Glyph, ...] = (
     Glyph(Outcome.DIVERGED, "^", 1.0, True, "mostly diverged"),
     Glyph(Outcome.STALLED, "_", 1.15, False, "mostly stalled"),
     Glyph(Outcome.CRASHED, "?", 1.25, False, "all crashed"),
+)
+
+
+# Okabe and Ito's colours, which the colour-blind can tell apart, a dark and a middle grey.
+CAUSE_COLOURS: dict[Outcome | Cause, str] = {
+    Cause.INPUT_NOT_FINITE: "#303030",
+    Cause.LEARNING_RATE_TOO_HIGH: "#d55e00",
+    Cause.FLOAT16_OVERFLOW: "#0072b2",
+    Cause.FLOAT16_UNDERFLOW: "#56b4e9",
+    Cause.LOSS_FUNCTION_SINGULAR: "#cc79a7",
+    Cause.ACTIVATION_UNBOUNDED: "#e69f00",
+    Cause.LOSS_SCALE_EXHAUSTED: "#009e73",
+    Cause.PREDICTION_ONLY: "#f0e442",
+    Cause.UNKNOWN: "#9a9a9a",
+}
+
+CAUSE_GLYPHS: tuple[Glyph, ...] = tuple(
+    Glyph(cause, mark, size, dark, cause.value.replace("_", " "))
+    for cause, mark, size, dark in (
+        (Cause.INPUT_NOT_FINITE, "s", 0.8, True),
+        (Cause.LEARNING_RATE_TOO_HIGH, "x", 1.0, True),
+        (Cause.FLOAT16_OVERFLOW, "^", 1.0, True),
+        (Cause.FLOAT16_UNDERFLOW, "v", 1.0, False),
+        (Cause.LOSS_FUNCTION_SINGULAR, "D", 0.75, False),
+        (Cause.ACTIVATION_UNBOUNDED, "+", 1.2, False),
+        (Cause.LOSS_SCALE_EXHAUSTED, "_", 1.15, True),
+        (Cause.PREDICTION_ONLY, "o", 0.85, False),
+        (Cause.UNKNOWN, "|", 1.1, False),
+    )
 )
 
 
@@ -96,3 +141,11 @@ def stability_colormap() -> Colormap:
 def onset_colormap() -> Colormap:
     """Inferno without its ends: dark for early, and never as light as a cell that held."""
     return ListedColormap(matplotlib.colormaps["inferno"](np.linspace(0.08, 0.80, 256)))
+
+
+def learning_colormap() -> Colormap:
+    """Blue, white, red: dark for what learnt much, and red no darker than a glyph shows on."""
+    colours = matplotlib.colormaps["RdBu_r"]
+    return ListedColormap(
+        np.vstack([colours(np.linspace(0.02, 0.5, 128)), colours(np.linspace(0.5, 0.82, 128))])
+    )
