@@ -19,7 +19,7 @@ from stabilitysweep.engines import penalties
 from stabilitysweep.engines.loss_scaling import GROWTH_STEPS, INITIAL_SCALE
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.compiled import inner_optimizer, only_loss
-from stabilitysweep.models.fitting_target import example_target
+from stabilitysweep.models.first_call import first_call
 from stabilitysweep.models.lifting import lifted_numbers
 from stabilitysweep.models.losses import build_loss
 from stabilitysweep.models.programs import Program
@@ -160,7 +160,7 @@ class UserModel:
         self.numbers = len(self._lifted)
         self.threshold = 0.0 if _takes_logits(built) else 0.5
         self.optimizer = inner_optimizer(built.model) if program.optimizer == "keras" else None
-        warm_up(built, program.user.template)
+        first_call(built, program.user.template.target, program.user.template.facts)
 
     def run(
         self,
@@ -195,20 +195,6 @@ def _takes_logits(built: Built) -> bool:
     loss = only_loss(built.model)
     config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
     return bool(config.get("from_logits", False))
-
-
-def warm_up(built: Built, blueprint: Blueprint) -> None:
-    """Call model and loss once: what they make when first called must not be made in a graph."""
-    inputs = built.binding(np.ones((2, built.binding.columns), keras.config.floatx()))
-    predictions = built.model(inputs, training=False)
-    example = example_target(blueprint.target, blueprint.facts, 2)
-    built.model._compute_loss(x=inputs, y=example, y_pred=predictions, training=False)
-    compiled = built.model._compile_metrics
-    if compiled is not None and not compiled.built:
-        compiled.build(example, predictions)
-        # Some metrics make their variables when they are first used.
-        compiled.update_state(example, predictions)
-        compiled.reset_state()
 
 
 def output_name(model: keras.Model) -> str:

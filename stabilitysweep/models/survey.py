@@ -30,6 +30,7 @@ from stabilitysweep.models.compiled import (
     target_form,
 )
 from stabilitysweep.models.description import describe_model, is_keras_type
+from stabilitysweep.models.first_call import first_call
 from stabilitysweep.models.fitting_target import check_output, example_target
 from stabilitysweep.models.graph_digest import captured_variables, graph_digest, has_custom_gradient
 from stabilitysweep.models.lifting import lifted_numbers
@@ -187,17 +188,14 @@ class _Survey:
 
     def _new_look(self, request: Request, built: Built, form: str) -> _Look:
         model, facts = built.model, request.target
-        try:
-            example = example_target(form, facts, _ROWS)
-            shape = (_ROWS, built.binding.columns)
-            inputs = built.binding(np.ones(shape, keras.config.floatx()))
-            with recording(model) as record:
-                predictions = model(inputs, training=False)
+
+        def accept(predictions: Any) -> None:
             if not built.own or is_keras_loss(only_loss(model)):
                 check_output(predictions, form, facts)
-            # Here the losses are built: in a graph they could not make their variables.
-            model._compute_loss(x=inputs, y=example, y_pred=predictions, training=False)
-            _build_metrics(model, example, predictions)
+
+        try:
+            with recording(model) as record:
+                first_call(built, form, facts, accept)
         except (Exception, SystemExit) as error:
             raise self._build.error(
                 built.hp.asked,
@@ -324,11 +322,3 @@ def _concrete(
     held = captured_variables(concrete)
     alone = f"it reads {held[0]}, which is no variable of the model" if held else ""
     return concrete, alone
-
-
-def _build_metrics(model: keras.Model, targets: Any, predictions: Any) -> None:
-    compiled = model._compile_metrics
-    if compiled is not None and not compiled.built:
-        compiled.build(targets, predictions)
-        compiled.update_state(targets, predictions)
-        compiled.reset_state()

@@ -22,6 +22,8 @@ CASES = {
     "convolutions": ("images", (SAFE,)),
     "masked_words": ("sentences", (SAFE,)),
     "noisy_sequence": ("sequences", (SAFE,)),
+    "dropped_sequence": ("sequences", (SAFE,)),
+    "variational": ("columns", (SAFE,)),
     "causal_attention": ("sequences", (SAFE,)),
     "normalizations": ("images", (SAFE,)),
     "two_and_two": ("pairs", (SAFE,)),

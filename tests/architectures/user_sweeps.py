@@ -40,9 +40,10 @@ def lay_out(
     **axes: Sequence[Any],
 ) -> Sweep:
     """Lay out a sweep of a model, of the zoo or another module, over `axes`."""
+    sources = "zoo_data" if module == "zoo" else module
     config = {
         "name": "architectures",
-        "dataset": {"function": f"{module}:{data}"},
+        "dataset": {"function": f"{sources}:{data}"},
         "preprocessing": {"scaling": "none", "target_scaling": "none"},
         "model": {"build": f"{module}:{build}"},
         "training": {"steps": steps, "batch_size": batch_size, "precision": precision},

@@ -1,8 +1,6 @@
-"""Small models that together have most of what Keras offers, and the data they train on.
+"""Small models that together have most of what Keras offers.
 
 Each function is a user's `build(hp)`: it asks for `learning_rate`, and for what its laws need.
-
-Notation: N rows, T steps of a sequence.
 """
 
 from __future__ import annotations
@@ -11,55 +9,11 @@ from typing import Any
 
 import keras
 import keras_tuner
-import numpy as np
 import tensorflow as tf
 from keras import layers, ops
-from numpy.typing import NDArray
+from zoo_data import LENGTH
 
-ROWS, LENGTH = 40, 4
-Array = NDArray[Any]
 HP = keras_tuner.HyperParameters
-
-
-def _random(seed: int) -> np.random.Generator:
-    return np.random.default_rng(seed)
-
-
-def columns() -> tuple[Array, Array]:
-    """Rows of 5 numbers, and a number: [N, 5], [N]."""
-    x = _random(1).normal(size=(ROWS, 5))
-    return x.astype("float32"), np.sin(x.sum(axis=1)).astype("float32")
-
-
-def images() -> tuple[Array, Array]:
-    """Images of two channels, and three classes: [N, 8, 8, 2], [N]."""
-    x = _random(2).normal(size=(ROWS, 8, 8, 2))
-    return x.astype("float32"), (np.arange(ROWS) % 3).astype("int64")
-
-
-def sequences() -> tuple[Array, Array]:
-    """Sequences of three numbers, and a number: [N, T, 3], [N]."""
-    x = _random(3).normal(size=(ROWS, LENGTH, 3))
-    return x.astype("float32"), x.mean(axis=(1, 2)).astype("float32")
-
-
-def sentences() -> tuple[Array, Array]:
-    """Sequences of word numbers below 11, filled up with zeros, and two classes: [N, T], [N]."""
-    random = _random(4)
-    x = random.integers(1, 11, size=(ROWS, LENGTH))
-    x[np.arange(LENGTH) >= random.integers(2, LENGTH + 1, size=(ROWS, 1))] = 0
-    return x, (np.arange(ROWS) % 2).astype("int64")
-
-
-def pairs() -> tuple[dict[str, Array], dict[str, Array]]:
-    """Two inputs and two targets by name."""
-    random = _random(5)
-    x = {"numbers": random.normal(size=(ROWS, 4)), "word": random.integers(0, 7, size=(ROWS, 1))}
-    y = {
-        "value": x["numbers"][:, :2].astype("float32"),
-        "kind": (np.arange(ROWS) % 2).astype("int64"),
-    }
-    return x, y
 
 
 def _rate(hp: HP) -> float:
@@ -150,6 +104,48 @@ def noisy_sequence(hp: HP) -> keras.Model:
         loss="huber",
         metrics=["mae"],
     )
+    return model
+
+
+def dropped_sequence(hp: HP) -> keras.Model:
+    """Dropout of the inputs and of the states of recurrent layers."""
+    model = keras.Sequential(
+        [
+            keras.Input((LENGTH, 3)),
+            layers.GRU(3, dropout=0.3, return_sequences=True, seed=5, name="gru"),
+            layers.LSTM(3, dropout=0.2, recurrent_dropout=0.3, seed=6, name="lstm"),
+            layers.Dense(1, name="out"),
+        ]
+    )
+    model.compile(optimizer=keras.optimizers.Adam(_rate(hp)), loss="mse")
+    return model
+
+
+@keras.saving.register_keras_serializable()
+class Sampled(layers.Layer):
+    """The bottleneck of a variational autoencoder: draws, and adds its own loss."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator(7)
+
+    def call(self, inputs: tuple[Any, Any]) -> Any:
+        mean, log_variance = inputs
+        divergence = 1 + log_variance - ops.square(mean) - ops.exp(log_variance)
+        self.add_loss(-0.05 * ops.mean(divergence))
+        noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
+        return mean + ops.exp(0.5 * log_variance) * noise
+
+
+def variational(hp: HP) -> keras.Model:
+    """A variational autoencoder, its noise drawn in every call."""
+    inputs = keras.Input((5,))
+    hidden = layers.Dense(6, "relu", name="encoder")(inputs)
+    drawn = Sampled(name="drawn")(
+        [layers.Dense(2, name="mean")(hidden), layers.Dense(2, name="log_variance")(hidden)]
+    )
+    model = keras.Model(inputs, layers.Dense(1, name="out")(drawn))
+    model.compile(optimizer=keras.optimizers.Adam(_rate(hp)), loss="mse")
     return model
 
 

@@ -45,6 +45,8 @@ EXAMPLES = {
 ZOO = {
     "convolutions": "images",
     "masked_words": "sentences",
+    "dropped_sequence": "sequences",
+    "variational": "columns",
     "masked_both_ways": "sentences",
     "noisy_sequence": "sequences",
     "plain_recurrent": "sequences",
@@ -95,7 +97,7 @@ def config_of(name: str) -> tuple[dict[str, Any], Path, str]:
         return config, folder, EXAMPLES[name]
     config = {
         "name": name,
-        "dataset": {"function": f"zoo:{ZOO[name]}"},
+        "dataset": {"function": f"zoo_data:{ZOO[name]}"},
         "preprocessing": {"scaling": "none", "target_scaling": "none"},
         "model": {"build": f"zoo:{name}"},
         "training": {"steps": 30, "batch_size": 8},
