@@ -272,8 +272,10 @@ def _cut(member: Member, shared: Mapping[str, Axis], fixed: Mapping[str, Any]) -
         on_shared &= encode(trials[name], axis) >= 0
     trials = trials.loc[on_shared]
     if boundaries is not None:
+        # Of an axis that is pooled over, only what is the member's own.
+        own_axes = make_axes(axes) if axes else {}
         kept = np.ones(len(boundaries), dtype=np.bool_)
-        for name, axis in shared.items():
+        for name, axis in {**own_axes, **shared}.items():
             if name in boundaries:  # all but the learning rate
                 kept &= encode(boundaries[name], axis) >= 0
         boundaries = boundaries.loc[kept]

@@ -155,7 +155,7 @@ def _named(plan: Plan, names: tuple[str, ...]) -> Plan:
     boxes = plan.panels[0]
     apart = boxes[1].left - boxes[0].left
     titles = [
-        text.shorten(name, style.PANEL_SIZE, apart * PT - 8, "bold")
+        text.shorten(name, style.PANEL_SIZE, apart * PT - 14, "bold")
         for name in (*names, AGREEMENT_TITLE)
     ]
     return replace(plan, column_titles=titles)
