@@ -40,11 +40,33 @@ def vectorize(function: Callable[[Any], Any], arguments: Any) -> Any:
             own.op.pfor_converter = lambda _: wrap(stacked, True)
             return own
 
-        return function(tf.nest.map_structure(of_trial, arguments))
+        result = function(tf.nest.map_structure(of_trial, arguments))
+        _sum_biases_widely()
+        return result
 
     first = tf.nest.flatten(arguments)[0]
     trials = first.shape[0] or tf.shape(first)[0]
     return pfor(one, trials)
+
+
+def _sum_biases_widely() -> None:
+    """Have the gradients of biases that were just computed added up as TensorFlow's kernel does.
+
+    That adds float16 up in float32 and rounds once (bfloat16 it does not). Vectorised they would
+    become a plain sum, which rounds every partial one, and overflows where the whole does not.
+    """
+    for operation in tf.compat.v1.get_default_graph().get_operations():
+        if operation.type == "BiasAddGrad" and operation.outputs[0].dtype == tf.float16:
+            operation.pfor_converter = _sum_of_bias
+
+
+def _sum_of_bias(given: Any) -> Any:
+    upstream = given.stacked_input(0)
+    rank = upstream.shape.rank
+    channels = 2 if given.get_attr("data_format") == b"NCHW" else rank - 1
+    others = [axis for axis in range(1, rank) if axis != channels]
+    total = tf.reduce_sum(tf.cast(upstream, tf.float32), others)
+    return wrap(tf.cast(total, upstream.dtype), True)
 
 
 def expand(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

@@ -64,3 +64,25 @@ def test_what_is_laid_out_already_is_left_as_it_is() -> None:
     once = expand(tf.constant([0.5, 3.0]), like)
     np.testing.assert_array_equal(once, np.broadcast_to([[[0.5]], [[3.0]]], (2, 3, 4)))
     np.testing.assert_array_equal(expand(once, like), once)
+
+
+@pytest.mark.parametrize("form", ["NHWC", "NCHW"])
+@pytest.mark.parametrize("dtype", [tf.float16, tf.float32])
+def test_gradients_of_biases_are_added_up_as_by_the_kernel_itself(
+    dtype: tf.DType, form: str
+) -> None:
+    # Partial sums that overflow float16, or are rounded away, and a total that does not.
+    rows = np.random.default_rng(1).normal(scale=900, size=(3, 400, 5, 5, 2))
+    rows = np.concatenate([np.abs(rows), -np.abs(rows)], axis=1)
+    upstream = tf.cast(rows if form == "NHWC" else np.moveaxis(rows, -1, 2), dtype)
+
+    def one(own: tf.Tensor) -> tf.Tensor:
+        return tf.raw_ops.BiasAddGrad(out_backprop=own, data_format=form)
+
+    found = tf.function(lambda all: vectorize(one, all), autograph=False)(upstream)
+    wanted = tf.stack([one(own) for own in upstream])
+    scale = np.abs(rows).sum(axis=(1, 2, 3))
+    apart = np.abs(tf.cast(found - wanted, tf.float64)) / scale
+    assert found.dtype == dtype
+    assert np.isfinite(tf.cast(found, tf.float64)).all()
+    assert apart.max() < 1e-6, apart.max()
