@@ -55,7 +55,7 @@ def run_sweep(
     last = Progress(0)
     plan: Plan | None = None
 
-    with _stopping():
+    with stopping():
         try:
             plan = api.plan(config, out, options)
             last = Progress(plan.work.trials)
@@ -74,7 +74,7 @@ def run_sweep(
             emit(screen, _closing(plan, result, time.monotonic() - started))
         except KeyboardInterrupt as interrupt:
             note(_interrupted(plan, last, again))
-            return 128 + (interrupt.number if isinstance(interrupt, _Stopped) else signal.SIGINT)
+            return 128 + (interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT)
     return _SOME_CRASHED if last.outcomes[Outcome.CRASHED] else 0
 
 
@@ -95,7 +95,7 @@ def check_sweep(config: SweepConfig, path: str, out: str | None, *, every: bool)
     return 0
 
 
-class _Stopped(KeyboardInterrupt):
+class Stopped(KeyboardInterrupt):
     """A signal that is to end a run in the way Ctrl-C does."""
 
     def __init__(self, number: int) -> None:
@@ -104,14 +104,14 @@ class _Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def _stopping() -> Iterator[None]:
+def stopping() -> Iterator[None]:
     """Take being terminated, and the end of the terminal, for Ctrl-C."""
     if threading.current_thread() is not threading.main_thread():  # only it may set handlers
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise _Stopped(number)
+        raise Stopped(number)
 
     before = {number: signal.getsignal(number) for number in _STOPPING}
     for number, handler in before.items():

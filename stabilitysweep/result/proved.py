@@ -1,0 +1,115 @@
+"""The long runs of a result: those that it holds, and which cells are meant to be given one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import pandas as pd
+
+from stabilitysweep.analysis.picks import Pick
+from stabilitysweep.analysis.survival import distinct_cells, rows_where, survival_table, survivals
+from stabilitysweep.config import DATASET
+from stabilitysweep.errors import ResultError
+from stabilitysweep.longruns import (
+    Cell,
+    Confirmation,
+    LongRuns,
+    fresh_seeds,
+    long_run,
+    stored_long_runs,
+)
+from stabilitysweep.recorded import with_alike
+from stabilitysweep.result.stored import StoredTrials
+from stabilitysweep.types import Compiled
+
+if TYPE_CHECKING:
+    from stabilitysweep.runner import Progress
+
+Opened: TypeAlias = Callable[[Path], StoredTrials]
+"""Opens a result folder."""
+
+
+def long_runs(result: StoredTrials, opened: Opened) -> list[LongRuns]:
+    """Read the long runs of a result, the shortest first."""
+    found: list[LongRuns] = []
+    for budget, place in stored_long_runs(result.folder):
+        own = opened(place)
+        cells = survivals(own.trials, result.axes, _seeds(result))
+        found.append(LongRuns(budget, place, tuple(cells), own.wanted - len(own.trials)))
+    return found
+
+
+def confirmations(found: Iterable[LongRuns]) -> pd.DataFrame:
+    """Return long runs as a table, see `Result.confirmations`."""
+    return survival_table(
+        [
+            ({"steps": each.budget.steps, "epochs": each.budget.epochs}, runs)
+            for each in found
+            for runs in each.cells
+        ]
+    )
+
+
+def asked(
+    result: StoredTrials,
+    cells: Iterable[Pick | Mapping[str, Any]] | None,
+    where: Mapping[str, Any] | None,
+) -> list[dict[str, Any]]:
+    """Return the cells given; without any, those of the grid that have the values of `where`.
+
+    A cell of the grid is one for all data sets, unless `where` names one.
+
+    Raises:
+        ResultError: both are given, there is no such cell, or an axis or value that there is not.
+    """
+    if cells is not None and where is not None:
+        raise ResultError("expected cells, or where to find them, got both.")
+    if cells is not None:
+        found = [dict(cell.axes if isinstance(cell, Pick) else cell) for cell in cells]
+    else:
+        repeated = with_alike(result.trials, result.models)
+        meant = rows_where(repeated, result.axes, where or {})["trial_id"]
+        names = [name for name in result.axes if name != DATASET or name in (where or {})]
+        rows = result.trials.loc[result.trials["trial_id"].isin(meant)]
+        found = distinct_cells(rows, result.axes, names or list(result.axes))
+    if not found:
+        raise ResultError("expected at least one cell to confirm, got none.")
+    return found
+
+
+def confirm(
+    result: StoredTrials,
+    cells: Sequence[Cell],
+    *,
+    steps: int | None,
+    seeds: int,
+    until: int | None,
+    workers: int | None,
+    observe: Callable[[Progress], None] | None,
+    opened: Opened,
+) -> Confirmation:
+    """Train cells of a result for the long run; see `Result.confirm`."""
+    from stabilitysweep import confirming, execution  # slow to import, and not wanted to read
+
+    known = _seeds(result)
+    compiled = result.provenance.get("flags", {}).get("compiled", Compiled.GRAPH)
+    return confirming.confirm(
+        result.config,
+        result.folder,
+        cells,
+        axes=result.axes,
+        known=known,
+        budget=long_run(result.config, steps),
+        seeds=fresh_seeds(result.config, known, seeds),
+        until=until,
+        options=execution.Options(workers=workers, compiled=Compiled(compiled)),
+        read=lambda folder: opened(folder).trials,
+        observe=observe,
+    )
+
+
+def _seeds(result: StoredTrials) -> list[int]:
+    """The seeds that the sweep itself has."""
+    return [int(seed) for seed in result.trials["seed"].unique()]
