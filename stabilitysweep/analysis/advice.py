@@ -94,7 +94,8 @@ def advise(stands: Standing, settings: Mapping[str, Any]) -> tuple[str, tuple[Ad
         found += _rates(stands, kinds, settings)
         found += _steps(stands, kinds, settings)
         found += _values(stands)
-        found += _precision(stands, settings)
+        if (kinds.fails | kinds.stalls).any():
+            found += _precision(stands, settings)
         found += _narrower(stands, kinds)
     if (kinds.shared & ~kinds.complete).any():
         text = "run the sweep to its end: cells that lack seeds are no picks"
@@ -131,7 +132,8 @@ def _reason(stands: Standing, kinds: _Kinds) -> str:
         (int(kinds.stalls.sum()), "{} stall{s}: nothing breaks, nothing is learnt"),
         (
             int(kinds.edge.sum()),
-            f"{{}} {{are}} stable, but within {stands.margin:g} times of the boundary",
+            f"{{}} {{are}} stable, but not known to be up to {stands.margin:,g} times the "
+            "learning rate",
         ),
     ]
     said = [
@@ -158,7 +160,9 @@ def _inputs(stands: Standing, settings: Mapping[str, Any]) -> Advice | None:
     """Advise imputation where every trial failed at an input that is not finite."""
     for panel in stands.panels:
         ran = panel.trials.loc[panel.trials["outcome"] != Outcome.CRASHED]
-        if "onset_stage" not in ran or not (ran["onset_stage"] == Stage.INPUT).all():
+        if ran.empty or "onset_stage" not in ran:
+            return None
+        if not (ran["onset_stage"] == Stage.INPUT).all():
             return None
     own = "imputation" in stands.axes
     filled = not own and settings.get("imputation") not in (None, "none")

@@ -63,7 +63,9 @@ class Metric:
         so has one whose metric is not a number. NaN for crashed trials.
         """
         outcome = outcome_codes(trials)
-        found = numbers(trials[self.column])
+        found = np.full(len(trials), np.nan)
+        if self.column in trials:
+            found = numbers(trials[self.column])
         failed = (outcome == DIVERGED) | (outcome == NONFINITE) | np.isnan(found)
         found = np.where(failed, self.worst, found)
         return np.where(outcome == CRASHED, np.nan, found)
@@ -107,6 +109,8 @@ def choose_metric(tables: Sequence[pd.DataFrame], asked: str | None) -> tuple[Me
             if len(tables) == 1
             else "ranked by the final training loss: not every data set has validation rows"
         )
+    if asked is None:
+        return Metric(USUAL), None  # nothing was measured, since everything fails or crashes
     raise ResultError(
         f"metric: expected one that was measured ({', '.join(held) or 'there is none'}), "
         f"got {name!r}."

@@ -262,6 +262,9 @@ def recommend(
         names = " and ".join(dict.fromkeys(source.rate for source in sources))
         raise ResultError(f"expected one axis of the learning rate in all results, got {names}.")
     panels = make_panels(sources, where or {})
+    if len({panel.label for panel in panels}) < len(panels):
+        labels = ", ".join(panel.label for panel in panels)
+        raise ResultError(f"expected data sets that can be told apart, got {labels}.")
     if not any(len(panel.trials) for panel in panels):
         raise ResultError("expected trials to pick from; there are none yet. Run the sweep first.")
     chosen, note = choose_metric([panel.trials for panel in panels], metric)

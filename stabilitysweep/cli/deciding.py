@@ -24,12 +24,74 @@ def _factor(text: str) -> float:
         raise typer.BadParameter(f"expected a number of at least 1, got {text!r}.") from None
 
 
+def _share(text: str) -> float:
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        raise typer.BadParameter(f"expected a number such as 0.05, got {text!r}.") from None
+
+
 Folders = Annotated[
     list[str],
     typer.Argument(
         metavar="RESULT...", help="Result folders, as results/NAME.", show_default=False
     ),
 ]
+
+
+@app.command(short_help="Bisect the boundary in learning rate, for every setting.")
+def refine(
+    result: Folder,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            parser=_share,
+            metavar="SHARE",
+            help="Stop when failing / safe is at most 1 + SHARE.  [default: 0.05]",
+            show_default=False,
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="AXIS=VALUE", help="Refine only where it holds. Repeatable."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            parser=positive,
+            metavar="N",
+            help="Processes.  [default: one a core]",
+            show_default=False,
+        ),
+    ] = None,
+    all: Annotated[
+        bool, typer.Option("--all", help="Print every slice, however many there are.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+) -> int:
+    """Train between the last safe and the first failing learning rate of every slice.
+
+    A slice is a combination of the other axes. All of them are trained together, with all seeds
+    and the sweep's steps. Ctrl-C keeps what is finished; the same command goes on from there.
+    """
+    from stabilitysweep.cli.refining import refine_boundaries
+
+    again = ["refine", result]
+    again += [] if tolerance is None else ["--tolerance", f"{tolerance:g}"]
+    again += [word for text in where or () for word in ("--where", text)]
+    again += [] if workers is None else ["--workers", str(workers)]
+    again += ["--all"] * all + ["--json"] * json + ["--quiet"] * quiet
+    return refine_boundaries(
+        result,
+        tolerance=tolerance,
+        where=held_values(where or []),
+        workers=workers,
+        every=all,
+        json=json,
+        quiet=quiet,
+        again=again,
+    )
 
 
 @app.command(short_help="Pick safe hyperparameters, with the evidence.")

@@ -23,6 +23,8 @@ NEXT = "next.yaml"
 """The config to run next, in the first result's folder."""
 
 _LABELS = len("best anywhere")
+_AS_FACTOR = 10.0
+"""Above it a cost in percent would be hard to read."""
 _BESIDE = 4
 """Picks that a terminal of 80 has room for beside each other."""
 
@@ -228,7 +230,9 @@ def _cost(cost: float) -> str:
     """A relative cost in percent; of a best that is 0 it cannot be said."""
     if cost == float("inf"):
         return "-"
-    return "none" if cost == 0 else f"{100 * cost:.2g} %" if cost < 10 else f"{cost:,.0f} times"
+    if cost >= _AS_FACTOR:
+        return f"{cost:,.0f} times"
+    return "none" if cost == 0 else f"{100 * cost:.2g} %" if cost < 0.1 else f"{100 * cost:.0f} %"
 
 
 def _next(found: Recommendation, folders: Sequence[str], file: Path | None) -> Iterator[str]:

@@ -199,5 +199,12 @@ def _plain(value: Any) -> Any:
 
 
 def _in_order(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections and settings in the order of the schema; `hp` come last, as they were."""
     keys = ("name", DATASET, *SECTIONS, "grid", "seeds")
-    return {key: content[key] for key in keys if key in content}
+    ordered = {key: content[key] for key in keys if key in content}
+    for section, model in SECTIONS.items():
+        if section in ordered:
+            own = ordered[section]
+            first = ("build",) if "build" in own else tuple(model.model_fields)
+            ordered[section] = {key: own[key] for key in first if key in own} | own
+    return ordered
