@@ -145,6 +145,8 @@ def test_saving_writes_every_file(folder: Path) -> None:
     written = opened.save()
     names = sorted(path.relative_to(folder).as_posix() for path in written)
     assert names == [
+        "figures/learning.png",
+        "figures/learning.svg",
         "figures/onset.png",
         "figures/onset.svg",
         "figures/stability.png",
@@ -205,7 +207,7 @@ def test_a_map_of_chosen_axes_leaves_the_usual_one_alone(result: Result, tmp_pat
 @pytest.mark.parametrize(
     ("kind", "choice", "message"),
     [
-        ("heat", {}, "kind: expected stability, onset, headroom or underflow, got 'heat'"),
+        ("heat", {}, "kind: expected stability, onset, .* boundary or sensitivity, got 'heat'"),
         ("onset", {"x": "width"}, "x: expected an axis of the sweep"),
         ("onset", {"where": {"depth": 3}}, "expected one of the values of depth"),
     ],
@@ -245,7 +247,7 @@ def test_an_interrupted_result_knows_what_is_missing(tmp_path: Path) -> None:
     assert 0 < len(result.trials) < 24
     assert (result.wanted, result.summary.missing) == (24, 24 - len(result.trials))
     assert result.axes["depth"] == (2, 1)
-    assert len(result.save()) == 7
+    assert len(result.save()) == 9
 
 
 def test_a_result_without_any_trial_can_be_read(tmp_path: Path) -> None:
@@ -262,7 +264,7 @@ def test_a_result_without_any_trial_can_be_read(tmp_path: Path) -> None:
     assert (result.wanted, result.summary.missing) == (24, 24)
     assert result.first_crash() is None
     assert "no trials yet" in repr(result)
-    assert len(result.save()) == 7
+    assert len(result.save()) == 9
 
 
 def test_a_narrower_config_keeps_what_is_stored(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from stabilitysweep.analysis.cells import CAUSES, LEARNING
 from stabilitysweep.analysis.curves import Curves, curves
 from stabilitysweep.analysis.explained import AxisShare, ShareKind, explained
 from stabilitysweep.analysis.explanation import Explanation, Remedy
-from stabilitysweep.analysis.maps import CellValue, StabilityMap, stability_map
+from stabilitysweep.analysis.map_record import CellValue, StabilityMap
+from stabilitysweep.analysis.maps import stability_map
 from stabilitysweep.analysis.rejudged import recomputed_outcomes
 from stabilitysweep.analysis.remedies import remedies
 from stabilitysweep.analysis.representatives import (

@@ -181,6 +181,15 @@ def value_label(value: object, digits: int = 3) -> str:
     return str(value)
 
 
+def values_at(values: Sequence[object], places: NDArray[Any]) -> pd.Series[Any]:
+    """The values at some places, as a column of their own type; place -1 is the last."""
+    plain = [str(value) if isinstance(value, str) else value for value in values]
+    held = np.empty(len(plain), dtype=object)
+    held[:] = plain
+    column: pd.Series[Any] = pd.Series(held[places.astype(np.int64)], dtype=object)
+    return column.infer_objects()
+
+
 def grid_order(column: pd.Series[Any], values: Sequence[object]) -> pd.Series[Any]:
     """Rank the cells of an axis column in the order of the grid, numbers by size.
 

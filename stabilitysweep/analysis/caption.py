@@ -8,7 +8,7 @@ import numpy as np
 
 from stabilitysweep.analysis.axes import value_label
 from stabilitysweep.analysis.curves import Curves
-from stabilitysweep.analysis.maps import StabilityMap
+from stabilitysweep.analysis.map_record import StabilityMap
 from stabilitysweep.analysis.table import CRASHED
 
 

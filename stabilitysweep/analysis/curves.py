@@ -18,9 +18,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stabilitysweep.analysis.axes import Axis, find_axis, find_value, make_axes
+from stabilitysweep.analysis.axes import Axis, find_axis, find_value, make_axes, values_at
 from stabilitysweep.analysis.boundary import BoundaryStatus
-from stabilitysweep.analysis.map_frame import values_at
 from stabilitysweep.analysis.overlays import places_in
 from stabilitysweep.analysis.table import RATE, numbers, require_columns
 from stabilitysweep.errors import ResultError
@@ -85,7 +84,7 @@ class Curves:
 
         Columns: the fixed axes and those of the figure; for `boundary` then `safe`, `failing`,
         `lowest_safe`, `highest_safe`, `none_safe`, `open_ended`, for `sensitivity` then
-        `sensitivity`, `lowest`, `highest`; and `slices`.
+        `sensitivity`, `lowest`, `highest`; `slices`; `fewest_steps` and `most_steps`, if known.
         """
         places = np.indices(self.value.shape).reshape(2, -1)
         columns: dict[str, Any] = {
@@ -108,6 +107,8 @@ class Curves:
             counted = {"none_safe": self.none_safe, "open_ended": self.open_ended}
         counted["slices"] = self.slices
         columns |= {name: array.ravel() for name, array in (shown | counted).items()}
+        if self.steps is not None:
+            columns["fewest_steps"], columns["most_steps"] = self.steps
         return pd.DataFrame(columns)
 
 

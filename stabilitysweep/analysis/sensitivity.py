@@ -35,8 +35,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stabilitysweep.analysis.axes import Axis, encode, make_axes
-from stabilitysweep.analysis.map_frame import values_at
+from stabilitysweep.analysis.axes import Axis, encode, make_axes, values_at
 from stabilitysweep.analysis.table import (
     CRASHED,
     NONFINITE,

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stabilitysweep.analysis.comparison import AGREEMENTS, Comparison, agreement_of
-from stabilitysweep.analysis.maps import StabilityMap, stability_map
+from stabilitysweep.analysis.map_record import StabilityMap
+from stabilitysweep.analysis.maps import stability_map
 from stabilitysweep.errors import ResultError
 
 

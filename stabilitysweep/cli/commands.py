@@ -151,7 +151,7 @@ def diagnose(
     diagnose_trials(result, trial, steps=steps or 6, whole=all, json=json, figure=figure)
 
 
-@app.command(short_help="Draw a stability map.")
+@app.command(short_help="Draw a map, or what the learning rate may be along an axis.")
 def plot(
     result: Folder,
     x: Annotated[str | None, axis_option("Horizontal axis.")] = None,
@@ -166,17 +166,45 @@ def plot(
         list[str] | None,
         typer.Option(metavar="AXIS", help="Average over an axis. Repeatable."),
     ] = None,
+    by: Annotated[
+        str | None, axis_option("Axis with a line for each value (boundary, sensitivity).")
+    ] = None,
     kind: Annotated[
-        Literal["stability", "onset", "headroom", "underflow"],
+        Literal[
+            "stability",
+            "onset",
+            "learning",
+            "best_loss",
+            "cause",
+            "headroom",
+            "underflow",
+            "boundary",
+            "sensitivity",
+        ],
         typer.Option(
-            help="Share of trials without failure; the step of the first one; the bits left below "
-            "overflow; the share of gradients lost to half precision."
+            metavar="KIND",
+            help="Maps: stability, share of trials without failure; onset, step of the first "
+            "one; learning, final over initial loss; best_loss, lowest batch loss; cause, why "
+            "trials failed; headroom, bits left below overflow; underflow, share of gradients "
+            "lost to half precision. Along an axis: boundary, largest stable learning rate; "
+            "sensitivity, how much the learning rate matters.",
         ),
     ] = "stability",
     theory: Annotated[
         bool,
         typer.Option("--theory", help="Draw the theoretical limit of the learning rate over it."),
     ] = False,
+    picks: Annotated[
+        bool, typer.Option("--picks", help="Mark the hyperparameters that recommend picks.")
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write what the figure shows as a table too: .csv, .parquet or .json.",
+            show_default=False,
+        ),
+    ] = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -190,27 +218,35 @@ def plot(
 ) -> None:
     """Draw a map over two axes, small multiples over two more, as PNG and SVG.
 
-    Axes that are not chosen get a sensible place.
+    Or a figure along one axis, x, with a line for each value of another. Axes that are not chosen
+    get a sensible place.
     """
-    from pathlib import Path
-
     opened = opened_result(result, stable_below, diverged_above)
-    choice: dict[str, Any] = {"x": x, "y": y, "rows": rows, "columns": columns}
+    choice: dict[str, Any] = {"x": x, "y": y, "rows": rows, "columns": columns, "by": by}
     paths = opened.plot(
         kind,
-        None if out is None else Path(out),
+        out,
+        data,
         **choice,
         where=held_values(where or []),
         pool=tuple(pool or ()),
         theory=theory,
+        picks=opened.recommend().picks if picks else None,
     )
-    for path in paths:
+    for path in (*paths, *([] if data is None else [data])):
         print(path)
 
 
-@app.command(short_help="Write the trials table as CSV, Parquet or JSON.")
+@app.command(short_help="Write a table as CSV, Parquet or JSON.")
 def export(
     result: Folder,
+    table: Annotated[
+        Literal["trials", "boundaries", "sensitivity"],
+        typer.Option(
+            help="One row a trial; or a row for each setting of the other axes: the largest stable "
+            "learning rate with its bracket, and how much the learning rate matters."
+        ),
+    ] = "trials",
     format: Annotated[
         Literal["csv", "parquet", "json"] | None,
         typer.Option(help="[default: that of FILE's ending, else csv]", show_default=False),
@@ -222,10 +258,10 @@ def export(
     stable_below: StableBelow = None,
     diverged_above: DivergedAbove = None,
 ) -> None:
-    """Write the trials table, one row a trial, to a file or to standard output."""
+    """Write the trials table, or one that follows from it, to a file or to standard output."""
     from stabilitysweep.cli.exporting import export_table
 
-    export_table(opened_result(result, stable_below, diverged_above), format, out)
+    export_table(opened_result(result, stable_below, diverged_above), format, out, table)
 
 
 def _show_trial(result: Result, prefix: str) -> None:

@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 
 from stabilitysweep.analysis import Curves, curves_caption
 from stabilitysweep.figures import legend, style, text
-from stabilitysweep.figures.geometry import PAD, PT, axis_label, labels_height, legend_band
+from stabilitysweep.figures.geometry import (
+    PAD,
+    PT,
+    axis_label,
+    labels_height,
+    legend_band,
+    overhang,
+)
 from stabilitysweep.figures.legend import Entry
 from stabilitysweep.figures.panels import set_ticks
 from stabilitysweep.figures.scale import Scale, Ticks, horizontal_ticks, make_scale, true_ticks
@@ -66,8 +73,10 @@ def draw_curves(data: Curves, title: str) -> Figure:
     labels = [label for label, _ in entries]
     beside = max(text.width(label, style.TICK_SIZE) for label in panel.y_ticks.labels) / PT
     y_label = "largest stable learning rate" if data.quantity == "boundary" else "sensitivity"
-    left = PAD + style.LABEL_SIZE * 1.5 / PT + beside + 0.14
-    width = left + panel.width + PAD + 0.1
+    beside += style.LABEL_SIZE * 1.5 / PT + 0.14
+    out_left, out_right = overhang(panel.x, panel.x_ticks, panel.width)
+    left = PAD + max(beside, out_left)
+    width = left + panel.width + PAD + max(out_right, 0.1)
     usable = (width - left - PAD) * PT
     titles = text.wrap(title, style.TITLE_SIZE, usable, "bold")
     captions = text.wrap(curves_caption(data), style.TEXT_SIZE, usable)
@@ -113,7 +122,7 @@ def draw_curves(data: Curves, title: str) -> Figure:
         write(centre, bottom - foot, name, ha="center", va="top", **label)
     name = axis_label(y_label, panel.y)
     middle = bottom + _HEIGHT / 2
-    write(PAD, middle, name, rotation=90, ha="left", va="center", **label)
+    write(left - beside, middle, name, rotation=90, ha="left", va="center", **label)
     corner = left / width, (bottom - below) / height
     legend.put_legend(figure, corner, columns, entries)
     return figure

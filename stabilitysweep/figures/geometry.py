@@ -129,7 +129,7 @@ def make_plan(
     y_ticks = _shortened(vertical_ticks(y, height * PT))
 
     # Ends of the outermost labels that stick out of a panel, to either side.
-    out_left, out_right = _overhang(x, x_ticks, width)
+    out_left, out_right = overhang(x, x_ticks, width)
     gap = max(0.13, out_left + out_right + 0.1)
     row_titles, row_titles_upright, row_titles_width = _row_titles(data, height)
     y_label = axis_label(data.y.name, y) if data.y else ""
@@ -227,7 +227,7 @@ def _shortened(ticks: Ticks) -> Ticks:
     return Ticks(ticks.positions, labels, ticks.minor, ticks.rotated)
 
 
-def _overhang(scale: Scale, ticks: Ticks, length: float) -> tuple[float, float]:
+def overhang(scale: Scale, ticks: Ticks, length: float) -> tuple[float, float]:
     """How far the labels below a panel stick out of it, left and right, in inches."""
     places = scale.fractions(ticks.positions) * length
     widths = np.array([text.width(label, style.TICK_SIZE) for label in ticks.labels]) / PT

@@ -1,7 +1,7 @@
 """The record of a sweep: an append-only, idempotent store, and what is exported from it."""
 
 from stabilitysweep.store.base import BUILD, DIGESTS, VERDICTS, ConfigRecord, Defaults, Entry, Store
-from stabilitysweep.store.export import write_csv, write_json, write_parquet
+from stabilitysweep.store.export import write_csv, write_json, write_parquet, write_records
 from stabilitysweep.store.sqlite import SQLiteStore
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "write_csv",
     "write_json",
     "write_parquet",
+    "write_records",
 ]

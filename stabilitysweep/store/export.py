@@ -65,6 +65,16 @@ def write_json(value: Any, path: Path) -> None:
         handle.write(text.encode("utf-8", "replace") + b"\n")
 
 
+def write_records(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as JSON: a list with an object for each row; null is missing, or NaN.
+
+    Raises:
+        ResultError: the file cannot be written.
+    """
+    plain = frame.astype(object).where(frame.notna(), None)
+    write_json(plain.to_dict("records"), path)
+
+
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` that takes its place once it is whole and on the disk."""

@@ -103,13 +103,14 @@ def test_the_table_has_a_row_a_point() -> None:
     frame = drawn(where={"l2": 0.0}).to_frame()
     assert list(frame.columns) == [
         "l2", "precision", "depth", "safe", "failing", "lowest_safe", "highest_safe",
-        "none_safe", "open_ended", "slices",
+        "none_safe", "open_ended", "slices", "fewest_steps", "most_steps",
     ]  # fmt: skip
     assert len(frame) == 4 and (frame["l2"] == 0).all()
     point = frame[(frame["precision"] == "float32") & (frame["depth"] == 1)].iloc[0]
     assert (point["safe"], point["failing"]) == (0.1, 1.0)
     other = drawn("sensitivity").to_frame()
-    assert list(other.columns)[2:] == ["sensitivity", "lowest", "highest", "slices"]
+    assert list(other.columns)[2:6] == ["sensitivity", "lowest", "highest", "slices"]
+    assert (other["most_steps"] == 100).all()
 
 
 def test_the_caption_says_what_for_how_many_steps_and_over_what() -> None:

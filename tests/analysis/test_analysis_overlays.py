@@ -218,6 +218,7 @@ def test_the_table_of_a_map_holds_all_that_its_figure_shows() -> None:
     assert cell["onset_earliest"] == 7 and np.isnan(cell["lowest_final_loss"])
     assert frame.loc[frame["pick"] > 0, list(GRID)].to_dict("records") == [pick]
     assert frame["trials"].sum() == len(COARSE)
+    assert (frame["fewest_steps"] == 50).all() and (frame["most_steps"] == 50).all()
 
 
 def test_the_table_of_a_map_has_the_axes_held_and_no_empty_place() -> None:
