@@ -105,6 +105,8 @@ class _Survey:
         try:
             with precision_scope(request.precision):
                 built = self._build(request, _SEED)
+                if not self._known:  # a second one beside it shows whether they share weights
+                    self._build(request, _SEED)
                 return self._described(request, built), [*built.hp.asked, *_overriding(built)]
         except TrialError as error:
             names = [name for name, _ in request.values]

@@ -63,6 +63,8 @@ class UserBuild:
         self.path = path
         self._folders = list(folders)
         self._stack = ExitStack()
+        # Of the models built so far that are still there: each trainable variable by its id.
+        self._seen: dict[int, weakref.ref[Any]] = {}
         weakref.finalize(self, self._stack.close)  # before Python takes itself apart
         module, _, name = path.partition(":")
         self._stack.enter_context(importing_from(self._folders, module))
@@ -142,11 +144,26 @@ class UserBuild:
             ) from error
         if not model.trainable_variables:
             raise self.error(hp.asked, "the model has no trainable weights: nothing to train")
+        self._refuse_shared(model, hp)
         own = model.compiled
         if not own:
             training = dict(request.training)
             model.compile(optimizer="sgd", loss=build_loss(str(training["loss"])))
         return Built(model, hp, binding, own)
+
+    def _refuse_shared(self, model: keras.Model, hp: GivenHyperParameters) -> None:
+        """Refuse a model with weights of another one: trials would train each other's."""
+        self._seen = {key: ref for key, ref in self._seen.items() if ref() is not None}
+        for variable in model.trainable_variables:
+            seen = self._seen.get(id(variable))
+            if seen is not None and seen() is variable:
+                raise self.error(
+                    hp.asked,
+                    f"its weight '{variable.path}' is also one of a model that was built before: "
+                    "expected every model to have weights of its own. Make all layers inside the "
+                    "build",
+                )
+        self._seen |= {id(v): weakref.ref(v) for v in model.trainable_variables}
 
     def _found(self, name: str, attribute: str) -> Callable[[Any], Any]:
         origin = f"model.build '{self.path}'"

@@ -53,6 +53,32 @@ def asked(build: str, **values: Any) -> Request:
     )
 
 
+def test_weights_of_the_module_are_refused(refusal: Build) -> None:
+    shared = """
+outside = layers.Dense(3, name="outside")
+
+def build(hp):
+    model = keras.Sequential([keras.Input((4,)), outside, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+"""
+    error = refusal(shared)
+    assert "outside/kernel' is also one of a model that was built before" in error
+    assert "Make all layers inside the build" in error
+
+
+def test_frozen_weights_of_the_module_may_be_shared(refusal: Build) -> None:
+    body = """
+outside = layers.Dense(3, name="outside", trainable=False)
+
+def build(hp):
+    model = keras.Sequential([keras.Input((4,)), outside, layers.Dense(1)])
+    model.compile("sgd", "mse")
+    return model
+"""
+    assert refusal(body) == ""
+
+
 @pytest.mark.parametrize(
     ("body", "cause"),
     [
