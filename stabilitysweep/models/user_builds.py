@@ -156,7 +156,8 @@ class UserBuild:
         self._seen = {key: ref for key, ref in self._seen.items() if ref() is not None}
         for variable in model.trainable_variables:
             seen = self._seen.get(id(variable))
-            if seen is not None and seen() is variable:
+            shared = seen is not None and seen() is variable
+            if shared:
                 raise self.error(
                     hp.asked,
                     f"its weight '{variable.path}' is also one of a model that was built before: "
