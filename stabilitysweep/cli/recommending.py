@@ -81,7 +81,7 @@ def recommend_settings(
     if yaml and not found.picks:
         note(f"warning: {found.reason}")
     screen = console()
-    title = f"pick {shown} as a config" if found.picks else f"the config to run next, {file}"
+    title = f"pick {shown} as a config" if found.picks else "the config to run next"
     if not yaml:
         emit(screen, picks_view(found) if found.picks else nothing_view(found))
         if config is not None:
@@ -90,7 +90,10 @@ def recommend_settings(
     for line in (config or "").splitlines():
         screen.print(Text(line), soft_wrap=True)
     if not yaml:
-        steps = list(_next(found, folders, file))
+        again = ["recommend", *folders]
+        again += [] if metric is None else ["--metric", metric]
+        again += [word for axis, value in where.items() for word in ("--where", f"{axis}={value}")]
+        steps = list(_next(found, folders[0], again, file))
         labelled = zip(("next", *[""] * len(steps)), steps, strict=False)
         emit(screen, Group("", fields(list(labelled), _LABELS)) if steps else Group())
 
@@ -235,18 +238,20 @@ def _cost(cost: float) -> str:
     return "none" if cost == 0 else f"{100 * cost:.2g} %" if cost < 0.1 else f"{100 * cost:.0f} %"
 
 
-def _next(found: Recommendation, folders: Sequence[str], file: Path | None) -> Iterator[str]:
-    """The commands that are next."""
+def _next(
+    found: Recommendation, folder: str, again: Sequence[str], file: Path | None
+) -> Iterator[str]:
+    """The commands that are next; `again` are the words of this one."""
     if file is not None:
         yield command("run", file)
     if found.picks:
         if file is None:
-            yield command("recommend", *folders, "--yaml", "--out", "pick.yaml")
+            yield command(*again, "--yaml", "--out", "pick.yaml")
         if found.margin and not all(pick.open_ended for pick in found.picks):
-            yield command("refine", folders[0])
-        yield command("confirm", folders[0])
+            yield command("refine", folder)
+        yield command("confirm", folder)
     for advice in found.advice:
         if advice.change is Change.REFINE:
-            yield command("refine", folders[0])
+            yield command("refine", folder)
         if advice.change is Change.MARGIN:
-            yield command("recommend", *folders, "--margin", f"{advice.values[0]:g}")
+            yield command(*again, "--margin", f"{advice.values[0]:g}")

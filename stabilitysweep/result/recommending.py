@@ -86,7 +86,7 @@ def recommended(
     configs = tuple(
         _pick_config(stored, pick, place, found) for place, pick in enumerate(found.picks, 1)
     )
-    following = None if found.picks else _next_config(stored, found)
+    following = None if found.picks else _next_config(stored, found, where or {})
     return replace(found, notes=notes, configs=configs, next_config=following)
 
 
@@ -229,11 +229,21 @@ def _pick_config(
     return _commented(said, result.config) + as_text(content)
 
 
-def _next_config(stored: Sequence[StoredTrials], found: Recommendation) -> str | None:
+def _next_config(
+    stored: Sequence[StoredTrials], found: Recommendation, where: Mapping[str, Any]
+) -> str | None:
     """The config that the advice comes to; None where it changes nothing in it."""
     result = stored[0]
     config = result.config
-    axes: dict[str, Any] = {}
+    held = {
+        name: _on_axis(config, name, (value,)) for name, value in where.items() if name != DATASET
+    }
+    axes: dict[str, Any] = {name: values for name, values in held.items() if values}
+    datasets = _merged(stored) if len(stored) > 1 else []
+    if DATASET in where:
+        known = datasets or [(dataset, config) for dataset in config.datasets]
+        datasets = [each for each in known if each[0].label == str(where[DATASET])]
+    unchanged = dict(axes)
     factor = 1
     for advice in found.advice:
         match advice.change:
@@ -243,22 +253,20 @@ def _next_config(stored: Sequence[StoredTrials], found: Recommendation) -> str |
             case Change.STEPS:
                 factor = int(advice.values[0])
             case Change.VALUES if advice.axis in config.grid:
-                axis = make_axes({str(advice.axis): advice.values})[str(advice.axis)]
-                kept = [v for v in config.grid[axis.name] if axis.index_of(label(v)) is not None]
-                if kept:
-                    axes[axis.name] = kept
+                if kept := _on_axis(config, str(advice.axis), advice.values):
+                    axes[str(advice.axis)] = kept
             case Change.PRECISION:
                 axes["precision"] = [*config.values("precision"), *advice.values]
             case Change.IMPUTATION if advice.axis is not None:
                 axes[advice.axis] = list(advice.values)
-    if not axes and factor == 1:
+    if axes == unchanged and factor == 1:
         return None
     content = with_axes(
         config,
         axes,
         name=other_name(config.name, "next"),
         budget=factor,
-        datasets=_merged(stored) if len(stored) > 1 else (),
+        datasets=datasets,
     )
     text = as_text(content)
     try:
@@ -272,6 +280,15 @@ def _next_config(stored: Sequence[StoredTrials], found: Recommendation) -> str |
     )
     said = f"After {result.folder}, where {found.reason} Changed: {changes}."
     return _commented(said, config) + text
+
+
+def _on_axis(config: SweepConfig, name: str, values: Sequence[Any]) -> list[Any]:
+    """The values of an axis of the grid that are among others, as the config has them."""
+    if name not in config.grid:
+        return []
+    axis = make_axes({name: list(map(label, config.grid[name]))})[name]
+    wanted = {axis.index_of(value) for value in values} - {None}
+    return [value for value in config.grid[name] if axis.index_of(label(value)) in wanted]
 
 
 def _idle(result: StoredTrials, values: Mapping[str, Any]) -> list[str]:
