@@ -93,7 +93,14 @@ def recommend_settings(
         again = ["recommend", *folders]
         again += [] if metric is None else ["--metric", metric]
         again += [word for axis, value in where.items() for word in ("--where", f"{axis}={value}")]
-        steps = list(_next(found, folders[0], again, file))
+        confirm = ["confirm", folders[0]]
+        if found.picks and (where or len(folders) > 1):  # its own picks would be others
+            held = found.picks[shown - 1].axes.items()
+            confirm += [w for axis, value in held for w in ("--where", _held(axis, value))]
+        else:
+            confirm += [] if margin is None else ["--margin", f"{margin:g}"]
+            confirm += [] if metric is None else ["--metric", metric]
+        steps = list(_next(found, folders[0], again, confirm, file))
         labelled = zip(("next", *[""] * len(steps)), steps, strict=False)
         emit(screen, Group("", fields(list(labelled), _LABELS)) if steps else Group())
 
@@ -239,9 +246,13 @@ def _cost(cost: float) -> str:
 
 
 def _next(
-    found: Recommendation, folder: str, again: Sequence[str], file: Path | None
+    found: Recommendation,
+    folder: str,
+    again: Sequence[str],
+    confirm: Sequence[str],
+    file: Path | None,
 ) -> Iterator[str]:
-    """The commands that are next; `again` are the words of this one."""
+    """The commands that are next; `again` are the words of this one, `confirm` of that one."""
     if file is not None:
         yield command("run", file)
     if found.picks:
@@ -249,9 +260,13 @@ def _next(
             yield command(*again, "--yaml", "--out", "pick.yaml")
         if found.margin and not all(pick.open_ended for pick in found.picks):
             yield command("refine", folder)
-        yield command("confirm", folder)
+        yield command(*confirm)
     for advice in found.advice:
         if advice.change is Change.REFINE:
             yield command("refine", folder)
         if advice.change is Change.MARGIN:
             yield command(*again, "--margin", f"{advice.values[0]:g}")
+
+
+def _held(axis: str, value: object) -> str:
+    return f"{axis}={value_label(value)}"
