@@ -72,23 +72,32 @@ def draw_learning(data: StabilityMap, title: str) -> Figure:
     ratio = _values(data)
     with np.errstate(divide="ignore"):
         decades = np.where(np.isfinite(ratio), np.log10(ratio), np.nan)
-    least = float(np.fmin.reduce(decades, axis=None, initial=-0.5))
-    lowest = float(np.floor(max(least, _LEAST_LEARNING)))
-    powers = np.arange(lowest, 0.0)
-    powers = powers[:: int(np.ceil(len(powers) / _FEW_LABELS))]
-    ticks = [*powers.tolist(), 0.0, _MOST_LEARNING]
+    least = float(np.fmin.reduce(decades, axis=None, initial=-0.1))
+    lowest, ticks, tick_labels = _learning_ticks(least)
     colours = _Colours(
         style.learning_colormap(),
         TwoSlopeNorm(0.0, lowest, _MOST_LEARNING),
         "final / initial loss (median)",
-        ticks,
-        [*(text.power_of_ten(int(power)) for power in powers), "1", "≥ 10"],
+        [*ticks, 0.0, _MOST_LEARNING],
+        [*tick_labels, "1", "≥ 10"],
     )
     failed = np.isinf(ratio)
     marks = np.where((data.dominant == NONFINITE) & ~failed, -1, data.dominant)
     marks = np.where(failed, NONFINITE, marks).astype(np.int8)
     clipped = np.clip(decades, lowest, _MOST_LEARNING)
     return _draw_values(data, title, clipped, colours, failed, marks, _LEARNING_GLYPHS)
+
+
+def _learning_ticks(least: float) -> tuple[float, list[float], list[str]]:
+    """Where the blues end, in decades, and the ticks below 1 with their labels."""
+    for ratios in ((0.5, 0.7), (0.2, 0.5), (0.1, 0.3)):
+        if least >= np.log10(ratios[0]):
+            ticks = np.log10(ratios).tolist()
+            return ticks[0], ticks, [f"{ratio:g}" for ratio in ratios]
+    lowest = float(np.floor(max(least, _LEAST_LEARNING)))
+    powers = np.arange(lowest, 0.0)
+    powers = powers[:: int(np.ceil(len(powers) / _FEW_LABELS))]
+    return lowest, powers.tolist(), [text.power_of_ten(int(power)) for power in powers]
 
 
 def draw_best_loss(data: StabilityMap, title: str) -> Figure:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tiny_sweep import ROOT
 
 from stabilitysweep import open_result
 from stabilitysweep.analysis import StabilityMap
@@ -123,6 +126,18 @@ def test_recommended_picks_are_marked(
         cell = np.logical_and.reduce([shown[name] == value for name, value in pick.axes.items()])
         assert shown.loc[cell, "pick"].tolist() == [rank]
     assert picks and (shown["pick"] > 0).sum() == len(picks)
+
+
+def test_the_example_of_the_page_works(
+    result: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (ROOT / "docs" / "figures.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    shutil.copytree(result, tmp_path / "results" / "quickstart")
+    monkeypatch.chdir(tmp_path)
+    exec(example, {})
+    assert (tmp_path / "shown.csv").is_file()
+    assert (tmp_path / "results/quickstart/figures/stability_picks.png").is_file()
 
 
 def test_export_writes_the_tables_that_follow(
