@@ -24,7 +24,7 @@ from stabilitysweep.config import (
 from stabilitysweep.config.selection import cell_key, plain_seeds
 from stabilitysweep.errors import ResultError
 from stabilitysweep.execution import Options, Plan, carry_out, plan
-from stabilitysweep.folder import DATABASE
+from stabilitysweep.folder import DATABASE, is_begun
 from stabilitysweep.runner import Progress, Sweep, changed_data, load_sweep
 from stabilitysweep.store import DIGESTS, ConfigRecord, SQLiteStore
 
@@ -54,7 +54,7 @@ def follow_up(
         steps: the budget; that of the config if this and `epochs` are None.
         epochs: the budget in epochs instead.
         options: how to train.
-        observe: called after every stack.
+        observe: called before the first and after every stack.
         beside: the result that is followed; its data must be what they were.
 
     Returns:
@@ -67,9 +67,16 @@ def follow_up(
         KeyboardInterrupt: passed on; the same call goes on where it stopped.
     """
     own = derived(config, cells, seeds=seeds, steps=steps, epochs=epochs)
-    todo = plan(own, folder, options or Options())
+    try:
+        todo = plan(own, folder, options or Options())
+    except ResultError:
+        if beside is not None and is_begun(folder):  # is it the followed sweep that has changed?
+            refuse_changes(load_sweep(own), beside)
+        raise
     if beside is not None:
         refuse_changes(todo.sweep, beside)
+    if observe is not None:
+        observe(Progress(total=todo.work.trials + len(todo.sweep.failed)))
     carry_out(todo, observe)
     return todo
 
@@ -110,7 +117,7 @@ def derived(
         content["grid"][axis] = _ordered(used, _own_values(config, axis))
         for section in SECTIONS:
             content[section].pop(axis, None)
-    if DATASET in content["grid"]:
+    if any(DATASET in cell for cell in plain):
         content["grid"][DATASET] = _data_sets(config, content["grid"][DATASET])
         content.pop(DATASET, None)
     content["cells"] = [

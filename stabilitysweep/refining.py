@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from stabilitysweep.analysis.axes import encode, find_axis, find_value, make_axes
 from stabilitysweep.analysis.brackets import boundaries
@@ -52,9 +53,9 @@ class RoundProgress:
     """How far a refinement is, handed to its observer before each round and after every stack.
 
     Attributes:
-        number: of the round, from 1.
+        number: of the round, from 1; 0 is what a call that was stopped has left.
         slices: that it cuts.
-        trained: by this round so far; its `total` is 0 before anything is known of it.
+        trained: by this round so far.
     """
 
     number: int
@@ -90,19 +91,17 @@ def refine(
     """
     check_tolerance(tolerance)
     target = source.folder / REFINED
-    others = {name: values for name, values in source.axes.items() if name != source.rate}
-    chosen = _Chosen(others, where or {})
     run = _as_before(source, workers)
     seeds = _seeds(source)
     # Refuses a result without an axis of learning rates, before anything is trained.
     known = boundaries(source.trials, source.axes, source.rate)
+    held_rows(known, source.axes, source.rate, where or {})
 
     def train(cells: Sequence[Cell], number: int, slices: int) -> pd.DataFrame:
         def tell(progress: Progress) -> None:
             if observe is not None:
                 observe(RoundProgress(number, slices, progress))
 
-        tell(Progress(total=0))
         follow_up(
             source.config,
             target,
@@ -120,7 +119,7 @@ def refine(
     number = 0
     while True:
         known = boundaries(source.trials, source.axes, source.rate, refined)
-        kept = chosen.rows(known)
+        kept = held_rows(known, source.axes, source.rate, where or {})
         new = {at: rates for at, rates in next_rates(known, tolerance).items() if kept[at]}
         # What was asked for and is still not known could not be run.
         new = {at: rates for at, rates in new.items() if asked.get(at) != rates}
@@ -134,7 +133,7 @@ def refine(
             checked = True
         number += 1
         asked = new
-        rates = _added(known, list(source.axes), source.rate, refined, new)
+        rates = _added(source, known, refined, new)
         refined = train(cells_of(known, list(source.axes), source.rate, rates), number, len(new))
 
 
@@ -156,28 +155,35 @@ def _stored(
     return train(cells, 0, len(cells)) if cells else read(target)
 
 
-class _Chosen:
-    """The slices that are asked for."""
+def held_rows(
+    table: pd.DataFrame,
+    axes: Mapping[str, Sequence[Any]],
+    rate: str,
+    where: Mapping[str, Any],
+) -> NDArray[np.bool_]:
+    """Say which rows of a table of boundaries have the values of `where`.
 
-    def __init__(self, axes: Mapping[str, Sequence[Any]], where: Mapping[str, Any]) -> None:
-        made = make_axes(axes) if axes else {}
-        self._held = {}
-        for name, value in where.items():
-            axis = find_axis(made, name, "where")
-            self._held[name] = axis, find_value(axis, value, f"where {name}")
+    Args:
+        table: see `analysis.brackets.boundaries`.
+        axes: name of each axis to its values.
+        rate: the axis of the learning rate, which has none.
+        where: axes held at one value, as name to value or its text.
 
-    def rows(self, table: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which rows of a table of boundaries are among them."""
-        kept = np.ones(len(table), dtype=np.bool_)
-        for name, (axis, place) in self._held.items():
-            kept &= encode(table[name], axis) == place
-        return kept
+    Raises:
+        ResultError: no such axis, or no such value on it.
+    """
+    made = make_axes(axes)
+    others = {name: axis for name, axis in made.items() if name != rate}
+    kept = np.ones(len(table), dtype=np.bool_)
+    for name, value in where.items():
+        axis = find_axis(others, name, "where")
+        kept &= encode(table[name], axis) == find_value(axis, value, f"where {name}")
+    return kept
 
 
 def _added(
+    source: Source,
     known: pd.DataFrame,
-    axes: Sequence[str],
-    rate: str,
     refined: pd.DataFrame | None,
     new: Mapping[int, Sequence[float]],
 ) -> dict[int, list[float]]:
@@ -185,19 +191,18 @@ def _added(
     rates = {at: list(own) for at, own in new.items()}
     if refined is None:
         return rates
-    others = [name for name in axes if name != rate]
-    place = {row: at for at, row in enumerate(_rows(known, others))}
-    for row, own in zip(_rows(refined, others), refined[rate].tolist(), strict=True):
+    place = {row: at for at, row in enumerate(_places(source, known))}
+    for row, own in zip(_places(source, refined), refined[source.rate].tolist(), strict=True):
         if row in place:
             rates.setdefault(place[row], []).append(float(own))
     return rates
 
 
-def _rows(table: pd.DataFrame, columns: Sequence[str]) -> list[tuple[Any, ...]]:
-    if not columns:
-        return [()] * len(table)
-    plain = (table[name].astype(object).tolist() for name in columns)
-    return [tuple(map(repr, row)) for row in zip(*plain, strict=True)]
+def _places(source: Source, table: pd.DataFrame) -> list[tuple[int, ...]]:
+    """The place on each axis but the learning rate of every row of a table."""
+    axes = make_axes(source.axes)
+    codes = [encode(table[name], axes[name]).tolist() for name in axes if name != source.rate]
+    return list(zip(*codes, strict=True)) if codes else [()] * len(table)
 
 
 def _as_before(source: Source, workers: int | None) -> Options:
