@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from html import escape
 from itertools import combinations
 from typing import Any
 
@@ -231,6 +232,23 @@ class Comparison:
                 "slices": safe.astype(object).where(safe.notna(), None).to_dict("records"),
             },
         }
+
+    def _repr_html_(self) -> str:
+        """The members, the cells and every two members as tables, for notebooks."""
+        moved = {(each.one, each.other): each.decades for each in self.shifts}
+        pairs = pd.DataFrame(
+            [
+                {
+                    "from": each.one,
+                    "to": each.other,
+                    "overlap": each.overlap,
+                    "shift (decades)": moved.get((each.one, each.other)),
+                }
+                for each in self.overlaps
+            ]
+        )
+        table = pairs.to_html(index=False, border=0, float_format=lambda value: f"{value:.3f}")
+        return f"<p>{escape(repr(self))}</p>{table}"
 
     def __repr__(self) -> str:
         """The members, and how many cells all agree on."""

@@ -210,8 +210,8 @@ def most_fragile(found: Comparison) -> str:
     if first.along is not None and first.below_there is not None:
         there = f"{first.along} = {value_label(first.value)}"
         sentences.append(f"most along {first.along}: at {there} by {first.below_there:.2f} {unit}")
-    elif found.brackets is not None:
-        sentences.append(f"along {found.aligned.rate} alone, alike at every value of other axes")
+    elif others := ", ".join(name for name in found.axes if name != found.aligned.rate):
+        sentences.append(f"alike along {others}, as far as boundaries are known")
     return "\n".join(sentences)
 
 

@@ -195,7 +195,7 @@ def _data_settings(stored: StoredTrials) -> dict[str, Any]:
 def title_of(comparison: Comparison, sources: Sequence[StoredTrials]) -> str:
     """What a figure of a comparison is called, with the steps its verdicts hold for."""
     budgets = list(dict.fromkeys(member.budget for member in comparison.members))
-    steps = f" ({budgets[0]})" if len(budgets) == 1 else ""
+    steps = f" ({' and '.join(budgets)})"
     if comparison.kind == "result":
         return f"{len(comparison.members)} results{steps}: where training is stable"
     values = f"{len(comparison.members)} values of {comparison.kind}"

@@ -9,7 +9,7 @@ import pytest
 from compared_tables import AXES, RATES, make_member
 
 from stabilitysweep.analysis.alignment import Treatment, align, split
-from stabilitysweep.analysis.comparison import compare
+from stabilitysweep.analysis.comparison import AGREEMENTS, Agreement, compare
 from stabilitysweep.analysis.side_by_side import side_by_side
 from stabilitysweep.errors import ResultError
 
@@ -168,6 +168,7 @@ def test_an_axis_without_a_place_is_pooled_over_in_the_maps() -> None:
     data = side_by_side(found, y="depth", rows="width")
     assert data.maps.pooled == ("l2",)
     np.testing.assert_array_equal(data.stable_in[:, 0], [[2, 2, 2, 0, 0], [2, 2, 1, 0, 0]])
+    assert AGREEMENTS[data.agreement[1, 0, 2]] is Agreement.SOME  # it failed in one of two
     turned = side_by_side(found, x="depth", y="learning_rate", rows="width")
     np.testing.assert_array_equal(turned.stable_in, data.stable_in.transpose(0, 2, 1))
 

@@ -267,6 +267,14 @@ def test_the_record_is_strict_json_and_its_arrays_are_locked() -> None:
         found.states[0] = 0
 
 
+def test_a_notebook_shows_every_pair() -> None:
+    found = compare([make_member("<a>", 0.05), make_member("b", 0.5)])
+    shown = found._repr_html_()
+    assert "&lt;a&gt;" in shown
+    assert "<td>0.667</td>" in shown
+    assert "<td>1.000</td>" in shown
+
+
 def test_fewer_than_two_or_two_of_a_name_are_refused() -> None:
     with pytest.raises(ResultError, match="at least two"):
         compare([make_member("a")])
