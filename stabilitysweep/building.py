@@ -81,8 +81,8 @@ def _check_names(config: SweepConfig, blueprints: Sequence[Blueprint]) -> None:
     asked = {name for blueprint in built for name, _ in blueprint.values}
     known = asked | {name for blueprint in built for name, _ in blueprint.defaults}
     build = config.model.build
-    # A model that cannot be built may be the one that would have asked.
-    whole = len(built) == len(blueprints)
+    # A model that cannot be built, or of a cell left out, may be the one that would have asked.
+    whole = len(built) == len(blueprints) and config.cells is None
     for name in (*dict(config.model.hp), *config.hp_axes):
         if name not in asked and whole:
             home = "grid" if name in config.grid else "model"

@@ -33,6 +33,12 @@ def test_a_name_that_a_model_that_fails_may_ask_for_is_no_mistake() -> None:
     }
 
 
+def test_a_name_that_a_cell_left_out_may_ask_for_is_no_mistake() -> None:
+    sweep = surveyed({**CONFIG, "cells": [{"layers": 1}]})
+    assert len(sweep.grid) == 3 * CONFIG["seeds"]  # both `units` train the same
+    assert not sweep.failed
+
+
 @pytest.mark.parametrize("setting", [{"optimizer": "adam"}, {"loss": "mae"}, {"momentum": 0.5}])
 def test_settings_without_effect_beside_a_compiled_model(setting: dict[str, Any]) -> None:
     (name,) = setting
