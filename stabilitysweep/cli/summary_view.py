@@ -11,8 +11,10 @@ from rich.text import Text
 from stabilitysweep.analysis import BoundaryStatus, EarliestOnset, RateLimit, Summary, value_label
 from stabilitysweep.analysis.wording import spoken
 from stabilitysweep.cli.audit_view import tally
+from stabilitysweep.cli.confirming_view import confirmed_facts
 from stabilitysweep.cli.layout import columns, fields, outcome_text
 from stabilitysweep.cli.models_view import stored_models
+from stabilitysweep.cli.refining_view import boundary_facts
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import counted, onset, settings, share
 from stabilitysweep.folder import FIGURES
@@ -129,6 +131,7 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
     for label, path in (
         ("figures", folder / FIGURES / "stability.png"),
         ("", folder / FIGURES / "onset.png"),
+        ("", folder / FIGURES / "learning.png"),
         ("table", folder / "trials.csv"),
         ("summary", folder / "summary.json"),
     ):
@@ -137,7 +140,7 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def what_next(folder: Path, summary: Summary) -> Iterator[tuple[str, str]]:
-    """Commands that look closer."""
+    """Commands that look closer, and one that decides."""
     label = "next"
     if summary.earliest_onset is not None:
         yield label, command("show", folder, summary.earliest_onset.trial_id)
@@ -146,6 +149,8 @@ def what_next(folder: Path, summary: Summary) -> Iterator[tuple[str, str]]:
         yield label, command("diagnose", folder)
         label = ""
     yield label, command("plot", folder, "--kind", "onset")
+    if summary.trials > summary.outcomes[Outcome.CRASHED]:
+        yield "", command("recommend", folder)
 
 
 def result_view(result: Result) -> RenderableType:
@@ -157,6 +162,7 @@ def result_view(result: Result) -> RenderableType:
     again = result.thresholds is not None
     found = result.audit["severity"].tolist()
     axes = " x ".join(f"{len(values)} {name}" for name, values in result.axes.items())
+    added = [*boundary_facts(result), *confirmed_facts(result)]
     return Group(
         fields(
             [
@@ -174,6 +180,7 @@ def result_view(result: Result) -> RenderableType:
         ),
         "",
         overview(result.summary, result.first_crash()),
+        *(("", fields(added, _LONGEST_LABEL)) if added else ()),
         "",
         fields([*files(result.folder), *what_next(result.folder, result.summary)]),
     )
