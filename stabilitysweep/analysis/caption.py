@@ -45,11 +45,11 @@ def caption(data: StabilityMap) -> str:
 
 
 def _budget(data: StabilityMap) -> str:
-    steps = _steps_in_words(data.steps)
+    steps = steps_in_words(data.steps)
     return f" of {steps}" if steps else ""
 
 
-def _steps_in_words(steps: tuple[int, int] | None) -> str:
+def steps_in_words(steps: tuple[int, int] | None) -> str:
     """The fewest and the most steps: `100 steps`, `60 to 120 steps`; empty if unknown."""
     if steps is None:
         return ""
@@ -88,7 +88,7 @@ def curves_caption(data: Curves) -> str:
     Example: `Largest learning rate with no failure at or below it, for 100 steps. Markers: the
     middle of up to 9 settings of batch_size and l2.`
     """
-    steps = _steps_in_words(data.steps)
+    steps = steps_in_words(data.steps)
     if data.quantity == "boundary":
         held = f", within {steps}" if steps else ""
         sentences = [f"Largest learning rate with no failure at or below it{held}."]

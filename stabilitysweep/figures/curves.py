@@ -35,8 +35,8 @@ from stabilitysweep.figures.scale import Scale, Ticks, horizontal_ticks, make_sc
 
 BRACKET_LABEL = "bar: up to the smallest failing rate"
 SPREAD_LABEL = "thin line: range of the other settings"
-OPEN_LABEL = "no failure found: at least this"
-NONE_LABEL = "fails already at the lowest rate"
+OPEN_LABEL = "hollow: no failure found, at least this"
+NONE_LABEL = "hollow: fails already at the lowest rate"
 
 _WIDTH, _HEIGHT = 5.2, 3.1
 _PER_NAME, _NARROWEST = 0.8, 4.4  # inches a category takes; inches of the panel at least
@@ -269,9 +269,9 @@ def _entries(data: Curves) -> list[Entry]:
     if (data.highest > data.lowest).any():
         entries.append((SPREAD_LABEL, Line2D([], [], color=ink, linewidth=0.9, alpha=0.7)))
     if failing is not None and (~np.isnan(safe) & np.isnan(failing)).any():
-        entries.append((OPEN_LABEL, _hollow(ink, CARETUP)))
+        entries.append((OPEN_LABEL, _caret(ink, CARETUP)))
     if failing is not None and (np.isnan(safe) & ~np.isnan(failing)).any():
-        entries.append((NONE_LABEL, _hollow(ink, CARETDOWN)))
+        entries.append((NONE_LABEL, _caret(ink, CARETDOWN)))
     return entries
 
 
@@ -282,10 +282,5 @@ def _handle(colour: str, marker: str) -> Line2D:
     )  # fmt: skip
 
 
-def _hollow(colour: str, caret: Any) -> tuple[Line2D, ...]:
-    ring = Line2D(
-        [], [], linestyle="none", marker="o", markersize=_MARKER, markerfacecolor="white",
-        markeredgecolor=colour, markeredgewidth=1.2,
-    )  # fmt: skip
-    arrow = Line2D([], [], linestyle="none", marker=caret, markersize=4.5, color=colour)
-    return ring, arrow
+def _caret(colour: str, caret: Any) -> Line2D:
+    return Line2D([], [], linestyle="none", marker=caret, markersize=6.5, color=colour)

@@ -9,6 +9,8 @@ from typing import Any
 import pandas as pd
 
 from stabilitysweep.analysis import BoundaryStatus, RateLimit, Summary, value_label
+from stabilitysweep.analysis.caption import steps_in_words
+from stabilitysweep.analysis.cells import finished_steps
 
 _ROWS = 6
 """Trials in the small table, first and last ones together."""
@@ -27,7 +29,7 @@ def result_html(
     """
     sizes = " x ".join(f"{len(values)} {axis}" for axis, values in axes.items())
     parts = [f"<p><b>{escape(name)}</b>: {escape(sizes)}</p>", _counts(summary)]
-    parts.extend(f"<p>{escape(line)}</p>" for line in _findings(summary))
+    parts.extend(f"<p>{escape(line)}</p>" for line in _findings(summary, trials))
     shown = [column for column in _columns(axes) if column in trials]
     if len(trials):
         parts.append(_small_table(trials[shown]))
@@ -41,12 +43,14 @@ def _counts(summary: Summary) -> str:
     return _table(("outcome", "trials"), rows)
 
 
-def _findings(summary: Summary) -> Iterable[str]:
+def _findings(summary: Summary, trials: pd.DataFrame) -> Iterable[str]:
     overall = summary.stable_rate
     if overall is not None:
-        yield f"Largest stable learning rate: {_limit(overall)}."
+        steps = steps_in_words(finished_steps(trials))
+        within = f" within {steps}" if steps else ""
+        yield f"Largest stable learning rate{within}: {_limit(overall)}."
         for axis, values in summary.stable_rate_by.items():
-            limits = ", ".join(f"{value}: {_limit(limit)}" for value, limit in values.items())
+            limits = "; ".join(f"{value}: {_limit(limit)}" for value, limit in values.items())
             yield f"By {axis}: {limits}."
     if summary.earliest_onset is not None:
         onset = summary.earliest_onset

@@ -63,7 +63,8 @@ class Result(BoundedTrials):
             ResultError: the learning rate is no axis of numbers.
         """
         others = {name: values for name, values in self.axes.items() if name != self.rate}
-        return joined(self.boundaries, sensitivity(self.trials, self.axes, self.rate), others)
+        trials = with_alike(self.trials, self.models)
+        return joined(self.boundaries, sensitivity(trials, self.axes, self.rate), others)
 
     @property
     def _has_rate(self) -> bool:

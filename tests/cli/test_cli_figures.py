@@ -180,7 +180,7 @@ def test_a_notebook_shows_counts_boundary_and_some_trials(opened: Result) -> Non
     checker.feed(opened._repr_html_())
     assert checker.open == []
     words = checker.text
-    assert "Largest stable learning rate: 0.1" in words and "tiny" in words
+    assert "Largest stable learning rate within 10 steps: 0.1" in words and "tiny" in words
     for outcome, count in opened.summary.outcomes.items():
         assert f" {outcome} {count}" in " ".join(words.split())
     assert f"{len(opened.trials)} trials" in words
