@@ -54,7 +54,6 @@ class Source:
         seeds: distinct seeds of a complete cell, at least 1.
         boundaries: as `brackets.boundaries` gives them; None without a learning-rate axis.
         rate: the axis of the learning rate, be there such an axis or not.
-        whole: whether every combination of the axes' values is to be trained.
     """
 
     label: str
@@ -63,7 +62,6 @@ class Source:
     seeds: int = 1
     boundaries: pd.DataFrame | None = None
     rate: str = RATE
-    whole: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +81,6 @@ class Panel:
     boundaries: pd.DataFrame | None
     axes: Mapping[str, Axis]
     seeds: int
-    whole: bool
 
 
 def make_panels(sources: Sequence[Source], where: Mapping[str, object]) -> list[Panel]:
@@ -111,9 +108,7 @@ def make_panels(sources: Sequence[Source], where: Mapping[str, object]) -> list[
                 place_on = axes[name].index_of(where[name])
                 axes[name] = Axis(name, (axes[name].values[place_on or 0],), axes[name].numeric)
         if several is None:
-            panels.append(
-                Panel(source.label, None, place, kept, of, axes, source.seeds, source.whole)
-            )
+            panels.append(Panel(source.label, None, place, kept, of, axes, source.seeds))
             continue
         for value in several.values:
             if DATASET in where and several.index_of(where[DATASET]) != several.index_of(value):
@@ -121,9 +116,7 @@ def make_panels(sources: Sequence[Source], where: Mapping[str, object]) -> list[
             trials = kept.loc[kept[DATASET] == value]
             bounds = None if of is None else of.loc[of[DATASET] == value]
             label = str(value) if len(sources) == 1 else f"{source.label}: {value}"
-            panels.append(
-                Panel(label, value, place, trials, bounds, axes, source.seeds, source.whole)
-            )
+            panels.append(Panel(label, value, place, trials, bounds, axes, source.seeds))
     return panels
 
 
@@ -295,16 +288,9 @@ def standing(
     edges: dict[str, Any] = {name: np.stack([b[name] for b in bounds]) for name in bounds[0]}
     safe = good.copy()
     if column is not None:
-        for row, panel in enumerate(panels):
-            expected = encode(pd.Series(list(panel.axes[rate].values)), axes[rate])
-            safe[row] &= _covered(
-                good[row],
-                columns["trials"][row] > 0,
-                slices,
-                rates,
-                margin,
-                axes[rate].numbers[expected] if panel.whole else None,
-            )
+        for row in range(len(panels)):
+            there = columns["trials"][row] > 0
+            safe[row] &= _covered(good[row], there, slices, rates, margin)
         with np.errstate(invalid="ignore"):
             safe &= edges["safe_rate"] >= margin * rates * (1 - _TOLERANCE)
     safe &= np.isfinite(columns["score"])
@@ -396,15 +382,10 @@ def _bounds(panel: Panel, axes: Mapping[str, Axis], others: Counts) -> dict[str,
     }
 
 
-def _covered(
-    good: Flags,
-    there: Flags,
-    slices: Counts,
-    rates: Numbers,
-    margin: float,
-    expected: Numbers | None,
-) -> Flags:
-    """Whether all cells of a slice from each cell's rate up to the margin are there and good.
+def _covered(good: Flags, there: Flags, slices: Counts, rates: Numbers, margin: float) -> Flags:
+    """Whether all cells of a slice from each cell's rate up to the margin are good, bool [M].
+
+    One that is not there has ended the boundary already.
 
     Args:
         good: bool [M].
@@ -412,23 +393,12 @@ def _covered(
         slices: int64 [M].
         rates: float64 [M].
         margin: at least 1.
-        expected: the learning rates that every slice should have; None if that is not known.
     """
     covered = np.zeros(len(rates), np.bool_)
     order = np.lexsort((rates, slices))
-    wanted = None if expected is None else np.sort(expected)
     for run in np.split(order, np.flatnonzero(np.diff(slices[order])) + 1):
-        run = run[there[run]]
-        if not len(run):
-            continue
-        own = rates[run]
-        end = np.searchsorted(own, own * margin * (1 + _TOLERANCE), side="right")
-        bad = np.concatenate(([0], np.cumsum(~good[run])))
-        first = np.arange(len(run))
-        fine = bad[end] == bad[first]
-        if wanted is not None:
-            low = np.searchsorted(wanted, own * (1 - _TOLERANCE), side="left")
-            high = np.searchsorted(wanted, own * margin * (1 + _TOLERANCE), side="right")
-            fine &= end - first >= high - low
-        covered[run] = fine
+        own = run[there[run]]
+        end = np.searchsorted(rates[own], rates[own] * margin * (1 + _TOLERANCE), side="right")
+        bad = np.concatenate(([0], np.cumsum(~good[own])))
+        covered[own] = bad[end] == bad[:-1]
     return covered

@@ -143,7 +143,6 @@ def _source(
         seeds=len(result.config.seeds),
         boundaries=bounds,
         rate=result.rate,
-        whole=result.config.cells is None,
     )
 
 
@@ -216,13 +215,11 @@ def _pick_config(
     said = (
         f"Pick {place} of {', '.join(str(each.folder) for each in stored)}: {pick.metric} {shown}"
     )
+    if len(pick.per_dataset) > 1:
+        said += f" in {pick.dataset}"
     if pick.rate is not None and pick.safe is not None:
-        said += (
-            f", nothing failed up to {pick.safe / pick.rate:.3g} times this learning rate"
-            f" in {pick.steps:,} steps"
-            if pick.steps
-            else ""
-        )
+        said += f", nothing failed up to {pick.safe / pick.rate:.3g} times this learning rate"
+    said += f" in {pick.steps:,} steps" if pick.steps else ""
     said += f", {pick.seeds} seed{'s' * (pick.seeds > 1)}."
     if len(found.datasets) > 1 and len(listed or result.config.datasets) < len(found.datasets):
         said += f" It is safe in {', '.join(found.datasets)}."
