@@ -361,6 +361,8 @@ def _differences(members: Sequence[Member], subject: set[str]) -> list[Differenc
         values = {m.name: m.settings[name] for m in members if name in m.settings}
         if name in swept or len(values) < 2:
             continue
-        if len(make_axes({name: list(values.values())})[name]) > 1:
+        # A user's models name their optimizer as its class: Adam is adam.
+        said = [v.lower() if isinstance(v, str) else v for v in values.values()]
+        if len(make_axes({name: said})[name]) > 1:
             found.append(Difference(name, values))
     return found

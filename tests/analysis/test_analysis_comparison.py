@@ -226,8 +226,15 @@ def test_agreement_is_known_as_soon_as_nothing_can_change_it() -> None:
 
 
 def test_settings_that_differ_are_named_and_what_is_compared_is_not() -> None:
-    left = {"steps": 100, "width": 16, "clipnorm": None, "dataset": "a", "only": 1}
-    right = {"steps": 5_000, "width": 16, "clipnorm": 1.0, "dataset": "b"}
+    left = {
+        "optimizer": "Adam",
+        "steps": 100,
+        "width": 16,
+        "clipnorm": None,
+        "dataset": "a",
+        "only": 1,
+    }
+    right = {"optimizer": "adam", "steps": 5_000, "width": 16, "clipnorm": 1.0, "dataset": "b"}
     found = compare([make_member("a", settings=left), make_member("b", settings=right)])
     assert [str(each) for each in found.differences] == [
         "steps: a 100, b 5000",

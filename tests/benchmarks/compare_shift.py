@@ -148,7 +148,8 @@ gives the shift of the boundary against the factor 1, in decades of learning rat
 log10 of the ratio of the limits N / lambda, lambda the largest eigenvalue of A'A by NumPy, A the
 inputs with a column of ones: -2 log10(factor), or close to it where columns have a mean. **Known
 to lie in** are the bounds that the brackets of both boundaries give. The bar is the spacing of the
-grid ({PER_DECADE} learning rates a decade), and of refined boundaries their tolerance ({100 * TOLERANCE:g} %).
+grid ({PER_DECADE} learning rates a decade), and of refined boundaries their tolerance
+({100 * TOLERANCE:g} %).
 
 Smaller factors are not among these. Where the column of ones has the largest eigenvalue the limit
 is 1, but a target that is centred leaves hardly any error along it: to grow takes longer than the
