@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from stabilitysweep.analysis.comparison import Comparison
+    from stabilitysweep.analysis.picks import Pick, Recommendation
     from stabilitysweep.api import audit, compare, run
     from stabilitysweep.config import SweepConfig, load_config
     from stabilitysweep.diagnosing import diagnose
@@ -27,6 +28,8 @@ _HOME = {
     "ConfigError": "errors",
     "DataError": "errors",
     "Diagnosis": "diagnosis.records",
+    "Pick": "analysis.picks",
+    "Recommendation": "analysis.picks",
     "Result": "result",
     "ResultError": "errors",
     "StabilitySweepError": "errors",
@@ -46,6 +49,8 @@ __all__ = [
     "ConfigError",
     "DataError",
     "Diagnosis",
+    "Pick",
+    "Recommendation",
     "Result",
     "ResultError",
     "StabilitySweepError",

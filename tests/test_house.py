@@ -190,6 +190,8 @@ def test_the_public_names_are_these() -> None:
         "ConfigError",
         "DataError",
         "Diagnosis",
+        "Pick",
+        "Recommendation",
         "Result",
         "ResultError",
         "StabilitySweepError",
