@@ -16,12 +16,13 @@ class RuledExecutor:
     """Trains nothing.
 
     Attributes:
+        rule: says what becomes of a trial.
         trained: the trials it was given, in order.
         stop_after: stacks after which it is interrupted, None for never.
     """
 
     def __init__(self, rule: Rule) -> None:
-        self._rule = rule
+        self.rule = rule
         self.trained: list[Trial] = []
         self.stop_after: int | None = None
 
@@ -40,7 +41,7 @@ class RuledExecutor:
                 yield StackDone(stack, [self.result(trial) for trial in stack.trials])
 
     def result(self, trial: Trial) -> TrialResult:
-        outcome = self._rule(trial)
+        outcome = self.rule(trial)
         if outcome is Outcome.CRASHED:
             return TrialResult(trial.trial_id, outcome, "ruled", message="no such layer: x")
         broke = outcome is Outcome.NONFINITE

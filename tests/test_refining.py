@@ -177,7 +177,7 @@ def test_trials_that_crash_end_a_slice_and_are_tried_again_later(swept: Swept) -
         return Outcome.CRASHED if crashing and between else limited(trial)
 
     result, executor = swept(limited)
-    executor._rule = rule
+    executor.rule = rule
     table = result.refine().boundaries
     assert not table["refined"].any()
     assert (table["failing"] / table["safe"] > 2).all()

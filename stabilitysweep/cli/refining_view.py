@@ -56,8 +56,12 @@ def refined_view(
     ]
     for title, rows in _shown(table, every=every):
         parts += ["", *([Text(title, style="bold")] if title else []), _table(rows, result.rate)]
-    again = [("all slices", str(result.folder / REFINED / "boundaries.csv"))]
-    parts += ["", fields([*again, ("next", command("plot", result.folder))])]
+    after = [
+        ("all slices", str(result.folder / REFINED / "boundaries.csv")),
+        ("next", command("plot", result.folder)),
+        ("", command("recommend", result.folder)),
+    ]
+    parts += ["", fields(after)]
     return Group(*parts)
 
 
