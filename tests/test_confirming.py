@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from inline_executor import InlineExecutor, made_up
+from surveyed_builds import CONFIG as BUILDS
+from surveyed_builds import Survey
 
-from stabilitysweep import ResultError, Thresholds, UserError, execution, open_result
+from stabilitysweep import ResultError, Thresholds, UserError, execution, open_result, runner
 from stabilitysweep.cli import main
 from stabilitysweep.config import parse_config
 from stabilitysweep.data import PreparedData
@@ -357,3 +360,22 @@ def test_arguments_that_say_nothing_or_too_much(result: Result) -> None:
     with pytest.raises(ResultError, match="expected one of the values of learning_rate"):
         result.confirm([cell(0.2)])
     assert result.confirmations.empty
+
+
+def test_models_of_a_users_own_are_confirmed_by_their_hp(
+    executor: LongExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "load_sweep", partial(runner.load_sweep, survey=Survey()))
+    result = swept(executor, BUILDS)  # `units` is asked for by two layers alone
+    executor.fails = lambda trial: trial.axes["lr"] == 0.1
+    found = result.confirm(where={"layers": 1, "units": 16}, seeds=3)
+    assert [each.cell for each in found.tried] == [
+        {"layers": 1, "units": 8, "lr": rate} for rate in (0.01, 0.1, 1)
+    ]
+    assert [each.verdict for each in found.tried] == ["survived", "withdrawn", "withdrawn"]
+    assert len(executor.seen) == 9
+    executor.seen.clear()
+    assert result.confirm([{"layers": 2, "lr": 0.01}], seeds=2).tried[0].runs[1].runs == 2
+    assert {(trial.axes["units"], trial.seed) for trial in executor.seen} == {
+        (units, seed) for units in (8, 16) for seed in (2, 3)
+    }

@@ -42,8 +42,8 @@ DEFAULT = 2.0
 COUNT = 3
 STEPS, SEEDS = 100, 3
 LONG_STEPS, LONG_SEEDS = 5_000, 20
-RANKINGS = ("slices", "loss")
-"""The best safe cell of every slice first, as `recommend` ranks them; or by the loss alone.
+RANKINGS = ("loss", "slices")
+"""The safe cells of lowest validation loss; or the best safe cell of every slice first.
 
 The long run is for the first; of the second it is only told what they cost."""
 
@@ -70,10 +70,10 @@ SWEEPS: dict[str, tuple[str, str, str, str, str]] = {
         ("friedman3", "mse", "tanh", "adam", "mixed_float16"),
         ("spikes", "mse", "relu", "adam", "mixed_float16"),
         ("spikes", "mse", "tanh", "sgd", "float16"),
-        ("hastie", "crossentropy", "relu", "sgd", "float16"),
-        ("hastie", "crossentropy", "gelu", "adam", "mixed_float16"),
-        ("quantiles", "crossentropy", "relu", "adam", "mixed_float16"),
-        ("quantiles", "crossentropy", "gelu", "sgd", "mixed_float16"),
+        ("hastie", "binary_crossentropy", "relu", "sgd", "float16"),
+        ("hastie", "binary_crossentropy", "gelu", "adam", "mixed_float16"),
+        ("quantiles", "sparse_categorical_crossentropy", "relu", "adam", "mixed_float16"),
+        ("quantiles", "sparse_categorical_crossentropy", "gelu", "sgd", "mixed_float16"),
         ("echoes", "mse", "lstm", "sgd", "mixed_float16"),
         ("echoes", "mse", "gru", "sgd", "mixed_float16"),
     )
@@ -213,8 +213,8 @@ with each margin; and these trained over {LONG_STEPS:,} steps with {LONG_SEEDS} 
 - *failed picks*: those of which at least one long run failed. `confirm` withdraws them.
 - *cost*: by how much a pick's validation loss after {STEPS} steps is above that of the best cell of
   the same sweep and precision whose {SEEDS} seeds were all stable, wherever that cell is.
-- The last column is of the {COUNT} safe cells of lowest loss. `recommend` puts the best learning
-  rate of every slice (a combination of the other axes) first, so its picks differ in more.
+- The picks are the {COUNT} safe cells of lowest validation loss. The last column is of those that
+  begin with the best learning rate of every slice (a combination of the other axes).
 - A pick of one margin may be one of another margin too. It is trained once, and counted in both.
 
 The bars, with the default margin of {DEFAULT:g}: at most {MOST_NONFINITE:.0%} of the long runs
@@ -257,7 +257,7 @@ def _counts(runs: dict[str, Any]) -> tuple[int, int]:
 def _margins(sums: dict[tuple[float, str], dict[str, Any]]) -> str:
     header = ["margin", "picks", "long runs", "non-finite", "95 % interval", "diverged"]
     header += ["stalled", "failed picks", "without a pick", "median cost", "largest cost"]
-    header += ["median cost, by the loss alone"]
+    header += ["median cost, slice by slice"]
     rows = []
     for (margin, ranking), found in sums.items():
         if ranking != RANKINGS[0]:
