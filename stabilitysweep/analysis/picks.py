@@ -58,6 +58,7 @@ class Evidence:
         failing: the smallest that fails, None where none does.
         open_ended: whether nothing failed up to the top of the grid.
         islands: runs of stable learning rates above the first failure.
+        refined: whether the boundary was looked for between the grid's learning rates.
         headroom_bits: the least of its trials, None where it is not known.
         seeds: distinct seeds of its cell.
         trials: trials of its cell and of all those up to the margin: none of them failed.
@@ -72,6 +73,7 @@ class Evidence:
     failing: float | None
     open_ended: bool
     islands: int
+    refined: bool
     headroom_bits: float | None
     seeds: int
     trials: int
@@ -375,6 +377,7 @@ def _evidence(stands: Standing, panel: int, cell: int) -> Evidence:
         failing=_known(stands.failing_rate[panel, cell]),
         open_ended=bool(stands.open_ended[panel, cell]),
         islands=int(stands.islands[panel, cell]),
+        refined=bool(stands.refined[panel, cell]),
         headroom_bits=_known(stands.headroom[panel, cell]),
         seeds=int(stands.seeds[panel, cell]),
         trials=int(stands.trials[panel][stands.window(cell)].sum()),

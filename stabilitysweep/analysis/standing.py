@@ -161,6 +161,7 @@ class Standing:
         failing_rate: the smallest failing rate of the slice, NaN where none failed.
         open_ended: whether nothing failed in the slice, up to the top of the grid.
         islands: runs of stable rates above the first failure.
+        refined: whether the boundary of the slice was looked for between the grid's rates.
         good: see the top of this file; so `safe`.
         cell_of: the cell of every row, int64 [N] for each panel.
     """
@@ -187,6 +188,7 @@ class Standing:
     failing_rate: Numbers
     open_ended: Flags
     islands: Counts
+    refined: Flags
     good: Flags
     safe: Flags
     cell_of: tuple[Counts, ...]
@@ -359,6 +361,7 @@ def _bounds(panel: Panel, axes: Mapping[str, Axis], others: Counts) -> dict[str,
     cells = len(others)
     safe, failing = np.full(cells, np.nan), np.full(cells, np.nan)
     islands, open_ended = np.zeros(cells, np.int64), np.zeros(cells, np.bool_)
+    refined = np.zeros(cells, np.bool_)
     table = panel.boundaries
     if table is not None and len(table):
         own = np.zeros((len(table), 0), np.int64)
@@ -374,11 +377,13 @@ def _bounds(panel: Panel, axes: Mapping[str, Axis], others: Counts) -> dict[str,
             held
         ]
         islands[known] = np.nan_to_num(numbers(table["islands"]))[held].astype(np.int64)
+        refined[known] = table["refined"].to_numpy(np.bool_)[held]
     return {
         "safe_rate": safe,
         "failing_rate": failing,
         "open_ended": open_ended,
         "islands": islands,
+        "refined": refined,
     }
 
 

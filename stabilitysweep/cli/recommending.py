@@ -258,7 +258,8 @@ def _next(
     if found.picks:
         if file is None:
             yield command(*again, "--yaml", "--out", "pick.yaml")
-        if found.margin and not all(pick.open_ended for pick in found.picks):
+        bracketed = (own for pick in found.picks for own in pick.per_dataset)
+        if found.margin and not all(own.open_ended or own.refined for own in bracketed):
             yield command("refine", folder)
         yield command(*confirm)
     for advice in found.advice:

@@ -307,7 +307,9 @@ def test_a_refined_boundary_is_what_counts() -> None:
     refined = line("s").assign(learning_rate=[0.0035], trial_id=["r1"])
     bounds = boundaries(trials, {"learning_rate": RATES}, refined=refined)
     own = Source("data", trials, {"learning_rate": RATES}, boundaries=bounds)
-    assert rates(recommend([own], margin=1.7, count=ALL)) == [0.002, 0.001]
+    found = recommend([own], margin=1.7, count=ALL)
+    assert rates(found) == [0.002, 0.001]
+    assert found.picks[0].per_dataset[0].refined
     assert rates(recommend([source(trials)], margin=1.7, count=ALL)) == [0.001]
 
 
