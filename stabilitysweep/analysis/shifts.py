@@ -24,7 +24,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from stabilitysweep.analysis.alignment import Alignment
-from stabilitysweep.analysis.axes import Axis, encode, value_label
+from stabilitysweep.analysis.axes import Axis, encode
 from stabilitysweep.analysis.boundary import BoundaryStatus
 from stabilitysweep.analysis.table import numbers, require_columns
 
@@ -338,11 +338,3 @@ def safe_slices(aligned: Alignment, found: Brackets) -> pd.DataFrame:
     for place, member in enumerate(aligned.members):
         columns[f"safe in {member.name}"] = some[place]
     return pd.DataFrame(columns)
-
-
-def in_words(found: Fragility, unit: str) -> str:
-    """Say where a member is fragile: `along depth, most at 4: 0.9 decades below the others`."""
-    if found.along is None or found.below_there is None:
-        return ""
-    size = f"{found.below_there:.2f} {unit}"
-    return f"along {found.along}, most at {value_label(found.value)}: {size} below the others"

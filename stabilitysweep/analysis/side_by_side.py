@@ -6,7 +6,7 @@ Notation: M members; panels in R rows, each of Y by X cells, as in `maps`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,7 @@ def side_by_side(
         boundaries=_boundaries(comparison, column),
         rate=comparison.aligned.rate,
     )
+    maps = replace(maps, missing=_missing(comparison, maps))
     states = _pooled_states(comparison, maps)
     return SideBySide(maps, agreement_of(states), (states == 1).sum(axis=0), _lowest(maps))
 
@@ -119,6 +120,16 @@ def _boundaries(comparison: Comparison, column: str) -> pd.DataFrame | None:
     if comparison.brackets is None or not any(t is not None and len(t) for t in tables):
         return None
     return _stacked(column, comparison.names, tables)
+
+
+def _missing(comparison: Comparison, maps: StabilityMap) -> int:
+    """Trials on the maps that are not run yet: members may differ in how many seeds they have."""
+    lacking = 0
+    for place, member in enumerate(comparison.members):
+        if member.missing:
+            own = maps.trials[:, place]
+            lacking += int((own.max() - own).sum())
+    return lacking
 
 
 def _pooled_states(comparison: Comparison, maps: StabilityMap) -> NDArray[np.int8]:

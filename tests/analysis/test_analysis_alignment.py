@@ -181,3 +181,10 @@ def test_the_axis_of_the_members_has_no_other_place() -> None:
     data = side_by_side(compare([make_member("a", axes=axes), make_member("b", axes=axes)]))
     assert data.maps.columns is not None
     assert data.maps.columns.name == "results"
+
+
+def test_what_is_missing_is_told_by_each_members_own_seeds() -> None:
+    fewer = make_member("b", keep=lambda table: table["seed"] == 0, missing=0)
+    assert side_by_side(compare([make_member("a"), fewer])).maps.missing == 0
+    part = make_member("b", keep=lambda table: (table["seed"] == 0) | (table["depth"] > 1))
+    assert side_by_side(compare([make_member("a"), part])).maps.missing == part.missing == 5
