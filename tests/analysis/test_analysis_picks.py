@@ -383,20 +383,20 @@ def plainly_safe(trials: pd.DataFrame, margin: float) -> set[tuple[int, float]]:
     return found
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(tables(), st.sampled_from([1.0, 2.0, 4.0]))
 def test_picks_are_what_the_definition_says(trials: pd.DataFrame, margin: float) -> None:
     assert set(cells(found_in(trials, margin=margin))) == plainly_safe(trials, margin)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(tables(), st.integers(0, 2**16))
 def test_the_order_of_the_rows_is_irrelevant(trials: pd.DataFrame, seed: int) -> None:
     shuffled = trials.sample(frac=1, random_state=seed).reset_index(drop=True)
     assert found_in(shuffled).to_json() == found_in(trials).to_json()
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(tables())
 def test_a_wider_margin_adds_no_pick(trials: pd.DataFrame) -> None:
     narrow, wide = found_in(trials, margin=1.0), found_in(trials, margin=2.0)
@@ -405,7 +405,7 @@ def test_a_wider_margin_adds_no_pick(trials: pd.DataFrame) -> None:
     assert cells(fewer) == cells(narrow)[:2]
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(tables(), st.data())
 def test_a_failure_within_the_margin_removes_the_pick(
     trials: pd.DataFrame, data: st.DataObject
@@ -426,7 +426,7 @@ def test_a_failure_within_the_margin_removes_the_pick(
     assert set(after) < set(cells(before))
 
 
-@settings(max_examples=12, deadline=None, derandomize=True)
+@settings(max_examples=8, deadline=None, derandomize=True)
 @given(tables())
 def test_worse_cells_beside_them_change_no_pick(trials: pd.DataFrame) -> None:
     before = found_in(trials)
