@@ -15,9 +15,10 @@ from stabilitysweep.analysis.shifts import Shift
 from stabilitysweep.cli.exporting import print_json
 from stabilitysweep.cli.layout import columns, fields, warning
 from stabilitysweep.cli.options import opened_result
-from stabilitysweep.cli.terminal import console, emit
+from stabilitysweep.cli.terminal import console, emit, note
 from stabilitysweep.cli.words import counted, share
-from stabilitysweep.folder import FIGURES
+from stabilitysweep.errors import ResultError
+from stabilitysweep.folder import FIGURES, require_writable
 from stabilitysweep.result.compared import title_of, write_comparison
 
 _MOST_SLICES = 12
@@ -45,7 +46,8 @@ def compare_results(
         y: see `x`.
         rows: see `x`.
         where: axes to hold at one value.
-        out: where to write; None is the figures of the first result.
+        out: where to write; None is the figures of the first result, and a warning where these
+            cannot be written.
         json: print JSON.
         thresholds: by which to judge the trials anew: stable below, diverged above.
 
@@ -59,13 +61,25 @@ def compare_results(
         title += f" ({first.thresholds})"
     target = first.folder / FIGURES if out is None else Path(out)
     judged = None if first.thresholds is None else str(first.thresholds)
-    written = write_comparison(
-        found, target, title, x=x, y=y, rows=rows, where=where, judged=judged
-    )
+    written: list[Path] = []
+    if out is not None or _writable(target):
+        written = write_comparison(
+            found, target, title, x=x, y=y, rows=rows, where=where, judged=judged
+        )
     if json:
         print_json(found.to_json())
     else:
         emit(console(), comparison_view(found, title, written))
+
+
+def _writable(folder: Path) -> bool:
+    """Whether the first result's figures can be written; warns if not."""
+    try:
+        require_writable(folder)
+    except ResultError as error:  # no reason to keep back what was found
+        note(f"warning: {error}")
+        return False
+    return True
 
 
 def comparison_view(found: Comparison, title: str, written: Sequence[Path]) -> RenderableType:

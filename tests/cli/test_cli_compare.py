@@ -195,6 +195,17 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(
     assert files(copied / "elsewhere") == set()
 
 
+def test_a_result_that_cannot_be_written_to_is_compared_all_the_same(
+    copied: Path, cli: CLI
+) -> None:
+    (copied / "one" / "figures").write_text("in the way")
+    code, out, err = cli("compare", "one", "same")
+    assert code == 0
+    assert "1.000" in out
+    assert "figure " not in out
+    assert err.startswith("warning: one/figures: expected a place that can be written")
+
+
 def test_the_python_interface_compares_paths_and_results(copied: Path) -> None:
     found = stabilitysweep.compare(copied / "one", open_result(copied / "more"))
     assert isinstance(found, Comparison)
