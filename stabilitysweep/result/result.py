@@ -62,9 +62,21 @@ class Result(BoundedTrials):
         Raises:
             ResultError: the learning rate is no axis of numbers.
         """
+        return self.sensitivity_between(None)
+
+    def sensitivity_between(self, rates: tuple[float, float] | None) -> pd.DataFrame:
+        """Return `sensitivity`, taken over a part of the learning rates.
+
+        Args:
+            rates: the lowest and the highest learning rate, both included; None for all.
+
+        Raises:
+            ResultError: the learning rate is no axis of numbers, or has no value between them.
+        """
         others = {name: values for name, values in self.axes.items() if name != self.rate}
         trials = with_alike(self.trials, self.models)
-        return joined(self.boundaries, sensitivity(trials, self.axes, self.rate), others)
+        found = sensitivity(trials, self.axes, self.rate, rates)
+        return joined(self.boundaries, found, others)
 
     @property
     def _has_rate(self) -> bool:

@@ -22,6 +22,7 @@ from stabilitysweep.errors import ResultError
 from stabilitysweep.result import KINDS, Result
 from stabilitysweep.result.pictures import ALWAYS_DRAWN, LACKING
 
+RATES = (0.001, 0.01, 0.1, 1e30)
 VOID = {"br", "hr", "img", "input", "meta", "link"}
 
 
@@ -154,6 +155,14 @@ def test_export_writes_the_tables_that_follow(
     assert (read["steps"] == 10).all() and (read["safe"] == 0.1).all()
 
 
+def test_sensitivity_may_be_taken_over_a_part_of_the_rates(opened: Result) -> None:
+    part = opened.sensitivity_between((0.001, 0.1))
+    assert (part["rates"] == 3).all() and (opened.sensitivity["rates"] == 4).all()
+    assert (part["sensitivity"] < opened.sensitivity["sensitivity"]).all()  # 1e30 always fails
+    with pytest.raises(ResultError, match="expected a range"):
+        opened.sensitivity_between((2.0, 3.0))
+
+
 class Checker(HTMLParser):
     """Every tag closed in order; nothing fetched, run or styled."""
 
@@ -205,6 +214,28 @@ def test_an_incomplete_result_is_shown(result: Path) -> None:
     for kind in ("stability", "learning", "best_loss", "cause", "boundary", "sensitivity"):
         assert len(Empty(result).figure_data(kind).to_frame())
         assert len(Partial(result).figure_data(kind).to_frame())
+
+
+def test_combinations_that_train_the_same_count_as_those(result: Path) -> None:
+    table = Alike(result).sensitivity.set_index(["activation", "depth"])
+    assert len(table) == 4
+    pd.testing.assert_series_equal(table.loc["relu", 2], table.loc["relu", 1], check_names=False)
+    assert table.loc[("relu", 1), "sensitivity"] != table.loc[("tanh", 1), "sensitivity"]
+
+
+class Alike(Result):
+    """A result in which depth 2 trains the same as depth 1 under relu, and was not trained."""
+
+    @property
+    def models(self) -> dict[str, Any]:
+        axes = {"activation": ("relu", "tanh"), "depth": (1, 2), "learning_rate": RATES}
+        alike = [(("relu", 2, rate), ("relu", 1, rate)) for rate in RATES]
+        return {"alike": alike, "axes": axes, "trials": 24, "beside": 0, "failed": ()}
+
+    @property
+    def trials(self) -> pd.DataFrame:  # type: ignore[override]
+        table = super().trials
+        return table[(table["activation"] == "tanh") | (table["depth"] == 1)]
 
 
 class Partial(Result):
