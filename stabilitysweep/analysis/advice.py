@@ -26,6 +26,8 @@ _BELOW = 32.0
 _VALUES = 16
 _MORE_STEPS = 10
 _MOST_STEPS = 20
+_LEAST_MARGIN = 1.05
+"""What is narrower is none."""
 _CLEARLY = 0.1
 """A value fails less than others if the shares differ by so much."""
 _HALF = ("float16", "mixed_float16")
@@ -183,7 +185,13 @@ def _bounds(stands: Standing, kinds: _Kinds) -> tuple[float | None, bool]:
         return None, False
     best = float(np.nanmax(safe))
     at = shared[np.flatnonzero(safe == best)]
-    return best, bool(stands.open_ended[:, at].all(axis=0).any())
+    return best, bool(_at_the_top(stands, at).any())
+
+
+def _at_the_top(stands: Standing, cells: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether what limits the slices of cells is the top of a grid, bool [cells]."""
+    limiting = stands.safe_rate[:, cells] == stands.safe_rate[:, cells].min(axis=0)
+    return np.asarray((stands.open_ended[:, cells] | ~limiting).all(axis=0), np.bool_)
 
 
 def _rates(stands: Standing, kinds: _Kinds, settings: Mapping[str, Any]) -> Iterator[Advice]:
@@ -298,16 +306,20 @@ def _narrower(stands: Standing, kinds: _Kinds) -> Iterator[Advice]:
     failing = np.where(
         np.isnan(stands.failing_rate[:, edge]), np.inf, stands.failing_rate[:, edge]
     ).min(axis=0)
-    open_ended = stands.open_ended[:, edge].all(axis=0)
+    open_ended = _at_the_top(stands, edge)
     wanted = stands.margin * stands.rates[edge]
     if (np.isfinite(safe) & (safe < wanted) & (failing > wanted) & ~open_ended).any():
         text = "refine: the boundary lies between two learning rates, and may be far enough"
         yield Advice(Change.REFINE, text)
-    room = np.nan_to_num(safe / stands.rates[edge])
-    best = int(np.argmax(room))
-    if 1.05 < room[best] < stands.margin:
-        where = stands.settings(int(edge[best]))
-        at = " ".join(placed(name, value) for name, value in where.items())
-        margin = float(math.floor(room[best] * 100) / 100)
-        text = f"a margin of {margin:g}, which is what there is {at}; the risk is yours"
-        yield Advice(Change.MARGIN, text, values=(margin,))
+    room = np.floor(100 * np.nan_to_num(safe / stands.rates[edge])) / 100
+    for place in np.argsort(-room, kind="stable"):
+        cell, margin = int(edge[place]), float(room[place])
+        if not _LEAST_MARGIN < margin < stands.margin:
+            continue
+        rates, own = stands.rates, stands.rates[cell]
+        within = (stands.slices == stands.slices[cell]) & (rates >= own) & (rates <= margin * own)
+        if stands.good[:, within].all():
+            at = " ".join(placed(name, value) for name, value in stands.settings(cell).items())
+            text = f"a margin of {margin:g}, which is what there is {at}; the risk is yours"
+            yield Advice(Change.MARGIN, text, values=(margin,))
+            return

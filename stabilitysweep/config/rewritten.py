@@ -141,7 +141,8 @@ def with_axes(
             content.setdefault("training", {})[unit] = length * budget
     if datasets:
         content["grid"].pop(DATASET, None)
-        content[DATASET] = [plain_dataset(dataset, of) for dataset, of in datasets]
+        listed = [plain_dataset(dataset, of) for dataset, of in datasets]
+        content[DATASET] = listed[0] if len(listed) == 1 else listed
     content["name"] = name
     return _in_order(content)
 

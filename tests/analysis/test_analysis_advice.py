@@ -176,6 +176,10 @@ def test_of_several_data_sets_it_is_said_what_is_safe_in_each() -> None:
     found = recommend([one("cars", "ffff"), one("iris", "sssf")])
     assert "Safe in one data set by itself: cars 0, iris 2." in str(found.reason)
     assert found.alone == {"cars": 0, "iris": 2}
+    top = recommend([one("cars", "s---"), one("iris", "---s")])
+    assert "nothing failed up to 0.08" in str(advice(top, Change.RATES))
+    half = recommend([one("cars", "sfff"), one("iris", "ssss")])
+    assert "nothing fails up to 0.01 at best" in str(advice(half, Change.RATES))
 
 
 def test_advice_is_plain_in_json() -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stabilitysweep.analysis.advice import Change
 from stabilitysweep.analysis.brackets import boundaries
 from stabilitysweep.analysis.picks import Recommendation, recommend
 from stabilitysweep.analysis.standing import Source
@@ -439,3 +440,12 @@ def test_worse_cells_beside_them_change_no_pick(trials: pd.DataFrame) -> None:
     after = recommend([own], count=ALL)
     kept = [pick for pick in after.picks if pick.axes["depth"] != 3]
     assert kept == list(before.picks)
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(tables())
+def test_a_margin_that_is_advised_is_there(trials: pd.DataFrame) -> None:
+    found = found_in(trials, margin=5.0)
+    for advice in found.advice:
+        if advice.change is Change.MARGIN:
+            assert found_in(trials, margin=advice.values[0]).picks
