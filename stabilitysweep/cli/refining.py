@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from stabilitysweep.analysis.refinement import TOLERANCE, check_tolerance, tally
+from stabilitysweep.analysis.refinement import TOLERANCE, check_tolerance
 from stabilitysweep.cli.exporting import print_json
 from stabilitysweep.cli.progress import reporting
 from stabilitysweep.cli.refining_view import boundaries_json, refined_view
@@ -67,6 +67,8 @@ def refine_boundaries(
                 f"{place}. To go on with the rest:\n  {command(*again)}"
             )
             return 128 + (interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT)
+    if seen.last.done:
+        done.save()  # the figures show the new boundary
     table = done.boundaries
     table = table.loc[held_rows(table, done.axes, done.rate, where)]
     if json:
@@ -78,8 +80,7 @@ def refine_boundaries(
             spent = duration(time.monotonic() - started)
             head = f"{counted(seen.last.done, 'trial')} trained{rounds}, {spent}"
         emit(screen, refined_view(done, table, wanted, head, every=every))
-    unfinished = seen.last.outcomes[Outcome.CRASHED] and tally(table, wanted).wider
-    return _SOME_CRASHED if unfinished or seen.last.outcomes[Outcome.CRASHED] else 0
+    return _SOME_CRASHED if seen.last.outcomes[Outcome.CRASHED] else 0
 
 
 class _Seen:
@@ -98,10 +99,12 @@ class _Seen:
             self._number, self._before = progress.number, self.last
         self.rounds = max(self.rounds, progress.number)
         own = progress.trained
+        # Before a round's first stack there is nothing new to say.
+        seconds = time.monotonic() - self._started if own.done else self.last.seconds
         self.last = Progress(
             total=self._before.total + own.total,
             done=self._before.done + own.done,
             outcomes=Counter(self._before.outcomes + own.outcomes),
-            seconds=time.monotonic() - self._started,
+            seconds=seconds,
         )
         return self.last

@@ -15,7 +15,7 @@ from stabilitysweep.analysis.refinement import tally
 from stabilitysweep.cli.layout import columns, fields
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import counted
-from stabilitysweep.folder import REFINED
+from stabilitysweep.folder import FIGURES, REFINED
 from stabilitysweep.result import Result
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def refined_view(
         parts += ["", *([Text(title, style="bold")] if title else []), _table(rows, result.rate)]
     after = [
         ("all slices", str(result.folder / REFINED / "boundaries.csv")),
+        ("figure", str(result.folder / FIGURES / "stability.png")),
         ("next", command("plot", result.folder)),
         ("", command("recommend", result.folder)),
     ]
