@@ -385,3 +385,16 @@ def test_maps_of_a_number_are_drawn(tmp_path: Path, kind: str) -> None:
 def test_a_map_of_a_number_that_no_trial_has_is_refused(result: Result) -> None:
     with pytest.raises(ResultError, match=r"expected 'precision' as an axis with float32"):
         result.plot("underflow")
+
+
+def test_a_sweep_of_some_cells_lacks_none_of_the_others(tmp_path: Path) -> None:
+    cells = [{"depth": 2, "activation": "tanh"}, {"depth": 1, "learning_rate": 0.01}]
+    run_inline(tmp_path / "some", {**CONFIG, "cells": cells, "seeds": {"from": 3, "num": 2}})
+    result = open_result(tmp_path / "some")
+    assert (len(result.trials), result.wanted, result.summary.missing) == (10, 10, 0)
+    assert (result.summary.cells, result.summary.cells_measured) == (5, 5)
+    assert result.stability_map().missing == 0
+    assert set(result.trials["seed"]) == {3, 4}
+    # The whole grid extends it.
+    run_inline(tmp_path / "some", {**CONFIG, "seeds": {"from": 3, "num": 2}})
+    assert len(open_result(tmp_path / "some").trials) == 24

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -112,7 +112,7 @@ class Result(BoundedTrials):
         Raises:
             ResultError: an axis or value that the sweep does not have, or a limit.
         """
-        return stability_map(
+        found = stability_map(
             with_alike(self.trials, self.models),
             self.axes,
             x=x,
@@ -127,6 +127,8 @@ class Result(BoundedTrials):
             picks=pictures.picked(picks),
             rate=self.rate,
         )
+        # A sweep of some cells of its grid lacks no trial of the others.
+        return found if self.summary.missing else replace(found, missing=0)
 
     def curves(
         self,

@@ -191,6 +191,9 @@ class StoredTrials:
     def summary(self) -> Summary:
         """Trials by outcome, earliest onset, largest stable learning rate."""
         found = summary(self.trials, self.axes, self.wanted, self.rate)
+        if self.config.cells is not None:
+            selected = int(self.models["cells"]) if self.models else self._grid.cells
+            return replace(found, cells=max(selected, found.cells_measured))
         return replace(found, cells=found.cells - len(self.models.get("alike", ())))
 
     def trial(self, prefix: str) -> Entry:
