@@ -15,6 +15,12 @@ from stabilitysweep.cli import main
 Output = pytest.CaptureFixture[str]
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long paths stay in one line."""
+    monkeypatch.setenv("COLUMNS", "300")
+
+
 def test_the_config_that_is_printed_trains_the_pick(
     base: tuple[Path, Any], result: Path, tmp_path: Path
 ) -> None:
@@ -31,7 +37,6 @@ def test_the_config_that_is_printed_trains_the_pick(
 
 def test_picks_are_printed_with_their_evidence_and_a_config(result: Path, capsys: Output) -> None:
     assert main(["recommend", str(result)]) == 0
-    # A narrow terminal wraps what is no config.
     out = " ".join(capsys.readouterr().out.split())
     for part in (
         "3 picks of ",
