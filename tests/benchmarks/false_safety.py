@@ -181,7 +181,7 @@ def page(records: Sequence[dict[str, Any]]) -> tuple[str, bool]:
     margins = [
         margin
         for margin in MARGINS
-        if all(f"{margin} {RANKINGS[0]}" in record["picks"] for record in records)
+        if any(f"{margin} {RANKINGS[0]}" in record["picks"] for record in records)
     ]
     sums = {
         (margin, ranking): _sums(records, margin, ranking)
@@ -189,7 +189,8 @@ def page(records: Sequence[dict[str, Any]]) -> tuple[str, bool]:
         for margin in margins
     }
     own = sums[DEFAULT, RANKINGS[0]]
-    complete = len(records) == 2 * len(SWEEPS) and len(margins) == len(MARGINS)
+    whole = [sums[margin, RANKINGS[0]]["of"] == 2 * len(SWEEPS) for margin in margins]
+    complete = all(whole) and len(whole) == len(MARGINS)
     met = own["nonfinite"] <= MOST_NONFINITE * own["runs"] and own["cost"] <= MOST_COST
     finite = "met" if own["nonfinite"] <= MOST_NONFINITE * own["runs"] else "missed"
     cheap = "met" if own["cost"] <= MOST_COST else "missed"
@@ -232,11 +233,13 @@ become non-finite ({finite}), and the median cost is at most {MOST_COST:.0%} ({c
 
 
 def _sums(records: Sequence[dict[str, Any]], margin: float, ranking: str) -> dict[str, Any]:
-    chosen = [record["picks"][f"{margin} {ranking}"] for record in records]
+    kind = f"{margin} {ranking}"
+    chosen = [record["picks"][kind] for record in records if kind in record["picks"]]
     picks = [pick for own in chosen for pick in own]
     long = [pick["long"] for pick in picks] if ranking == RANKINGS[0] else []
     counts = [_counts(runs) for runs in long]
     return {
+        "of": len(chosen),
         "picks": len(picks),
         "without": sum(not own for own in chosen),
         "runs": sum(runs["runs"] for runs in long),
@@ -255,7 +258,15 @@ def _counts(runs: dict[str, Any]) -> tuple[int, int]:
 
 
 def _margins(sums: dict[tuple[float, str], dict[str, Any]]) -> str:
-    header = ["margin", "picks", "long runs", "non-finite", "95 % interval", "diverged"]
+    header = [
+        "margin",
+        "combinations",
+        "picks",
+        "long runs",
+        "non-finite",
+        "95 % interval",
+        "diverged",
+    ]
     header += ["stalled", "failed picks", "without a pick", "median cost", "largest cost"]
     header += ["median cost, slice by slice"]
     rows = []
@@ -264,7 +275,7 @@ def _margins(sums: dict[tuple[float, str], dict[str, Any]]) -> str:
             continue
         low, high = clopper_pearson(found["nonfinite"], found["runs"])
         share = found["nonfinite"] / max(found["runs"], 1)
-        row: list[Any] = [f"{margin:g}", found["picks"], f"{found['runs']:,}"]
+        row: list[Any] = [f"{margin:g}", found["of"], found["picks"], f"{found['runs']:,}"]
         row += [f"{found['nonfinite']} ({share:.2%})", f"{low:.2%} to {high:.2%}"]
         row += [found[name] for name in ("diverged", "stalled", "failed", "without")]
         row += [f"{found['cost']:.1%}", f"{found['most']:.1%}"]
@@ -277,7 +288,7 @@ def _combinations(records: Sequence[dict[str, Any]]) -> str:
     header += ["long runs", "non-finite", "diverged", "median cost"]
     rows = []
     for record in records:
-        picks = record["picks"][f"{DEFAULT} {RANKINGS[0]}"]
+        picks = record["picks"].get(f"{DEFAULT} {RANKINGS[0]}", ())
         counts = [_counts(pick["long"]) for pick in picks]
         row = [record[name] for name in ("dataset", "architecture", "optimizer", "precision")]
         row += [", ".join(f"{pick['rate']:.3g}" for pick in picks) or "no safe cell"]
@@ -292,7 +303,7 @@ def _failures(records: Sequence[dict[str, Any]], margins: Sequence[float]) -> st
     header = ["margin", "cell", "failed", "of", "first onset", "causes"]
     rows: dict[str, list[Any]] = {}
     for record, margin in itertools.product(records, margins):
-        for pick in record["picks"][f"{margin} {RANKINGS[0]}"]:
+        for pick in record["picks"].get(f"{margin} {RANKINGS[0]}", ()):
             failures = pick["long"]["failures"]
             if not failures:
                 continue
