@@ -237,8 +237,7 @@ def recommend(
     """Find safe settings.
 
     They are ranked by how much worse their score is than that of the best cell anywhere, in the
-    data set where that is most. The best safe cell of every slice comes first (one learning rate
-    for each combination of the other axes), then the slices' others.
+    data set where that is most.
 
     Args:
         sources: results on the same axes; each value of an axis `dataset` is a data set of its
@@ -313,11 +312,8 @@ def _picks(stands: Standing, count: int) -> Iterator[Pick]:
     room = np.nan_to_num(stands.safe_rate.min(axis=0) / stands.rates)
     # Ties go to the wider margin, then to the order of the grid: never to that of the rows.
     order = safe[np.lexsort((safe, -room[safe], stands.costs.mean(axis=0)[safe], cost[safe]))]
-    _, first = np.unique(stands.slices[order], return_index=True)
-    front = order[np.sort(first)]
-    rest = order[~np.isin(order, front)]
     seen: set[str] = set()
-    for cell in (*front, *rest):
+    for cell in order:
         trial = _first_trial(stands, int(cell))
         if trial in seen:  # combinations that train the same are one
             continue

@@ -146,16 +146,16 @@ def test_a_cell_that_lacks_a_seed_is_no_pick() -> None:
     assert any("1 cells lack seeds" in note for note in found.notes)
 
 
-def test_the_best_of_each_slice_comes_before_the_others() -> None:
+def test_picks_are_in_the_order_of_their_loss_whichever_slice_they_are_of() -> None:
     tables = [
         line("ssssf", [0.5, 0.4, 0.3, 0.9, 0.9], depth=1),
-        line("ssssf", [0.8, 0.7, 0.6, 0.9, 0.9], depth=2),
+        line("ssssf", [0.8, 0.45, 0.6, 0.9, 0.9], depth=2),
     ]
     both = pd.concat(tables, ignore_index=True)
     both["trial_id"] = [f"t{number}" for number in range(len(both))]
-    found = recommend([source(both, ["depth", "learning_rate"])], count=3)
+    found = recommend([source(both, ["depth", "learning_rate"])], count=4)
     chosen = [(pick.axes["depth"], pick.axes["learning_rate"]) for pick in found.picks]
-    assert chosen == [(1, 0.004), (2, 0.004), (1, 0.002)]
+    assert chosen == [(1, 0.004), (1, 0.002), (2, 0.002), (1, 0.001)]
 
 
 def test_combinations_that_train_the_same_are_one_pick() -> None:

@@ -43,9 +43,8 @@ COUNT = 3
 STEPS, SEEDS = 100, 3
 LONG_STEPS, LONG_SEEDS = 5_000, 20
 RANKINGS = ("loss", "slices")
-"""The safe cells of lowest validation loss; or the best safe cell of every slice first.
-
-The long run is for the first; of the second it is only told what they cost."""
+"""The safe cells of lowest validation loss, as `recommend` ranks them; or the best safe cell of
+every slice first, of which it is only told what they would cost."""
 
 MOST_NONFINITE, MOST_COST = 0.01, 0.05
 
@@ -148,13 +147,16 @@ def measure(name: str, work: Path, margins: Sequence[float]) -> Iterator[dict[st
 def _picks(
     result: Result, precision: str, margin: float, ranking: str
 ) -> list[tuple[dict[str, Any], float]]:
-    most = COUNT if ranking == "slices" else len(result.trials)
     found = result.recommend(
-        margin=margin, count=most, metric="val_loss", where={"precision": precision}
+        margin=margin, count=len(result.trials), metric="val_loss", where={"precision": precision}
     )
     picks = list(found.picks)
-    if ranking == "loss":
-        picks.sort(key=lambda pick: pick.score)
+    if ranking == "slices":
+        others = [{**pick.axes, result.rate: None} for pick in picks]
+        first = [others.index(own) == place for place, own in enumerate(others)]
+        picks = [p for p, is_first in zip(picks, first, strict=True) if is_first] + [
+            p for p, is_first in zip(picks, first, strict=True) if not is_first
+        ]
     return [(dict(pick.axes) | {"precision": precision}, pick.score) for pick in picks[:COUNT]]
 
 

@@ -67,7 +67,8 @@ def test_another_pick_is_shown_and_written(result: Path, tmp_path: Path, capsys:
     assert f"run {file}" in " ".join(out.split())
     config = load_config(file)
     assert config.name == "tiny-pick4"
-    assert config.grid["learning_rate"] == (0.01,)
+    fourth = open_result(result).recommend(count=4).picks[3]
+    assert config.grid["learning_rate"] == (fourth.rate,)
     assert file.read_text() in out
 
 
