@@ -15,7 +15,7 @@ Values match as those of axes do: numbers within a relative 1e-9, whatever they 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, TypeVar
@@ -45,6 +45,7 @@ class Member:
         missing: trials that are not run yet.
         budget: how long it was trained, in words.
         dataset: the label of its data set; None where it has several.
+        seeds: number of seeds that a whole cell has; None for as many as the trials have.
     """
 
     name: str
@@ -55,6 +56,18 @@ class Member:
     missing: int = 0
     budget: str = ""
     dataset: str | None = None
+    seeds: int | None = None
+
+    @property
+    def whole(self) -> int:
+        """Number of trials of a complete combination of its axes, at least 1."""
+        found = int(self.trials["seed"].nunique()) if self.seeds is None else self.seeds
+        return max(found, 1)
+
+    def pooled(self, axes: Collection[str]) -> int:
+        """Number of combinations of its other axes that are one on these."""
+        others = [name for name in self.axes if name not in axes]
+        return math.prod(len(make_axes({name: self.axes[name]})[name]) for name in others)
 
 
 class Treatment(StrEnum):
@@ -176,7 +189,7 @@ def split(
         axes = {name: values for name, values in member.axes.items() if name != axis}
         if complete and len(trials):
             axes = {name: _met(trials[name], name, values) for name, values in axes.items()}
-        whole = math.prod(map(len, axes.values())) * max(int(member.trials["seed"].nunique()), 1)
+        whole = math.prod(map(len, axes.values())) * member.whole
         parts.append(
             Member(
                 name=names[value] if names else label,
@@ -187,6 +200,7 @@ def split(
                 missing=0 if complete else max(whole - len(trials), 0),
                 budget=member.budget,
                 dataset=str(value) if axis == "dataset" else member.dataset,
+                seeds=member.seeds,
             )
         )
     return parts

@@ -333,11 +333,7 @@ def _states(member: Member, axes: Mapping[str, Axis]) -> NDArray[np.int8]:
     ran = np.bincount(cell[codes != CRASHED], minlength=cells)
     crashed = np.bincount(cell[codes == CRASHED], minlength=cells)
     # Combinations that come to the same are one: a complete cell may have fewer trials.
-    wanted = 1
-    if member.missing:
-        pooled = [name for name in member.axes if name not in axes]
-        sizes = [len(make_axes({name: member.axes[name]})[name]) for name in pooled]
-        wanted = math.prod(sizes) * max(int(trials["seed"].nunique()), 1)
+    wanted = member.pooled(axes) * member.whole if member.missing else 1
     whole = (crashed == 0) & (ran >= wanted)
     states = np.select([failed > 0, whole], [0, 1], -1).astype(np.int8)
     return states.reshape(shape)

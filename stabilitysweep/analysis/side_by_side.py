@@ -125,10 +125,11 @@ def _boundaries(comparison: Comparison, column: str) -> pd.DataFrame | None:
 def _missing(comparison: Comparison, maps: StabilityMap) -> int:
     """Trials on the maps that are not run yet: members may differ in how many seeds they have."""
     lacking = 0
+    shown = [axis.name for axis in (maps.rows, maps.y, maps.x) if axis is not None]
     for place, member in enumerate(comparison.members):
-        if member.missing:
-            own = maps.trials[:, place]
-            lacking += int((own.max() - own).sum())
+        wanted = member.pooled(shown) * member.whole
+        own = maps.trials[:, place]
+        lacking += min(int(np.maximum(wanted - own, 0).sum()), member.missing)
     return lacking
 
 

@@ -138,6 +138,7 @@ def _member(stored: StoredTrials, boundaries: pd.DataFrame | None, name: str, ra
         missing=stored.summary.missing,
         budget=_budget(stored),
         dataset=datasets[0].label if len(datasets) == 1 else None,
+        seeds=len(stored.config.seeds),
     )
 
 
@@ -168,7 +169,7 @@ def _settings(stored: StoredTrials) -> dict[str, Any]:
     found["build"] = config.model.build
     found |= _data_settings(stored)
     trials = stored.trials
-    found["seeds"] = int(trials["seed"].nunique())
+    found["seeds"] = len(config.seeds)
     for name in ("engine", "compiled"):
         if trials[name].nunique() == 1:
             found[name] = str(trials[name].dropna().iloc[0])

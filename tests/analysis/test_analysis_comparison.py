@@ -13,6 +13,7 @@ from compared_tables import AXES, RATES, make_member
 from stabilitysweep.analysis.alignment import Member, split
 from stabilitysweep.analysis.comparison import AGREEMENTS, Agreement, agreement_of, compare
 from stabilitysweep.analysis.shifts import Brackets, shifts
+from stabilitysweep.analysis.side_by_side import side_by_side
 from stabilitysweep.errors import ResultError
 
 
@@ -205,6 +206,22 @@ def test_a_cell_is_stable_only_if_all_of_it_was_run_and_held() -> None:
     crashed.trials.loc[crashed.trials["seed"] == 1, "outcome"] = "crashed"
     found = compare([make_member("a", 0.5), crashed])
     assert words(found, depth=1) == ["not measured"] * 3 + ["none"] * 2
+
+
+def test_seeds_that_are_asked_for_and_not_begun_are_missing() -> None:
+    whole = make_member("a", 0.5)
+    begun = make_member("b", 0.5, keep=lambda table: table["seed"] == 0, missing=30, seeds=3)
+    found = compare([whole, begun])
+    assert words(found, depth=1) == ["not measured"] * 3 + ["none"] * 2
+    assert side_by_side(found).maps.missing == 30
+    axes = {"dataset": ["x", "y"], **AXES}
+    parts = split(
+        make_member("ab", 0.5, axes, keep=lambda table: table["seed"] == 0, missing=60, seeds=3),
+        "dataset",
+        complete=False,
+    )
+    assert [(part.missing, part.seeds) for part in parts] == [(30, 3)] * 2
+    assert compare(parts, kind="dataset").counts[Agreement.ALL] == 0
 
 
 def test_a_sweep_without_trials_is_compared_as_not_measured() -> None:

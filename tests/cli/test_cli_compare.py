@@ -36,6 +36,13 @@ class Stopped(InlineExecutor):
         yield next(iter(super().train(jobs, data)))
 
 
+class Idle(InlineExecutor):
+    """Stops before its first stack."""
+
+    def train(self, jobs: Any, data: Any) -> Iterator[StackDone]:  # type: ignore[override]
+        yield from ()
+
+
 def with_grid(config: Mapping[str, Any], **axes: Any) -> dict[str, Any]:
     return {**config, "grid": {**config["grid"], **axes}}
 
@@ -142,6 +149,12 @@ def test_an_incomplete_result_says_what_is_missing(copied: Path, cli: CLI) -> No
     found = stabilitysweep.compare("one", "part")
     assert found.overlaps[0].overlap == 1.0
     assert found.overlaps[0].measured < found.agreement.size
+    run_inline(copied / "fewer", {**CONFIG, "seeds": 1})
+    run_inline(copied / "fewer", {**CONFIG, "seeds": 3}, Idle())
+    content = stabilitysweep.compare("one", "fewer").to_json()
+    assert content["members"][1]["missing"] == 16
+    assert content["cells"] == {"all": 0, "some": 0, "none": 4, "not measured": 4}
+    assert content["differences"]["seeds"] == {"one": 2, "fewer": 3}
 
 
 @pytest.mark.parametrize(
