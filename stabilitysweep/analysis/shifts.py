@@ -6,9 +6,11 @@ base-10 logarithms, so that differences are decades:
 
 - a bracket that is closed lies at its middle, the mean of both ends' logarithms;
 - one without a failure lies at its safe end or above, one that fails at the lowest rate below
-  its failing end. These count as open: they bound a shift but do not measure it.
+  its failing end, and one with a rate in between that was not measured anywhere up to it. These
+  count as open: they bound a shift but do not measure it.
 
-A slice that pools several has the lowest of their boundaries.
+A slice that pools several has the lowest of their boundaries, and none that is known while one
+of them was not measured.
 """
 
 from __future__ import annotations
@@ -40,12 +42,14 @@ class Brackets:
         failing: float64 [M, S], the smallest rate that failed; +inf for none.
         known: bool [M, S], whether anything is known; both ends are NaN where not.
         refined: bool [M, S], whether the bracket was narrowed between the grid's values.
+        gap: bool [M, S], whether a rate between the ends was not measured.
     """
 
     safe: NDArray[np.float64]
     failing: NDArray[np.float64]
     known: NDArray[np.bool_]
     refined: NDArray[np.bool_]
+    gap: NDArray[np.bool_]
 
     @property
     def low(self) -> NDArray[np.float64]:
@@ -60,9 +64,9 @@ class Brackets:
 
     @property
     def closed(self) -> NDArray[np.bool_]:
-        """Whether both ends are known: bool [M, S]."""
-        found: NDArray[np.bool_] = self.known & np.isfinite(self.low) & np.isfinite(self.high)
-        return found
+        """Whether both ends are known, with nothing to measure between: bool [M, S]."""
+        ends: NDArray[np.bool_] = np.isfinite(self.low) & np.isfinite(self.high)
+        return self.known & ends & ~self.gap
 
     @property
     def position(self) -> NDArray[np.float64]:
@@ -157,15 +161,22 @@ def brackets(aligned: Alignment) -> Brackets | None:
     if aligned.rate not in aligned.axes or any(table is None for table in tables):
         return None
     axes = aligned.slice_axes()
-    parts = [_of_member(table, axes) for table in tables if table is not None]
+    parts = [
+        _of_member(table, axes, member.pooled(aligned.axes) if member.missing else 1)
+        for member, table in zip(aligned.members, tables, strict=True)
+        if table is not None
+    ]
     stacked = [np.stack(part) for part in zip(*parts, strict=True)]
-    return Brackets(stacked[0], stacked[1], stacked[2] > 0, stacked[3] > 0)
+    return Brackets(stacked[0], stacked[1], *(each > 0 for each in stacked[2:]))
 
 
 def _of_member(
-    table: pd.DataFrame, axes: Mapping[str, Axis]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The attributes of `Brackets` of a member, [S] each."""
+    table: pd.DataFrame, axes: Mapping[str, Axis], pooled: int
+) -> tuple[NDArray[np.float64], ...]:
+    """The attributes of `Brackets` of a member, [S] each.
+
+    A slice is known by all of the `pooled` slices in it; those that never ran have no row.
+    """
     require_columns(table, [*axes, *_COLUMNS])
     slices = int(np.prod([len(axis) for axis in axes.values()], dtype=np.int64))
     place = np.zeros(len(table), dtype=np.int64)
@@ -177,13 +188,20 @@ def _of_member(
     np.fmin.at(failing, place, numbers(table["failing"]))
     known, refined = np.zeros(slices), np.zeros(slices)
     np.add.at(known, place, 1.0)
-    unknown = (table["status"].astype(str) == BoundaryStatus.UNMEASURED.value).to_numpy()
-    known[np.unique(place[unknown])] = 0.0
+    status = table["status"].astype(str).to_numpy()
+    known[known < pooled] = 0.0
+    known[np.unique(place[status == BoundaryStatus.UNMEASURED.value])] = 0.0
+    # A gap counts unless another of those pooled with it ends the safe range no higher.
+    open_at, ended = np.full(slices, np.inf), np.full(slices, np.inf)
+    gap = status == BoundaryStatus.GAP.value
+    ends = np.nan_to_num(numbers(table["safe"]), nan=0.0)
+    np.minimum.at(open_at, place[gap], ends[gap])
+    np.minimum.at(ended, place[~gap], ends[~gap])
     refined[np.unique(place)] = 1.0
     refined[np.unique(place[~table["refined"].to_numpy(dtype=np.bool_)])] = 0.0
     blank = known == 0
     safe[blank], failing[blank] = np.nan, np.nan
-    return safe, failing, known, refined
+    return safe, failing, known, refined, (open_at < ended).astype(np.float64)
 
 
 def shifts(names: tuple[str, ...], found: Brackets) -> list[Shift]:
@@ -246,12 +264,10 @@ def fragilities(
         resolution = 0.0
     else:
         axes = aligned.slice_axes()
-        height = found.position
-        height = np.where(np.isnan(height).any(axis=0), np.nan, height)
-        height = height.reshape(len(states), *map(len, axes.values()))
+        height = found.position.reshape(len(states), *map(len, axes.values()))
         resolution = found.width
     count = len(states)
-    # Each beside the mean of the others: (sum - own) / (M - 1) - own.
+    # Each beside the mean of the others: (sum - own) / (M - 1) - own. NaN where one of them is.
     below = (height.sum(axis=0) - count * height) / (count - 1)
     cells = int(everywhere.sum())
     made = [

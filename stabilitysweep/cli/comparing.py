@@ -222,7 +222,7 @@ def most_fragile(found: Comparison) -> str:
     if first.below <= width:
         sentences[0] += f" (boundaries are known to {width:.2f} {unit}: refine them to be sure)"
     if found.brackets is not None and not found.brackets.closed.all():
-        sentences.append("a boundary that lies beyond the grid counts as at its end")
+        sentences.append("a boundary that is open counts as at the end that is known")
     if first.along is not None and first.below_there is not None:
         there = f"{first.along} = {value_label(first.value)}"
         sentences.append(f"most along {first.along}: at {there} by {first.below_there:.2f} {unit}")

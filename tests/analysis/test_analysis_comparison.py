@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from compared_tables import AXES, RATES, make_member
+from compared_tables import AXES, RATES, make_member, make_trials
 
 from stabilitysweep.analysis.alignment import Member, split
+from stabilitysweep.analysis.brackets import boundaries
 from stabilitysweep.analysis.comparison import AGREEMENTS, Agreement, agreement_of, compare
 from stabilitysweep.analysis.shifts import Brackets, shifts
 from stabilitysweep.analysis.side_by_side import side_by_side
@@ -125,6 +128,88 @@ def test_a_boundary_beyond_the_grid_bounds_a_shift_without_measuring_it() -> Non
     assert both.decades == pytest.approx(0.5)
 
 
+def test_an_open_slice_does_not_loosen_the_bounds_of_a_closed_one() -> None:
+    some = {1: 0.5, 2: 100.0, 4: 100.0}
+    (one,) = compare([make_member("a", 0.05), make_member("b", lambda r: some[r["depth"]])]).shifts
+    assert (one.slices, one.open_slices) == (1, 2)
+    assert one.low == pytest.approx(0)
+    assert one.high == pytest.approx(2)
+
+
+def crashed(name: str, limit: float, rate: float, depth: int) -> Member:
+    """A member whose trials of one cell could not be run."""
+    trials = make_trials(AXES, lambda _: limit)
+    trials.loc[(trials["learning_rate"] == rate) & (trials["depth"] == depth), "outcome"] = (
+        "crashed"
+    )
+    return Member(name, trials, AXES, boundaries=boundaries(trials, AXES))
+
+
+def test_a_rate_that_was_not_measured_leaves_a_boundary_open() -> None:
+    found = compare([make_member("a", 0.5), crashed("b", 0.5, rate=0.1, depth=1)])
+    (shift,) = found.shifts
+    assert (shift.decades, shift.slices, shift.open_slices) == (0, 2, 1)
+    assert found.brackets is not None
+    assert found.brackets.width == pytest.approx(1)
+    assert list(found.safe_slices()["safe"]) == [0.01, 0.1, 0.1]
+    # Nor is anything known where the lowest rate was not measured.
+    found = compare([make_member("a", 0.5), crashed("b", 0.5, rate=0.001, depth=1)])
+    (shift,) = found.shifts
+    assert (shift.decades, shift.slices, shift.open_slices) == (0, 2, 0)
+    table = found.safe_slices()
+    assert list(table["safe"].fillna(-1)) == [-1, 0.1, 0.1]
+    assert list(table["limited_by"]) == [None, "a, b", "a, b"]
+
+
+@pytest.mark.parametrize(
+    ("lowest", "closed"),
+    [(0.05, True), (0.5, False)],
+    ids=["fails at it", "fails above it"],
+)
+def test_of_pooled_slices_a_gap_counts_if_it_is_the_lowest(lowest: float, closed: bool) -> None:
+    part = crashed("b", 0.5, rate=0.1, depth=1)
+    trials = part.trials.copy()
+    failed = (trials["depth"] == 2) & (trials["learning_rate"] > lowest)
+    trials.loc[failed, "outcome"] = "nonfinite"
+    part = Member("b", trials, AXES, boundaries=boundaries(trials, AXES))
+    found = compare([make_member("a", 0.5, {"learning_rate": RATES}), part])
+    assert found.brackets is not None
+    assert found.brackets.closed[1].tolist() == [closed]
+
+
+def test_pooled_slices_that_never_ran_leave_nothing_known() -> None:
+    part = make_member("a", 0.5, keep=lambda table: table["depth"] < 4)
+    fixed = make_member("b", 0.5, {"learning_rate": RATES})
+    found = compare([part, fixed])
+    assert words(found) == ["not measured"] * 3 + ["none"] * 2
+    table = found.safe_slices()
+    assert table["safe"].isna().all()
+    assert list(table["limited_by"]) == [None]
+    assert table["safe in a"].isna().all()
+    assert list(table["safe in b"]) == [0.1]
+    assert found.shifts[0].slices == found.shifts[0].open_slices == 0
+    whole = compare([make_member("a", 0.5), fixed])
+    assert list(whole.safe_slices()["safe"]) == [0.1]
+
+
+def test_no_axis_is_named_for_what_is_within_the_width_of_the_brackets() -> None:
+    axes = {"depth": [1, 2, 4], "learning_rate": sorted([*RATES, 0.3])}
+    finer = make_member("b", lambda row: 0.5 if row["depth"] == 1 else 0.2, axes)
+    found = compare([make_member("a", 0.5), finer])
+    assert found.brackets is not None
+    spread = float(np.ptp(found.brackets.position[1]))
+    assert 0.4 < spread < found.brackets.width
+    assert [each.along for each in found.fragilities] == [None, None]
+    # With brackets as narrow as that it is one.
+    narrow = make_member("a", 0.5, axes)
+    assert compare([narrow, make_member("b", finer_limit, axes)]).most_fragile is not None
+    assert compare([narrow, make_member("b", finer_limit, axes)]).fragilities[0].along == "depth"
+
+
+def finer_limit(row: Mapping[str, Any]) -> float:
+    return 0.5 if row["depth"] == 1 else 0.005
+
+
 def test_brackets_of_generated_boundaries_hold_the_true_shift() -> None:
     random = np.random.default_rng(3)
     grid = np.geomspace(1e-3, 10, 30)
@@ -135,6 +220,7 @@ def test_brackets_of_generated_boundaries_hold_the_true_shift() -> None:
         failing=grid[above],
         known=np.ones((2, 200), dtype=bool),
         refined=np.zeros((2, 200), dtype=bool),
+        gap=np.zeros((2, 200), dtype=bool),
     )
     (shift,) = shifts(("a", "b"), found)
     apart = float(np.median(true[1] - true[0]))
