@@ -21,6 +21,7 @@ def found_in(
     slices: dict[tuple[Any, ...], str],
     names: tuple[str, ...] = (),
     settings: dict[str, Any] | None = None,
+    rates: tuple[float, ...] = RATES,
     **more: Any,
 ) -> Recommendation:
     """Slices by their values on the axes `names`, each with a letter for each rate."""
@@ -37,12 +38,12 @@ def found_in(
             "trial_id": f"{values}{rate}",
         }
         for values, letters in slices.items()
-        for rate, letter in zip(RATES, letters, strict=False)
+        for rate, letter in zip(rates, letters, strict=False)
         if letter != "."
     ]
     trials = pd.DataFrame(rows)
     axes = {name: tuple(dict.fromkeys(trials[name])) for name in (*names, "learning_rate")}
-    axes["learning_rate"] = RATES
+    axes["learning_rate"] = rates
     own = Source("data", trials, axes, boundaries=boundaries(trials, axes))
     return recommend([own], settings={"steps": 50, **(settings or {})}, **more)
 
@@ -89,6 +90,15 @@ def test_a_narrower_margin_is_named_with_its_risk_and_refining_where_it_may_help
     assert advice(found, Change.MARGIN).values == (2.0,)
     assert Change.REFINE in changes(found)  # fails at 0.04 > 3 * 0.01
     assert Change.REFINE not in changes(found_in({(): "ssff"}, margin=10))
+
+
+def test_at_the_margin_that_is_named_there_is_a_pick() -> None:
+    rates = (0.01, 0.01668, 0.05)
+    named = advice(found_in({(): "ssf"}, rates=rates), Change.MARGIN).values
+    assert named == (1.66,)
+    assert [pick.rate for pick in found_in({(): "ssf"}, rates=rates, margin=named[0]).picks] == [
+        0.01
+    ]
 
 
 def test_the_value_that_fails_least_is_named_and_kept() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from compared_tables import AXES, RATES, make_member
 
-from stabilitysweep.analysis.alignment import Treatment, align, split
+from stabilitysweep.analysis.alignment import Member, Treatment, align, split
 from stabilitysweep.analysis.comparison import AGREEMENTS, Agreement, compare
 from stabilitysweep.analysis.side_by_side import side_by_side
 from stabilitysweep.errors import ResultError
@@ -159,6 +160,18 @@ def test_the_maps_side_by_side_are_those_of_the_members() -> None:
     for _, cell in frame.groupby(["precision", "depth", "learning_rate"]):
         assert (cell["stable_in"] == (cell["stability"] == 1).sum()).all()
         assert cell["agreement"].nunique() == 1
+
+
+def test_of_boundaries_with_one_safe_end_the_lowest_fails_first() -> None:
+    def refined(name: str, failing: float) -> Member:
+        own = make_member(name)
+        assert own.boundaries is not None
+        table = own.boundaries.assign(safe=0.2, failing=failing, refined=True)
+        return replace(own, boundaries=table)
+
+    data = side_by_side(compare([refined("a", 0.4), refined("b", 0.3)]), y="depth")
+    assert data.lowest is not None
+    assert data.lowest.tolist() == [[1, 1, 1]]
 
 
 def test_an_axis_without_a_place_is_pooled_over_in_the_maps() -> None:
