@@ -148,9 +148,12 @@ def with_axes(
 
 
 def other_name(name: str, ending: str) -> str:
-    """Return a name for a sweep made out of another: `regression-next`, `regression-next2`."""
+    """Return a name for a sweep made out of another: `regression-next`, `regression-next2`.
+
+    An ending with a number of its own, as `pick1`, is not counted on: `pick12` is another.
+    """
     stem, found, number = name.rpartition(f"-{ending}")
-    if found and (not number or number.isdecimal()):
+    if found and not ending[-1].isdecimal() and (not number or number.isdecimal()):
         return f"{stem[: _LONGEST_NAME - 20]}-{ending}{int(number or 1) + 1}"
     return f"{name[: _LONGEST_NAME - 20]}-{ending}"
 

@@ -173,6 +173,9 @@ def test_names_go_on() -> None:
     assert other_name("a-next", "next") == "a-next2"
     assert other_name("a-next9", "next") == "a-next10"
     assert other_name("a-nextbest", "next") == "a-nextbest-next"
+    assert other_name("a-pick1", "pick1") == "a-pick1-pick1"
+    assert other_name("a-pick12", "pick1") == "a-pick12-pick1"
+    assert other_name("a-pick1", "next") == "a-pick1-next"
     long = other_name("x" * 100, "next")
     assert len(long) <= 100
     parse_config({"name": long, "dataset": "iris", "grid": {"depth": [1]}})
