@@ -132,7 +132,7 @@ def read_axis(
     """
     own = build and is_hp(name)
     if own:
-        if problem := name_problem(name, path):
+        if problem := name_problem(name, path, axis=True):
             return None, [problem]
     elif name != DATASET and name not in AXIS_SETTINGS:
         return None, [_no_axis(name, path, build=build)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from stabilitysweep.config.names import TABLE_COLUMNS
+from stabilitysweep.config.names import SLICE_COLUMNS, TABLE_COLUMNS
 from stabilitysweep.config.problems import KeyPath, Problem, describe, wrong_value
 from stabilitysweep.config.settings import HpValue
 
@@ -22,10 +22,11 @@ _WHOLE = re.compile(r"[-+]?\d+")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
 
-def name_problem(name: str, path: KeyPath) -> Problem | None:
+def name_problem(name: str, path: KeyPath, *, axis: bool = False) -> Problem | None:
     """Return what is wrong with the name of an `hp`, None if nothing is.
 
-    KerasTuner's scopes of names put spaces and slashes into them.
+    KerasTuner's scopes of names put spaces and slashes into them. An axis has a column in the
+    tables of a row a slice too, which every figure is drawn from: its name is none of theirs.
     """
     if not 0 < len(name) <= _LONGEST_NAME:
         return Problem(path, _NAME, f"one of {len(name)}")
@@ -34,7 +35,14 @@ def name_problem(name: str, path: KeyPath) -> Problem | None:
             path,
             "the name of an hp that is no column of the trials table",
             f"{name!r}, which is one",
-            "rename the hp where it is asked for",
+            f"rename the hp where it is asked for, for example to 'hp_{name}'",
+        )
+    if axis and name in SLICE_COLUMNS:
+        return Problem(
+            path,
+            "the name of an axis that is no column of the boundaries or sensitivities table",
+            f"{name!r}, which is one",
+            f"rename the hp where it is asked for, for example to 'hp_{name}'",
         )
     return None
 

@@ -9,8 +9,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stabilitysweep.analysis.brackets import BRACKET_COLUMNS
+from stabilitysweep.analysis.sensitivity import COLUMNS as SENSITIVITY_COLUMNS
 from stabilitysweep.config import SweepConfig, parse_config
-from stabilitysweep.config.names import COMPILED_SETTINGS, TABLE_COLUMNS
+from stabilitysweep.config.names import COMPILED_SETTINGS, SLICE_COLUMNS, TABLE_COLUMNS
 from stabilitysweep.config.settings import TrainingSettings
 from stabilitysweep.store.rows import MEASURED
 
@@ -98,6 +100,12 @@ def test_values_of_an_axis(written: str, values: tuple[Any, ...]) -> None:
         (built("seed: 3"), "sweep.yaml:4: model.seed: expected the name of an hp that is no", ""),
         (built("", "outcome: [1]"), "sweep.yaml:6: grid.outcome: expected the name of", "rename"),
         (built("", "val_r2: [1]"), "sweep.yaml:6: grid.val_r2: expected the name of", "rename"),
+        (
+            built("", "refined: [1]"),
+            "sweep.yaml:6: grid.refined: expected the name of an axis that is no column of the "
+            "boundaries",
+            "'hp_refined'",
+        ),
         (built("", f"{'n' * 101}: [1]"), f"sweep.yaml:6: grid.{'n' * 101}: ", "one of 101"),
         (built("'': 1"), "sweep.yaml:4: model.'': expected the name of an hp", "got one of 0"),
         (built("8: 1"), "sweep.yaml:4: model.8: expected the name of an hp", "the key 8; put it"),
@@ -142,6 +150,12 @@ def test_the_columns_that_no_hp_may_be_are_those_of_the_table() -> None:
     measured = {name for name in MEASURED if name not in ("metrics", "val_loss")}
     of_result = {"cause_text", "excess_zero_gradients", "lost_gradients"}
     assert measured | {"trial_id", "seed"} | of_result == TABLE_COLUMNS
+
+
+def test_the_columns_that_no_axis_may_be_are_those_of_the_tables_of_slices() -> None:
+    assert {*BRACKET_COLUMNS, *SENSITIVITY_COLUMNS} <= SLICE_COLUMNS
+    # With one value they are no column of these.
+    assert config_of("refined: true\n  trials: 3").model.hp == (("refined", True), ("trials", 3))
 
 
 def test_what_is_given_is_known_and_survives_saving() -> None:
