@@ -12,15 +12,16 @@ from typing import Any
 
 import pandas as pd
 
-from stabilitysweep.analysis.survival import Survival, matching, survivals
-from stabilitysweep.config import DATASET, SweepConfig, parse_config
+from stabilitysweep.analysis.survival import Survival, of_trials, survivals
+from stabilitysweep.config import DATASET, DatasetSettings, SweepConfig, parse_config
 from stabilitysweep.config.selection import cell_key
 from stabilitysweep.errors import UserError
 from stabilitysweep.execution import Options, carry_out, plan
 from stabilitysweep.folder import DATABASE, holds_record, is_begun
 from stabilitysweep.followup import derived, refuse_changes
+from stabilitysweep.grid import Grid
 from stabilitysweep.longruns import CONFIRMED, Budget, Cell, CellVerdict, Confirmation, Tried
-from stabilitysweep.runner import Progress
+from stabilitysweep.runner import Progress, Sweep
 from stabilitysweep.store import SQLiteStore
 
 
@@ -74,8 +75,12 @@ def confirm(
         refuse_changes(todo.sweep, folder)
         carry_out(todo, count)
         count.close()
-        found = survivals(read(target), axes, seen)
-        tried += [_judged(cell, tuple(matching(found, cell, axes))) for cell in now]
+        trials = read(target)
+        found = survivals(trials, axes, seen)
+        stored = set(trials["trial_id"])
+        for cell, ids in zip(now, _planned(todo.sweep), strict=True):
+            runs = of_trials(found, trials, ids, axes)
+            tried.append(_judged(cell, tuple(runs), whole=bool(ids) and ids <= stored))
     return Confirmation(target, budget, seeds, until, tuple(tried), len(waiting))
 
 
@@ -120,10 +125,38 @@ def _stored_config(folder: Path) -> SweepConfig | None:
     return None if latest is None else parse_config(latest.resolved)
 
 
-def _judged(cell: Cell, runs: tuple[Survival, ...]) -> Tried:
+def _planned(sweep: Sweep) -> list[set[str]]:
+    """The ids of the trials that each entry of `cells` of a long run's config asks for.
+
+    They need not have the values of the entry: a batch size may be larger than a data set.
+    """
+    ids: dict[tuple[Any, ...], set[str]] = {}
+    for trial in sweep.grid:
+        ids.setdefault(_place(trial.axes), set()).add(trial.trial_id)
+    for own, cell in sweep.grid.alike:
+        ids.setdefault(_place(own), ids[_place(cell)])
+
+    def rows(dataset: DatasetSettings) -> int:
+        return sweep.training_rows[dataset.label]
+
+    found = []
+    for entry in sweep.config.cells or ():
+        update = {"cells": (entry,), "seeds": sweep.config.seeds[:1]}
+        alone = Grid(sweep.config.model_copy(update=update), rows)
+        asked = (ids.get(_place(trial.axes), set()) for trial in alone)
+        found.append(set().union(*asked))
+    return found
+
+
+def _place(axes: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple((name, cell_key(axes[name])) for name in sorted(axes))
+
+
+def _judged(cell: Cell, runs: tuple[Survival, ...], *, whole: bool) -> Tried:
+    """The verdict on a cell; `whole` if all of its trials are stored."""
     if any(each.failures for each in runs):
         return Tried(cell, runs, CellVerdict.WITHDRAWN)
-    measured = bool(runs) and all(each.runs and not each.crashed for each in runs)
+    measured = whole and bool(runs) and all(each.runs and not each.crashed for each in runs)
     return Tried(cell, runs, CellVerdict.SURVIVED if measured else CellVerdict.UNKNOWN)
 
 

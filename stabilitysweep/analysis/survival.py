@@ -166,7 +166,7 @@ def survivals(
 
     Args:
         trials: the trials table of a confirmation.
-        axes: name of each axis to its values.
+        axes: name of each axis to its values; others that the trials have come after.
         known: seeds that do not count, since the cells were chosen by them.
 
     Returns:
@@ -177,39 +177,39 @@ def survivals(
     """
     require_columns(trials, [*axes, "trial_id", "seed", "outcome", "onset_step", "val_loss"])
     fresh = trials.loc[~trials["seed"].isin(list(known))].reset_index(drop=True)
-    made = make_axes(axes)
+    made = _axes_with(trials, axes)
     places = np.column_stack([encode(fresh[name], axis) for name, axis in made.items()])
     cells, of = np.unique(places, axis=0, return_inverse=True)
     found = []
     for number, cell in enumerate(cells):
-        if cell.min() >= 0:
-            pairs = zip(made.values(), cell, strict=True)
-            settings = {axis.name: axis.values[int(at)] for axis, at in pairs}
-            found.append(_survival(settings, fresh.loc[of == number]))
+        pairs = zip(made.values(), cell, strict=True)
+        settings = {axis.name: axis.values[int(at)] for axis, at in pairs}
+        found.append(_survival(settings, fresh.loc[of == number]))
     return found
 
 
-def matching(
-    found: Sequence[Survival], cell: Mapping[str, Any], axes: Mapping[str, Sequence[object]]
+def of_trials(
+    found: Sequence[Survival],
+    trials: pd.DataFrame,
+    ids: Collection[str],
+    axes: Mapping[str, Sequence[object]],
 ) -> list[Survival]:
-    """Return those of a cell: all of them on the axes that the cell leaves out.
+    """Return the long runs of the cells that some trials are of, with all their seeds.
 
     Args:
-        found: of one confirmation.
-        cell: axis to value.
+        found: see `survivals`, of the same trials and axes.
+        trials: the trials table of a confirmation.
+        ids: of the trials.
         axes: name of each axis to its values.
-
-    Raises:
-        ResultError: an axis or a value that there is not.
     """
-    made: dict[str, Axis] = make_axes(axes)
-    wanted = {
-        name: find_value(find_axis(made, name, "cell"), value, name) for name, value in cell.items()
-    }
+    made = _axes_with(trials, axes)
+    rows = trials.loc[trials["trial_id"].isin(list(ids))]
+    columns = (encode(rows[name], axis).tolist() for name, axis in made.items())
+    cells = set(zip(*columns, strict=True))
     return [
         each
         for each in found
-        if all(made[name].index_of(each.settings[name]) == at for name, at in wanted.items())
+        if tuple(axis.index_of(each.settings[name]) for name, axis in made.items()) in cells
     ]
 
 
@@ -303,6 +303,12 @@ _COLUMNS: dict[str, Any] = {
     "causes": object,
     "val_loss": "float64",
 }
+
+
+def _axes_with(trials: pd.DataFrame, axes: Mapping[str, Sequence[object]]) -> dict[str, Axis]:
+    """Axes with the values that trials have on them beside: a batch may be cut to the data."""
+    values = {name: trials[name].drop_duplicates().tolist() for name in axes}
+    return make_axes({name: [*own, *values[name]] for name, own in axes.items()})
 
 
 def _survival(settings: Mapping[str, Any], rows: pd.DataFrame) -> Survival:

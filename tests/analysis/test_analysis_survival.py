@@ -14,7 +14,7 @@ from stabilitysweep.analysis.survival import (
     Survival,
     clopper_pearson,
     distinct_cells,
-    matching,
+    of_trials,
     rows_where,
     survival_table,
     survivals,
@@ -116,13 +116,26 @@ def test_seeds_that_a_cell_was_chosen_by_do_not_count(trials: pd.DataFrame) -> N
     assert survivals(trials, AXES, known=range(3, 9)) == []
 
 
-def test_a_cell_without_a_data_set_is_all_of_them(trials: pd.DataFrame) -> None:
+def test_the_trials_of_a_cell_say_which_long_runs_are_its(trials: pd.DataFrame) -> None:
     found = survivals(trials, AXES)
-    both = matching(found, {"clipnorm": 1, "learning_rate": "1e-1"}, AXES)
+    both = of_trials(found, trials, {"left-0.1-3", "right-0.1-3"}, AXES)
     assert [each.settings["dataset"] for each in both] == ["left", "right"]
-    assert matching(found, {"clipnorm": None, "learning_rate": 0.1}, AXES) == []
-    with pytest.raises(ResultError, match=r"expected one of the values of learning_rate"):
-        matching(found, {"learning_rate": 0.2}, AXES)
+    assert [each.runs for each in both] == [5, 6]  # with all their seeds
+    assert of_trials(found, trials, {"left-0.2-3"}, AXES) == []
+
+
+def test_values_that_are_not_on_the_axes_come_after_them(trials: pd.DataFrame) -> None:
+    cut = pd.concat([trials, pd.DataFrame([row("centre", 0.05, 3, "stable")])], ignore_index=True)
+    last = survivals(cut, AXES)[-1]
+    assert (last.settings["dataset"], last.settings["learning_rate"]) == ("centre", 0.05)
+    assert of_trials(survivals(cut, AXES), cut, {"centre-0.05-3"}, AXES) == [last]
+
+
+def test_the_loss_is_that_of_the_runs_that_survived() -> None:
+    rows = [row("left", 0.1, 3, "stable", val_loss=0.25)]
+    rows += [row("left", 0.1, seed, "diverged", val_loss=7.0) for seed in (4, 5)]
+    (found,) = survivals(pd.DataFrame(rows), AXES)
+    assert found.val_loss == 0.25
 
 
 def test_cells_are_found_by_some_of_their_values(trials: pd.DataFrame) -> None:
