@@ -3,66 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
-from inline_executor import InlineExecutor, made_up
+from long_runs import CONFIG, DATA, OTHER, SHORT, LongExecutor, cell, swept
 from surveyed_builds import CONFIG as BUILDS
 from surveyed_builds import Survey
 
 from stabilitysweep import ResultError, Thresholds, UserError, execution, open_result, runner
 from stabilitysweep.cli import main
 from stabilitysweep.config import parse_config
-from stabilitysweep.data import PreparedData
-from stabilitysweep.execution import Options
-from stabilitysweep.executors import Job, StackDone
-from stabilitysweep.grid import Trial
 from stabilitysweep.longruns import Budget, fresh_seeds, long_run
 from stabilitysweep.result import Result
-from stabilitysweep.types import Kind, Onset, Outcome, Stage, TrialResult
+from stabilitysweep.types import Outcome, TrialResult
 
-SHORT = 5
-DATA = {"name": "make_regression", "options": {"n_samples": 20, "n_features": 3}}
-OTHER = {"name": "make_friedman1", "options": {"n_samples": 20}}
-CONFIG: dict[str, Any] = {
-    "name": "sweep",
-    "dataset": DATA,
-    "training": {"steps": SHORT},
-    "grid": {"batch_size": [4, "full"], "learning_rate": [0.01, 0.1, 0.3, 0.9, 2]},
-    "seeds": 2,
-}
 Capture = pytest.CaptureFixture[str]
-
-
-class LongExecutor(InlineExecutor):
-    """Makes trials up; those of the long run fail where a test wants it, late."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fails: Callable[[Trial], bool] = lambda trial: False
-        self.stop_after = 1_000_000
-        self.seen: list[Trial] = []
-
-    def train(self, jobs: Sequence[Job], data: Mapping[str, PreparedData]) -> Generator[StackDone]:
-        for job in jobs:
-            for _, stack in job.trainings:
-                for trial in stack.trials:  # stacks of one, so that a run can stop anywhere
-                    if len(self.seen) >= self.stop_after:
-                        raise KeyboardInterrupt
-                    self.seen.append(trial)
-                    yield StackDone(replace(stack, trials=(trial,)), [self.result(trial)])
-
-    def result(self, trial: Trial) -> TrialResult:
-        result = made_up(trial)
-        if (trial.training.steps or 0) <= SHORT or not self.fails(trial):
-            return result
-        onset = Onset(40 + trial.seed, Stage.LOSS, "loss", Kind.NAN)
-        return replace(result, outcome=Outcome.NONFINITE, onset=onset)
 
 
 @pytest.fixture
@@ -78,17 +36,6 @@ def executor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LongExecutor:
 def result(executor: LongExecutor) -> Result:
     """A sweep that fails at a learning rate of 2, seeds 0 and 1."""
     return swept(executor, CONFIG)
-
-
-def swept(executor: LongExecutor, config: Mapping[str, Any]) -> Result:
-    folder = Path("results") / config["name"]
-    execution.carry_out(execution.plan(parse_config(config), folder, Options(workers=1)))
-    executor.seen.clear()
-    return open_result(folder)
-
-
-def cell(rate: float, **more: Any) -> dict[str, Any]:
-    return {"batch_size": 4, "learning_rate": rate, **more}
 
 
 def test_picks_are_trained_longer_with_seeds_that_the_sweep_has_not(
@@ -263,8 +210,9 @@ def test_the_summary_has_the_long_runs(result: Result, executor: LongExecutor) -
 
 
 def test_the_command_prints_what_survived_and_show_keeps_it(
-    result: Result, executor: LongExecutor, capsys: Capture
+    result: Result, executor: LongExecutor, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "120")  # no line of the table is broken
     executor.fails = lambda trial: trial.training.learning_rate == 0.3 and trial.seed > 2
     options = ["--where", "learning_rate=0.3", "--where", "batch_size=4", "--seeds", "3"]
     assert main(["confirm", "results/sweep", *options]) == 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pandas as pd
 
+from stabilitysweep.analysis.axes import Axis, find_axis, find_value, make_axes, value_label
 from stabilitysweep.analysis.picks import Pick
 from stabilitysweep.analysis.survival import distinct_cells, rows_where, survival_table, survivals
 from stabilitysweep.config import DATASET
@@ -21,6 +22,7 @@ from stabilitysweep.longruns import (
     stored_long_runs,
 )
 from stabilitysweep.recorded import with_alike
+from stabilitysweep.result.recommending import fixed_values
 from stabilitysweep.result.stored import StoredTrials
 from stabilitysweep.types import Compiled
 
@@ -59,15 +61,26 @@ def asked(
 ) -> list[dict[str, Any]]:
     """Return the cells given; without any, those of the grid that have the values of `where`.
 
-    A cell of the grid is one for all data sets, unless `where` names one.
+    A cell of the grid is one for all data sets, unless `where` names one. Each is returned once,
+    with the values as the sweep has them.
 
     Raises:
         ResultError: both are given, there is no such cell, or an axis or value that there is not.
     """
-    if cells is not None and where is not None:
+    if cells is not None and where:
         raise ResultError("expected cells, or where to find them, got both.")
     if cells is not None:
-        found = [dict(cell.axes if isinstance(cell, Pick) else cell) for cell in cells]
+        axes = make_axes(result.axes)
+        once: dict[tuple[tuple[int, ...], ...], dict[str, Any]] = {}
+        for cell in cells:
+            places = _places(result, axes, cell.axes if isinstance(cell, Pick) else cell)
+            plain = {name: [axes[name].values[at] for at in own] for name, own in places.items()}
+            key = tuple(
+                tuple(sorted(places.get(name, range(len(axis))))) for name, axis in axes.items()
+            )
+            single = {name: own[0] if len(own) == 1 else own for name, own in plain.items()}
+            once.setdefault(key, single)
+        found = list(once.values())
     else:
         repeated = with_alike(result.trials, result.models)
         meant = rows_where(repeated, result.axes, where or {})["trial_id"]
@@ -76,6 +89,36 @@ def asked(
         found = distinct_cells(rows, result.axes, names or list(result.axes))
     if not found:
         raise ResultError("expected at least one cell to confirm, got none.")
+    return found
+
+
+def _places(
+    result: StoredTrials, axes: Mapping[str, Axis], cell: Mapping[str, Any]
+) -> dict[str, list[int]]:
+    """The places on the axes of what a cell names; a setting that all trials share is no axis."""
+    if not isinstance(cell, Mapping):
+        raise ResultError(f"cells: expected picks, or mappings from axes to values, got {cell!r}.")
+    found: dict[str, list[int]] = {}
+    for name, given in cell.items():
+        several = isinstance(given, list | tuple) and not isinstance(given, str)
+        if several and name in axes and axes[name].index_of(given) is not None:
+            several = False  # a value that is a list itself
+        values = list(given) if several else [given]
+        if not values:
+            raise ResultError(f"cells: expected at least one value of {name}, got none.")
+        if name in axes:
+            places = [find_value(axes[name], value, f"cells: {name}") for value in values]
+            found[name] = list(dict.fromkeys(places))
+            continue
+        shared = fixed_values(result, name)
+        if len(shared) != 1:
+            find_axis(axes, name, "cells")  # says which there are
+        only = Axis(name, (shared[0],), numeric=False)
+        if any(only.index_of(value) is None for value in values):
+            raise ResultError(
+                f"cells: expected {name} {value_label(shared[0])}, which all trials of the sweep "
+                f"have, got {value_label(given)}."
+            )
     return found
 
 
@@ -94,7 +137,7 @@ def confirm(
     from stabilitysweep import confirming, execution  # slow to import, and not wanted to read
 
     known = _seeds(result)
-    compiled = result.provenance.get("flags", {}).get("compiled", Compiled.GRAPH)
+    compiled = result.provenance.get("flags", {}).get("compiled")
     return confirming.confirm(
         result.config,
         result.folder,
@@ -104,7 +147,10 @@ def confirm(
         budget=long_run(result.config, steps),
         seeds=fresh_seeds(result.config, known, seeds),
         until=until,
-        options=execution.Options(workers=workers, compiled=Compiled(compiled)),
+        options=execution.Options(
+            workers=workers,
+            compiled=Compiled(compiled) if compiled in set(Compiled) else Compiled.GRAPH,
+        ),
         read=lambda folder: opened(folder).trials,
         observe=observe,
     )

@@ -146,21 +146,25 @@ def _source(
     )
 
 
-def _fixed_value(result: StoredTrials, axis: str) -> Any:
-    """The one value that a setting has in a result where it is no axis."""
-    values: Sequence[Any] = ()
-    if axis in result.fixed:
-        return result.fixed[axis]
+def fixed_values(result: StoredTrials, setting: str) -> list[Any]:
+    """Return the values that a setting has in a result where it is no axis; none if unknown."""
+    if setting in result.fixed:
+        return [result.fixed[setting]]
     try:
-        values = result.config.values(axis)
+        values: Sequence[Any] = result.config.values(setting)
     except KeyError:
         values = ()
-    values = values or result.models.get("defaults", {}).get(axis, ())
+    return list(map(label, values or result.models.get("defaults", {}).get(setting, ())))
+
+
+def _fixed_value(result: StoredTrials, axis: str) -> Any:
+    """The one value that a setting has in a result where it is no axis."""
+    values = fixed_values(result, axis)
     if len(values) != 1:
         raise ResultError(
             f"expected results with the same axes; {result.folder} has no {axis}, and another has."
         )
-    return label(values[0])
+    return values[0]
 
 
 def _settings(result: StoredTrials) -> dict[str, Any]:
