@@ -2,7 +2,8 @@
 
 A *slice* is one combination of the axes but the learning rate; its *points* are the learning
 rates of the grid and those trained between them, all seeds of a rate together. A point fails if
-any of its trials does. N is the number of trials, P of points, S of slices.
+any of its trials does; it is stable only if all seeds could be run and none failed, as many as any
+rate of the grid has in the slice. N is the number of trials, P of points, S of slices.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from stabilitysweep.errors import ResultError
 
 BRACKET_COLUMNS = (
     "safe", "failing", "status", "refined", "islands", "highest_stable", "steps", "trials",
+    "partial",
 )  # fmt: skip
 """The columns that follow those of the axes."""
 
@@ -41,15 +43,18 @@ class Points:
     Attributes:
         rates: float64 [P], each once: those of the grid, measured or not, and the measured
             ones between and beside them.
-        measured: bool [P], whether a trial of the rate could be run.
+        measured: bool [P], whether all seeds of the rate could be run, or one failed.
         failed: bool [P], whether one of its trials diverged or became non-finite.
         mixed: bool [P], whether some of its trials failed and others did not.
+        partial: how many rates that are not the grid's have some of their seeds and no failure:
+            they say nothing of the seeds they lack, and are not among the points.
     """
 
     rates: NDArray[np.float64]
     measured: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     mixed: NDArray[np.bool_]
+    partial: int = 0
 
     @property
     def stable(self) -> NDArray[np.bool_]:
@@ -107,8 +112,9 @@ def boundaries(
     """Where each slice stops being stable, as far as it is known.
 
     The boundary lies above `safe` and at or below `failing`: between them nothing is
-    measured, unless `status` is `gap`. As on a map, a learning rate of the grid that could not
-    be measured ends the claim.
+    measured, unless `status` is `gap`. A learning rate of the grid that could not be measured
+    with all its seeds ends the claim; one between them that lacks seeds may lower `failing` and
+    never raises `safe`.
 
     Args:
         trials: the trials table, N rows in any order.
@@ -124,8 +130,9 @@ def boundaries(
         `status` (the value of a `BoundaryStatus`), `refined` (bool, whether other rates than
         the grid's were measured), `islands` (Int64, runs of stable rates above the first
         failure), `highest_stable` (the largest rate without a failure of its own), `steps`
-        (Int64, the budget that all this holds for, NA if no trial reached its end) and
-        `trials` (Int64, those that could be run).
+        (Int64, the budget that all this holds for, NA if no trial reached its end), `trials`
+        (Int64, those that could be run) and `partial` (Int64, refined learning rates that
+        lack seeds and did not fail, and so count for nothing).
 
     Raises:
         ResultError: the learning rate is no axis of numbers; the table lacks a column or holds
@@ -141,6 +148,7 @@ def boundaries(
         "highest_stable": np.array([points.highest_stable for points in found], dtype=np.float64),
         "steps": table.pop("steps"),
         "trials": table.pop("trials"),
+        "partial": pd.array([points.partial for points in found], dtype="Int64"),
     }
     return table.assign(**columns)
 
@@ -168,7 +176,7 @@ def slices_of(
     """
     made = _with_rate(axes, rate)
     others = [name for name in made if name != rate]
-    needed = [*made, "trial_id", "outcome", "steps_run"]
+    needed = [*made, "trial_id", "seed", "outcome", "steps_run"]
     require_columns(trials, needed)
     rows = trials[needed].assign(_own=True)
     if refined is not None:
@@ -186,16 +194,20 @@ def slices_of(
     ran = outcome != CRASHED
     broke = (outcome == DIVERGED) | (outcome == NONFINITE)
     at = _snapped(numbers(rows[rate]), made[rate])
+    seed = np.unique(numbers(rows["seed"]), return_inverse=True)[1].ravel()
+    grid = rows["_own"].to_numpy(dtype=np.bool_)
     order = np.lexsort((at, slice_of))
     ends = np.searchsorted(slice_of[order], np.arange(size + 1))
+    parts = [order[ends[place] : ends[place + 1]] for place in range(size)]
     points = [
-        _points(at[own], ran[own], broke[own], made[rate].numbers)
-        for own in (order[ends[place] : ends[place + 1]] for place in range(size))
+        _points(at[own], seed[own], ran[own], broke[own], grid[own], made[rate].numbers)
+        for own in parts
     ]
     table = rows.loc[first, others].reset_index(drop=True)
-    added = np.zeros(size, dtype=np.bool_)
-    np.logical_or.at(added, slice_of, ran & ~rows["_own"].to_numpy(dtype=np.bool_))
-    table["refined"] = added
+    table["refined"] = [
+        bool(np.isin(at[own][ran[own] & ~grid[own]], each.rates).any())
+        for own, each in zip(parts, points, strict=True)
+    ]
     whole = np.where(ran & (outcome != NONFINITE), numbers(rows["steps_run"]), np.nan)
     steps = np.full(size, np.nan)
     np.fmax.at(steps, slice_of, whole)
@@ -204,6 +216,26 @@ def slices_of(
     )
     table["trials"] = pd.array(np.bincount(slice_of[ran], minlength=size), dtype="Int64")
     return table, points
+
+
+def lowest_of(
+    table: pd.DataFrame, place: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The lowest of the boundaries that are pooled at one place.
+
+    Args:
+        table: see `boundaries`, S rows.
+        place: where each row is pooled, int64 [S], from 0.
+        size: number of places.
+
+    Returns:
+        `(safe, failing)`, float64 [size] each: the largest rate at and below which none fails,
+        0 if one has none; and the smallest at which one does. +inf where there is none.
+    """
+    safe, failing = np.full(size, np.inf), np.full(size, np.inf)
+    np.minimum.at(safe, place, np.nan_to_num(numbers(table["safe"]), nan=0.0))
+    np.fmin.at(failing, place, numbers(table["failing"]))
+    return safe, failing
 
 
 def _with_rate(axes: Mapping[str, Sequence[object]], rate: str) -> dict[str, Axis]:
@@ -241,18 +273,48 @@ def _snapped(rates: NDArray[np.float64], axis: Axis) -> NDArray[np.float64]:
 
 def _points(
     rates: NDArray[np.float64],
+    seeds: NDArray[np.int64],
     ran: NDArray[np.bool_],
     broke: NDArray[np.bool_],
+    own: NDArray[np.bool_],
     grid: NDArray[np.float64],
 ) -> Points:
-    """The points of the trials of a slice."""
+    """The points of the trials of a slice.
+
+    Args:
+        rates: of each trial, float64 [N]; the others are as long.
+        seeds: int64.
+        ran: bool, whether it could be run.
+        broke: bool, whether it failed.
+        own: bool, whether it is a trial of the grid.
+        grid: the rates of the grid.
+    """
+    most = int(_seeds_at(rates[own], seeds[own], grid).max(initial=0))
     known = np.union1d(rates[ran], grid)
-    place = np.searchsorted(known, rates[ran])
-    number = np.bincount(place, minlength=len(known))
-    failures = np.bincount(place, weights=broke[ran], minlength=len(known))
+    number = _counts(rates[ran], known)
+    failures = _counts(rates[broke], known)
+    whole = (number > 0) & (_seeds_at(rates[ran], seeds[ran], known) >= most)
+    # Such a rate is left out as one that crashed altogether; one of the grid ends the claim.
+    partial = (number > 0) & ~whole & (failures == 0) & ~np.isin(known, grid)
+    kept = ~partial
     return Points(
-        rates=known,
-        measured=number > 0,
-        failed=failures > 0,
-        mixed=(failures > 0) & (failures < number),
+        rates=known[kept],
+        measured=(whole | (failures > 0))[kept],
+        failed=(failures > 0)[kept],
+        mixed=((failures > 0) & (failures < number))[kept],
+        partial=int(partial.sum()),
     )
+
+
+def _seeds_at(
+    rates: NDArray[np.float64], seeds: NDArray[np.int64], known: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """How many distinct seeds there are at each of the known rates."""
+    pairs = np.unique(np.column_stack([rates, seeds]), axis=0)
+    return _counts(pairs[:, 0], known)
+
+
+def _counts(rates: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.int64]:
+    """How often each of the known rates is among others; those that are not known are left out."""
+    inside = rates[np.isin(rates, known)]
+    return np.bincount(np.searchsorted(known, inside), minlength=len(known)).astype(np.int64)

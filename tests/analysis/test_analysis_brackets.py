@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stabilitysweep.analysis.boundary import BoundaryStatus
-from stabilitysweep.analysis.brackets import BRACKET_COLUMNS, boundaries
+from stabilitysweep.analysis.brackets import BRACKET_COLUMNS, boundaries, lowest_of
 from stabilitysweep.errors import ResultError
 
 RATES = [0.1, 1.0, 10.0]
@@ -57,7 +57,11 @@ def grid(marks: str) -> dict[float, str]:
         ("dd ss nn", np.nan, 0.1, "all_fail", 1, 1.0, 6),
         ("ss dd ss", 0.1, 1.0, "found", 1, 10.0, 6),
         ("ss cc nn", 0.1, 10.0, "gap", 0, 0.1, 4),
-        ("ss sc nn", 1.0, 10.0, "found", 0, 1.0, 5),
+        ("ss sc nn", 0.1, 10.0, "gap", 0, 0.1, 5),
+        ("ss s nn", 0.1, 10.0, "gap", 0, 0.1, 5),
+        ("s ss nn", np.nan, 10.0, "unmeasured", 0, 1.0, 5),
+        ("ss n nn", 0.1, 1.0, "found", 0, 0.1, 5),
+        ("ss dd sc", 0.1, 1.0, "found", 0, 0.1, 5),
         ("cc ss nn", np.nan, 10.0, "unmeasured", 0, 1.0, 4),
         ("ss ss", 1.0, np.nan, "gap", 0, 1.0, 4),
     ],
@@ -89,6 +93,45 @@ def test_refined_rates_narrow_the_bracket_and_follow_the_lowest_failure() -> Non
     assert (other["safe"], other["failing"], other["refined"]) == (1.0, 10.0, False)
 
 
+def test_a_rate_that_lacks_seeds_may_lower_the_failing_end_alone() -> None:
+    def of(refined: dict[float, str]) -> dict[str, Any]:
+        (row,) = found(grid("sss sss nnn"), refined=table_of(refined)).to_dict("records")
+        return row
+
+    added_later = of({2.0: "ss", 3.0: "sn", 4.0: "ss"})
+    assert (added_later["safe"], added_later["failing"]) == (1.0, 3.0)
+    assert (added_later["status"], added_later["partial"]) == ("found", 2)
+    assert (added_later["islands"], added_later["highest_stable"]) == (0, 1.0)
+    assert added_later["refined"]
+    crashed = of({2.0: "ssc", 3.0: "ssc"})
+    assert (crashed["safe"], crashed["failing"], crashed["status"]) == (1.0, 10.0, "found")
+    assert (crashed["partial"], crashed["refined"]) == (2, False)
+    made_up_for = of({2.0: "sss", 3.0: "ssc"})
+    assert (made_up_for["safe"], made_up_for["partial"]) == (2.0, 1)
+    # Seeds of a rate count once, however often they were run.
+    twice = table_of({2.0: "sss"}).assign(seed=[0, 1, 1])
+    assert found(grid("sss sss nnn"), refined=twice)["safe"].tolist() == [1.0]
+
+
+def test_the_seeds_a_rate_needs_are_those_of_its_slice() -> None:
+    table = found(grid("s s n"), grid("sss sss nnn"), grid("ssc ssc nnn"))
+    assert np.array_equal(table["safe"], [1.0, 1.0, np.nan], equal_nan=True)
+    assert table["partial"].tolist() == [0, 0, 0]
+
+
+def test_the_lowest_of_boundaries_at_one_place() -> None:
+    table = found(grid("ss nn nn"), grid("ss ss nn"), grid("nn nn nn"), grid("ss ss ss"))
+    safe, failing = lowest_of(table, np.array([0, 0, 1, 2]), 4)
+    assert safe.tolist() == [0.1, 0, 10.0, np.inf]
+    assert failing.tolist() == [1.0, 0.1, np.inf, np.inf]
+
+
+def test_a_refined_rate_that_crashed_is_no_rate_of_the_slice() -> None:
+    refined = table_of({2.0: "cc", 3.0: "ss"})
+    (row,) = found(grid("ss ss nn"), refined=refined).to_dict("records")
+    assert (row["safe"], row["status"], row["partial"]) == (3.0, "found", 0)
+
+
 def test_the_order_of_rows_and_repeated_trials_change_nothing() -> None:
     slices = grid("ss sn nn"), grid("ss ss nn")
     refined = table_of({0.3: "ss"}, {3.0: "dd"})
@@ -103,6 +146,9 @@ def test_the_budget_is_that_of_trials_that_reached_their_end() -> None:
     table = found(grid("ss dd nn"), grid("nn nn nn"))
     assert table["steps"].isna().tolist() == [False, True]
     assert table["steps"][0] == 100
+    both = table_of(grid("ss ss nn"))
+    both["steps_run"] = both["steps_run"].where(both["learning_rate"] > 0.1, 40)
+    assert boundaries(both, {"depth": [1], "learning_rate": RATES})["steps"].tolist() == [100]
 
 
 def test_slices_are_in_the_order_of_the_grid_and_only_those_with_trials() -> None:
