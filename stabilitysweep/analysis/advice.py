@@ -206,7 +206,10 @@ def _rates(stands: Standing, kinds: _Kinds, settings: Mapping[str, Any]) -> Iter
         text = f"make the learning rate an axis: it is {value_label(lowest)} throughout"
         yield _ranged(name, low, high, text)
         return
-    lowest = float(stands.rates.min())
+    rates = stands.rates[stands.asked]
+    lowest = float(rates[rates > 0].min(initial=np.inf))
+    if not math.isfinite(lowest):
+        return
     safe, top = _bounds(stands, kinds)
     if safe is None:
         text = (
@@ -259,7 +262,8 @@ def _steps(stands: Standing, kinds: _Kinds, settings: Mapping[str, Any]) -> Iter
 def _values(stands: Standing) -> Iterator[Advice]:
     """For each axis, the value that fails least, if it clearly does; those that always do go."""
     found = []
-    failed, measured = stands.failed.sum(axis=0), (stands.trials - stands.crashed).sum(axis=0)
+    failed = stands.failed.sum(axis=0) * stands.asked
+    measured = (stands.trials - stands.crashed).sum(axis=0) * stands.asked
     for column, (name, axis) in enumerate(stands.axes.items()):
         if name == stands.rate or len(axis) < 2:
             continue

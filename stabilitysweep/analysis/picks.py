@@ -273,8 +273,8 @@ def recommend(
     if not stands.shared.any():
         raise ResultError(_nothing_shared(stands))
     picks = tuple(_picks(stands, count))
-    shared, complete = stands.shared, stands.complete.all(axis=0)
-    good = stands.good.all(axis=0)
+    shared, complete = stands.shared, stands.complete.all(axis=0) & stands.asked
+    good = stands.good.all(axis=0) & stands.asked
     reason, advice = (None, ()) if picks else advise(stands, settings or {})
     return Recommendation(
         picks,
@@ -309,7 +309,8 @@ def _nothing_shared(stands: Standing) -> str:
 def _picks(stands: Standing, count: int) -> Iterator[Pick]:
     safe = np.flatnonzero(stands.safe.all(axis=0))
     cost = stands.costs.max(axis=0)
-    room = np.nan_to_num(stands.safe_rate.min(axis=0) / stands.rates)
+    rates = np.where(stands.rates == 0, np.nan, stands.rates)
+    room = np.nan_to_num(stands.safe_rate.min(axis=0) / rates)
     # Ties go to the wider margin, then to the order of the grid: never to that of the rows.
     order = safe[np.lexsort((safe, -room[safe], stands.costs.mean(axis=0)[safe], cost[safe]))]
     seen: set[str] = set()
@@ -356,7 +357,7 @@ def _evidence(stands: Standing, panel: int, cell: int) -> Evidence:
     best = stands.best[panel]
     if best is None:
         best = cell  # not met: a safe cell has a score
-    bound = _known(stands.safe_rate[panel, best])
+    bound = _known(stands.safe_rate[panel, best]) if stands.rates[best] else None
     steps = _known(stands.steps[panel, cell])
     return Evidence(
         dataset=stands.panels[panel].label,
@@ -400,11 +401,17 @@ def _notes(stands: Standing, note: str | None, picks: Sequence[Pick]) -> Iterato
     if note is not None:
         yield note
     shared = stands.shared
-    if several := len(stands.rates) - int(shared.sum()):
+    if several := int(stands.asked.sum()) - int(shared.sum()):
         yield f"{several:,} cells are not in every data set, and left out"
     lacking = int((shared & ~stands.complete.all(axis=0)).sum())
     if lacking:
         yield f"{lacking:,} cells lack seeds, not run yet or crashed, and are no picks"
+    tables = [panel.boundaries for panel in stands.panels if panel.boundaries is not None]
+    if partial := sum(int(table["partial"].sum()) for table in tables):
+        counted = "1 refined learning rate lacks seeds and counts"
+        if partial > 1:
+            counted = f"{partial:,} refined learning rates lack seeds and count"
+        yield f"{counted} for nothing: run refine again"
     if stands.rate is None:
         yield "the learning rate is no axis, so the margin to the boundary is not known"
     seeds = min((pick.seeds for pick in picks), default=_FEW_SEEDS)

@@ -2,9 +2,9 @@
 
 Notation: P panels, each the trials of one data set; N trials a panel; M cells, those that any
 panel has; A axes, that of the data set not among them. A cell is *good* in a panel if it is
-complete and every seed of it is `stable`. It is *safe* if it is good, and so is every cell of
-its slice (the same settings but for the learning rate) from its learning rate up to `margin`
-times that, and the boundary of the slice is at that or above.
+complete, every seed of it is `stable` and its learning rate is not 0. It is *safe* if it is good,
+and so is every cell of its slice (the same settings but for the learning rate) from its learning
+rate up to `margin` times that, and the boundary of the slice is at that or above.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ class Panel:
         label: what the data set is called.
         dataset: its value on the axis, None where it is none.
         source: which source it is of, by its place.
+        held: the one learning rate that is asked for, None for all. The panel has the others
+            too: whether a cell is safe shows above it.
     """
 
     label: str
@@ -81,6 +83,7 @@ class Panel:
     boundaries: pd.DataFrame | None
     axes: Mapping[str, Axis]
     seeds: int
+    held: Any = None
 
 
 def make_panels(sources: Sequence[Source], where: Mapping[str, object]) -> list[Panel]:
@@ -100,15 +103,16 @@ def make_panels(sources: Sequence[Source], where: Mapping[str, object]) -> list[
     for place, source in enumerate(sources):
         require_columns(source.trials, [*source.axes, "seed", "outcome", "trial_id"])
         axes = make_axes(source.axes)
-        kept = _held(source.trials, axes, where)
-        of = None if source.boundaries is None else _held(source.boundaries, axes, where)
+        values = _values(axes, where)
+        held = values.pop(source.rate, None)
+        kept = _held(source.trials, axes, values)
+        of = None if source.boundaries is None else _held(source.boundaries, axes, values)
         several = axes.pop(DATASET, None)
-        for name in where:
+        for name in values:
             if name in axes:
-                place_on = axes[name].index_of(where[name])
-                axes[name] = Axis(name, (axes[name].values[place_on or 0],), axes[name].numeric)
+                axes[name] = Axis(name, (values[name],), axes[name].numeric)
         if several is None:
-            panels.append(Panel(source.label, None, place, kept, of, axes, source.seeds))
+            panels.append(Panel(source.label, None, place, kept, of, axes, source.seeds, held))
             continue
         for value in several.values:
             if DATASET in where and several.index_of(where[DATASET]) != several.index_of(value):
@@ -116,12 +120,13 @@ def make_panels(sources: Sequence[Source], where: Mapping[str, object]) -> list[
             trials = kept.loc[kept[DATASET] == value]
             bounds = None if of is None else of.loc[of[DATASET] == value]
             label = str(value) if len(sources) == 1 else f"{source.label}: {value}"
-            panels.append(Panel(label, value, place, trials, bounds, axes, source.seeds))
+            panels.append(Panel(label, value, place, trials, bounds, axes, source.seeds, held))
     return panels
 
 
-def _held(table: pd.DataFrame, axes: Mapping[str, Axis], where: Mapping[str, Any]) -> pd.DataFrame:
-    keep = np.ones(len(table), dtype=np.bool_)
+def _values(axes: Mapping[str, Axis], where: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `where`, as their axes have them."""
+    found = {}
     for name, value in where.items():
         if name not in axes:
             raise ResultError(
@@ -133,8 +138,14 @@ def _held(table: pd.DataFrame, axes: Mapping[str, Axis], where: Mapping[str, Any
                 f"where {name}: expected one of its values ({', '.join(axes[name].labels)}), "
                 f"got {value!r}."
             )
-        if name in table:
-            keep &= encode(table[name], axes[name]) == place
+        found[name] = axes[name].values[place]
+    return found
+
+
+def _held(table: pd.DataFrame, axes: Mapping[str, Axis], values: Mapping[str, Any]) -> pd.DataFrame:
+    keep = np.ones(len(table), dtype=np.bool_)
+    for name, value in values.items():
+        keep &= encode(table[name], axes[name]) == axes[name].index_of(value)
     return table.loc[keep]
 
 
@@ -163,6 +174,7 @@ class Standing:
         islands: runs of stable rates above the first failure.
         refined: whether the boundary of the slice was looked for between the grid's rates.
         good: see the top of this file; so `safe`.
+        asked: bool [M], whether the cell has the learning rate that is asked for.
         cell_of: the cell of every row, int64 [N] for each panel.
     """
 
@@ -191,6 +203,7 @@ class Standing:
     refined: Flags
     good: Flags
     safe: Flags
+    asked: Flags
     cell_of: tuple[Counts, ...]
 
     def rows(self, panel: int, cell: int) -> Counts:
@@ -199,8 +212,8 @@ class Standing:
 
     @cached_property
     def shared(self) -> Flags:
-        """Whether every panel has a trial of the cell, bool [M]."""
-        return np.asarray((self.trials > 0).all(axis=0), np.bool_)
+        """Whether every panel has a trial of the cell and it is asked for, bool [M]."""
+        return np.asarray((self.trials > 0).all(axis=0) & self.asked, np.bool_)
 
     @cached_property
     def best(self) -> list[int | None]:
@@ -208,7 +221,7 @@ class Standing:
         found: list[int | None] = []
         for panel in range(len(self.panels)):
             score = self.score[panel] * (-1 if self.metric.higher_is_better else 1)
-            usable = self.complete[panel] & np.isfinite(score)
+            usable = self.complete[panel] & np.isfinite(score) & self.asked
             # Of equal ones the safest: it costs nothing.
             keys = np.lexsort(
                 (~self.good[panel], ~self.safe[panel], np.where(usable, score, np.inf))
@@ -283,6 +296,7 @@ def standing(
     columns: dict[str, Any] = {name: np.stack([c[name] for c in counted]) for name in named}
     complete = columns["seeds"] >= np.array([[panel.seeds] for panel in panels])
     good = complete & (columns["stable"] == columns["trials"]) & (columns["trials"] > 0)
+    good &= rates != 0  # of which every multiple is 0, so that it keeps no margin
     bounds = [
         _bounds(panel, {n: a for n, a in axes.items() if n != rate or not numeric}, others)
         for panel in panels
@@ -295,7 +309,10 @@ def standing(
             safe[row] &= _covered(good[row], there, slices, rates, margin)
         with np.errstate(invalid="ignore"):
             safe &= edges["safe_rate"] >= margin * rates * (1 - _TOLERANCE)
-    safe &= np.isfinite(columns["score"])
+    asked = np.ones(len(places), np.bool_)
+    if panels[0].held is not None:
+        asked = places[:, list(axes).index(rate)] == axes[rate].index_of(panels[0].held)
+    safe &= np.isfinite(columns["score"]) & asked
     return Standing(
         tuple(panels),
         axes,
@@ -308,6 +325,7 @@ def standing(
         complete=complete,
         good=good,
         safe=safe,
+        asked=asked,
         cell_of=tuple(cell_of),
         **columns,
         **edges,
@@ -371,7 +389,9 @@ def _bounds(panel: Panel, axes: Mapping[str, Axis], others: Counts) -> dict[str,
         rows = np.array([row_of.get(tuple(key), -1) for key in others.tolist()], np.int64)
         known = rows >= 0
         held = rows[known]
-        safe[known] = numbers(table["safe"])[held]
+        lowest = numbers(table["safe"])
+        # That a rate of 0 is safe is no boundary.
+        safe[known] = np.where(lowest > 0, lowest, np.nan)[held]
         failing[known] = numbers(table["failing"])[held]
         open_ended[known] = (table["status"].astype(str) == BoundaryStatus.NO_FAILURE).to_numpy()[
             held
