@@ -31,7 +31,7 @@ from stabilitysweep.analysis.shifts import (
     safe_slices,
     shifts,
 )
-from stabilitysweep.analysis.table import CRASHED, DIVERGED, NONFINITE, RATE, outcome_codes
+from stabilitysweep.analysis.table import CRASHED, DIVERGED, NONFINITE, RATE, beside, outcome_codes
 from stabilitysweep.errors import ResultError
 
 
@@ -183,16 +183,19 @@ class Comparison:
         has its number before its name.
         """
         places = np.indices(self.aligned.shape).reshape(len(self.axes), -1)
-        columns: dict[str, Any] = {
+        named = {
             name: pd.Series(
                 [axis.values[place] for place in row], dtype=None if axis.numeric else object
             )
             for (name, axis), row in zip(self.axes.items(), places, strict=True)
         }
-        columns["agreement"] = [str(AGREEMENTS[code]) for code in self.agreement.ravel()]
         states = self.states.reshape(len(self.members), -1)
-        columns["stable_in"] = (states == 1).sum(axis=0)
-        columns["known_in"] = (states >= 0).sum(axis=0)
+        measured = {
+            "agreement": [str(AGREEMENTS[code]) for code in self.agreement.ravel()],
+            "stable_in": (states == 1).sum(axis=0),
+            "known_in": (states >= 0).sum(axis=0),
+        }
+        columns = beside(named, measured)
         words = np.array(["failed", "stable", None], dtype=object)
         for number, (name, own) in enumerate(zip(self.names, states, strict=True), start=1):
             columns[name if name not in columns else f"{number} {name}"] = words[own]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from stabilitysweep.analysis.axes import Axis, find_axis, find_value, make_axes, values_at
 from stabilitysweep.analysis.boundary import BoundaryStatus
 from stabilitysweep.analysis.overlays import places_in
-from stabilitysweep.analysis.table import RATE, numbers, require_columns
+from stabilitysweep.analysis.table import RATE, beside, numbers, require_columns
 from stabilitysweep.errors import ResultError
 
 MOST_LINES = 8
@@ -87,13 +87,13 @@ class Curves:
         `sensitivity`, `lowest`, `highest`; `slices`; `fewest_steps` and `most_steps`, if known.
         """
         places = np.indices(self.value.shape).reshape(2, -1)
-        columns: dict[str, Any] = {
+        named: dict[str, Any] = {
             name: values_at([value], np.zeros(places.shape[1], dtype=np.int64))
             for name, value in self.fixed.items()
         }
         for axis, place in zip((self.by, self.x), places, strict=True):
             if axis is not None:
-                columns[axis.name] = values_at(axis.values, place)
+                named[axis.name] = values_at(axis.values, place)
         if self.failing is None:
             shown = {"sensitivity": self.value, "lowest": self.lowest, "highest": self.highest}
             counted = {}
@@ -106,10 +106,10 @@ class Curves:
             }
             counted = {"none_safe": self.none_safe, "open_ended": self.open_ended}
         counted["slices"] = self.slices
-        columns |= {name: array.ravel() for name, array in (shown | counted).items()}
+        columns: dict[str, Any] = {n: array.ravel() for n, array in (shown | counted).items()}
         if self.steps is not None:
             columns["fewest_steps"], columns["most_steps"] = self.steps
-        return pd.DataFrame(columns)
+        return pd.DataFrame(beside(named, columns))
 
 
 def curves(

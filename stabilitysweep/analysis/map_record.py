@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from stabilitysweep.analysis.axes import Axis, values_at
 from stabilitysweep.analysis.boundary import STATUSES, Boundary
 from stabilitysweep.analysis.cells import CAUSES
-from stabilitysweep.analysis.table import CRASHED, DIVERGED, NONFINITE, OUTCOMES
+from stabilitysweep.analysis.table import CRASHED, DIVERGED, NONFINITE, OUTCOMES, beside
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +167,13 @@ class StabilityMap:
         """
         shape = self.shape
         places = np.indices(shape).reshape(4, -1)
-        columns: dict[str, Any] = {}
+        named: dict[str, Any] = {}
         for name, value in self.fixed.items():
-            columns[name] = values_at([value], np.zeros(places.shape[1], dtype=np.int64))
+            named[name] = values_at([value], np.zeros(places.shape[1], dtype=np.int64))
         for axis, place in zip((self.rows, self.columns, self.y, self.x), places, strict=True):
             if axis is not None:
-                columns[axis.name] = values_at(axis.values, place)
-        columns["trials"] = self.trials.ravel()
+                named[axis.name] = values_at(axis.values, place)
+        columns: dict[str, Any] = {"trials": self.trials.ravel()}
         for code, outcome in enumerate(OUTCOMES):
             columns[outcome.value] = self.counts[..., code].ravel()
         columns["stability"] = self.stability.ravel()
@@ -201,7 +201,7 @@ class StabilityMap:
             columns["critical_learning_rate"] = of_rows(self.theory)
         if self.picks is not None:
             columns["pick"] = self.picks.ravel()
-        return pd.DataFrame(columns)
+        return pd.DataFrame(beside(named, columns))
 
     def _repr_html_(self) -> str:
         """The table's first and last rows, for notebooks."""

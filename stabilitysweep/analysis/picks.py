@@ -6,7 +6,7 @@ What safe means, and how cells stand, is in `standing`; what to change is in `ad
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,6 +16,13 @@ import pandas as pd
 from stabilitysweep.analysis.advice import Advice, advise
 from stabilitysweep.analysis.metric import choose_metric
 from stabilitysweep.analysis.standing import DATASET, Source, Standing, make_panels, standing
+from stabilitysweep.analysis.table import beside
+from stabilitysweep.analysis.withdrawn import (
+    Withdrawn,
+    none_left,
+    withdrawn_cells,
+    withdrawn_notes,
+)
 from stabilitysweep.errors import ResultError
 
 _MARGIN = 2.0
@@ -151,6 +158,7 @@ class Recommendation:
         advice: what to change, the most promising first; empty if there are picks.
         configs: a config as YAML for each pick; empty unless made for a result.
         next_config: the config to run next, as YAML, where there are no picks.
+        withdrawn: safe cells that are left out, since long runs of them failed.
     """
 
     picks: tuple[Pick, ...]
@@ -168,6 +176,7 @@ class Recommendation:
     advice: tuple[Advice, ...] = ()
     configs: tuple[str, ...] = field(default=(), repr=False)
     next_config: str | None = field(default=None, repr=False)
+    withdrawn: tuple[Withdrawn, ...] = ()
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row for each pick, best first.
@@ -178,13 +187,13 @@ class Recommendation:
         """
         rows = []
         for place, pick in enumerate(self.picks, 1):
-            row = {"pick": place, **pick.axes, pick.metric: pick.score}
+            row: dict[str, Any] = {"pick": place, pick.metric: pick.score}
             for name in _NUMBERS:
                 value = getattr(pick, name)
                 row[name] = math.nan if value is None else value
             if len(pick.per_dataset) > 1:
                 row |= {f"{pick.metric} in {e.dataset}": e.score for e in pick.per_dataset}
-            rows.append(row)
+            rows.append({"pick": place} | beside(pick.axes, row))
         return pd.DataFrame(rows, columns=None if rows else ["pick", self.metric, *_NUMBERS])
 
     def to_json(self) -> dict[str, Any]:
@@ -200,6 +209,7 @@ class Recommendation:
             "stable_cells": self.good,
             "safe_cells": self.safe,
             "safe_cells_by_dataset": dict(self.alone),
+            "withdrawn": [cell.to_json() for cell in self.withdrawn],
             "notes": list(self.notes),
             "picks": [
                 {**pick.to_json(), "config": config}
@@ -233,6 +243,7 @@ def recommend(
     count: int = _COUNT,
     where: Mapping[str, object] | None = None,
     settings: Mapping[str, Any] | None = None,
+    withdrawn: Sequence[Sequence[Withdrawn]] = (),
 ) -> Recommendation:
     """Find safe settings.
 
@@ -248,6 +259,7 @@ def recommend(
         where: axes to hold at one value, each with the value or its text.
         settings: of those that are no axis: `learning_rate`, `precision`, `imputation`, `steps`
             and `epochs`, as far as they are known; advice goes by them.
+        withdrawn: for each source, cells that are no picks since long runs of them failed.
 
     Raises:
         ResultError: no source, different axes, an axis, value or metric there is none of, or a
@@ -272,10 +284,13 @@ def recommend(
     stands = standing(sources, chosen, margin, panels)
     if not stands.shared.any():
         raise ResultError(_nothing_shared(stands))
-    picks = tuple(_picks(stands, count))
+    left_out = withdrawn_cells(stands, withdrawn)
+    picks = tuple(_picks(stands, count, left_out))
     shared, complete = stands.shared, stands.complete.all(axis=0) & stands.asked
     good = stands.good.all(axis=0) & stands.asked
     reason, advice = (None, ()) if picks else advise(stands, settings or {})
+    if left_out and not picks:
+        reason, advice = none_left(len(left_out), settings or {})
     return Recommendation(
         picks,
         chosen.column,
@@ -289,9 +304,10 @@ def recommend(
         alone={
             panel.label: int(safe.sum()) for panel, safe in zip(panels, stands.safe, strict=True)
         },
-        notes=tuple(_notes(stands, note, picks)),
+        notes=(*_notes(stands, note, picks), *withdrawn_notes(list(left_out.values()))),
         reason=reason,
         advice=advice,
+        withdrawn=tuple(left_out.values()),
     )
 
 
@@ -306,21 +322,23 @@ def _nothing_shared(stands: Standing) -> str:
     return "expected combinations that all data sets have; there are none yet."
 
 
-def _picks(stands: Standing, count: int) -> Iterator[Pick]:
+def _picks(stands: Standing, count: int, left_out: Collection[int]) -> Iterator[Pick]:
     safe = np.flatnonzero(stands.safe.all(axis=0))
     cost = stands.costs.max(axis=0)
     rates = np.where(stands.rates == 0, np.nan, stands.rates)
     room = np.nan_to_num(stands.safe_rate.min(axis=0) / rates)
     # Ties go to the wider margin, then to the order of the grid: never to that of the rows.
     order = safe[np.lexsort((safe, -room[safe], stands.costs.mean(axis=0)[safe], cost[safe]))]
-    seen: set[str] = set()
+    # Combinations that train the same are one, be it picked or left out.
+    seen = {_first_trial(stands, cell) for cell in left_out}
+    most = count + len(seen)
     for cell in order:
         trial = _first_trial(stands, int(cell))
-        if trial in seen:  # combinations that train the same are one
+        if trial in seen:
             continue
         seen.add(trial)
         yield _pick(stands, int(cell))
-        if len(seen) == count:
+        if len(seen) == most:
             return
 
 

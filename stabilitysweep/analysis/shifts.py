@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from stabilitysweep.analysis.alignment import Alignment
 from stabilitysweep.analysis.axes import Axis, encode
 from stabilitysweep.analysis.boundary import BoundaryStatus
-from stabilitysweep.analysis.table import numbers, require_columns
+from stabilitysweep.analysis.table import beside, numbers, require_columns
 
 _COLUMNS = ("safe", "failing", "status", "refined")
 
@@ -329,12 +329,13 @@ def safe_slices(aligned: Alignment, found: Brackets) -> pd.DataFrame:
     axes = aligned.slice_axes()
     shape = tuple(map(len, axes.values()))
     places = np.indices(shape).reshape(len(shape), math.prod(shape))
-    columns: dict[str, Any] = {
+    named = {
         name: pd.Series(
             [axis.values[place] for place in row], dtype=None if axis.numeric else object
         )
         for (name, axis), row in zip(axes.items(), places, strict=True)
     }
+    columns: dict[str, Any] = {}
     some = np.where(found.safe > 0, found.safe, np.nan)
     lowest = found.safe.min(axis=0)  # NaN where one is not known, 0 where one has none
     columns["safe"] = np.where(lowest > 0, lowest, np.nan)
@@ -353,4 +354,4 @@ def safe_slices(aligned: Alignment, found: Brackets) -> pd.DataFrame:
     )
     for place, member in enumerate(aligned.members):
         columns[f"safe in {member.name}"] = some[place]
-    return pd.DataFrame(columns)
+    return pd.DataFrame(beside(named, columns))

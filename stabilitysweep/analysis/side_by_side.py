@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from stabilitysweep.analysis.comparison import AGREEMENTS, Comparison, agreement_of
 from stabilitysweep.analysis.map_record import StabilityMap
 from stabilitysweep.analysis.maps import stability_map
+from stabilitysweep.analysis.table import beside
 from stabilitysweep.errors import ResultError
 
 
@@ -50,11 +51,13 @@ class SideBySide:
 
     def to_frame(self) -> pd.DataFrame:
         """The maps' table, with `agreement` and `stable_in` of each cell, alike in all members."""
-        table = self.maps.to_frame()
         members = len(self.names)
-        table["agreement"] = _along(self.agreement, members, [str(each) for each in AGREEMENTS])
-        table["stable_in"] = np.repeat(self.stable_in[:, None], members, axis=1).ravel()
-        return table
+        added = {
+            "agreement": _along(self.agreement, members, [str(each) for each in AGREEMENTS]),
+            "stable_in": np.repeat(self.stable_in[:, None], members, axis=1).ravel(),
+        }
+        table = self.maps.to_frame()
+        return pd.DataFrame(beside({str(name): table[name] for name in table}, added))
 
 
 def side_by_side(

@@ -30,6 +30,7 @@ from stabilitysweep.analysis.table import (
     DIVERGED,
     NONFINITE,
     STALLED,
+    beside,
     numbers,
     outcome_codes,
     require_columns,
@@ -265,21 +266,25 @@ def survival_table(rows: Sequence[tuple[Mapping[str, Any], Survival]]) -> pd.Dat
     """
     table = pd.DataFrame(
         [
-            {
-                **each.settings,
-                **budget,
-                "runs": each.runs,
-                "survived": each.survived,
-                "share": each.share,
-                "low": each.low,
-                "high": each.high,
-                "stalled": each.stalled,
-                "crashed": each.crashed,
-                "first_onset": min(each.onsets, default=None),
-                "median_onset": statistics.median(each.onsets) if each.onsets else None,
-                "causes": ", ".join(f"{cause}: {count}" for cause, count in each.causes.items()),
-                "val_loss": each.val_loss,
-            }
+            beside(
+                each.settings,
+                {
+                    **budget,
+                    "runs": each.runs,
+                    "survived": each.survived,
+                    "share": each.share,
+                    "low": each.low,
+                    "high": each.high,
+                    "stalled": each.stalled,
+                    "crashed": each.crashed,
+                    "first_onset": min(each.onsets, default=None),
+                    "median_onset": statistics.median(each.onsets) if each.onsets else None,
+                    "causes": ", ".join(
+                        f"{cause}: {count}" for cause, count in each.causes.items()
+                    ),
+                    "val_loss": each.val_loss,
+                },
+            )
             for budget, each in rows
         ]
     )

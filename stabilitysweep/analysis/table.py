@@ -5,7 +5,7 @@ N is the number of rows. Rows may come in any order; nothing here depends on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,27 @@ def outcome_codes(trials: pd.DataFrame) -> NDArray[np.int64]:
         raise ResultError(f"expected outcomes among {', '.join(known)}; got {', '.join(foreign)}")
     table = np.array([known[str(value)] for value in distinct], dtype=np.int64)
     return table[codes] if len(table) else np.empty(0, dtype=np.int64)
+
+
+def beside(axes: Mapping[str, Any], measured: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of axes, then the others of a table.
+
+    Args:
+        axes: name of each axis to its column.
+        measured: name of each other column to it. An axis called as one of them, as the `hp` of
+            a user's build may be, is `hp_NAME`.
+
+    Example:
+        >>> beside({"depth": 1, "share": 2}, {"share": 3})
+        {'depth': 1, 'hp_share': 2, 'share': 3}
+    """
+    found: dict[str, Any] = {}
+    for name, column in axes.items():
+        free = name
+        while free in measured or free in found or (free != name and free in axes):
+            free = f"hp_{free}"
+        found[free] = column
+    return found | dict(measured)
 
 
 def numbers(column: pd.Series[Any]) -> NDArray[np.float64]:

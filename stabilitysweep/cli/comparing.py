@@ -255,7 +255,7 @@ def _budgets(found: Comparison) -> str:
 def _slices(found: Comparison) -> RenderableType:
     """The largest learning rate that is safe in all, slice by slice."""
     table = found.safe_slices()
-    axes = list(found.aligned.slice_axes())
+    axes = list(table.columns[: len(found.aligned.slice_axes())])
     rows = [
         (
             *(value_label(row[name]) for name in axes),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,13 @@ from compared_tables import AXES, RATES, make_member, make_trials
 
 from stabilitysweep.analysis.alignment import Member, split
 from stabilitysweep.analysis.brackets import boundaries
-from stabilitysweep.analysis.comparison import AGREEMENTS, Agreement, agreement_of, compare
+from stabilitysweep.analysis.comparison import (
+    AGREEMENTS,
+    Agreement,
+    Comparison,
+    agreement_of,
+    compare,
+)
 from stabilitysweep.analysis.shifts import Brackets, shifts
 from stabilitysweep.analysis.side_by_side import side_by_side
 from stabilitysweep.errors import ResultError
@@ -364,6 +370,27 @@ def test_one_sweep_is_taken_apart_along_an_axis() -> None:
     apart = compare([make_member("x", heights["x"]), make_member("y", heights["y"])])
     np.testing.assert_array_equal(apart.states, found.states)
     assert apart.shifts == found.shifts
+
+
+@pytest.mark.parametrize(
+    ("axis", "frame"),
+    [
+        ("agreement", lambda found: found.to_frame()),
+        ("stable_in", lambda found: side_by_side(found).to_frame()),
+        ("stability", lambda found: side_by_side(found).to_frame()),
+        ("limited_by", lambda found: found.safe_slices()),
+    ],
+)
+def test_an_axis_called_as_a_column_keeps_one_of_its_own(
+    axis: str, frame: Callable[[Comparison], pd.DataFrame]
+) -> None:
+    def table(name: str) -> pd.DataFrame:
+        axes = {name: [1, 2], "learning_rate": RATES}
+        return frame(compare([make_member("a", axes=axes), make_member("b", 0.05, axes)]))
+
+    pd.testing.assert_frame_equal(
+        table(axis).rename(columns={f"hp_{axis}": "depth"}), table("depth"), check_like=True
+    )
 
 
 def test_the_record_is_strict_json_and_its_arrays_are_locked() -> None:

@@ -138,6 +138,18 @@ def test_the_loss_is_that_of_the_runs_that_survived() -> None:
     assert found.val_loss == 0.25
 
 
+def test_an_axis_called_as_a_column_keeps_one_of_its_own(trials: pd.DataFrame) -> None:
+    called = trials.rename(columns={"clipnorm": "share"})
+    axes = {"share" if name == "clipnorm" else name: values for name, values in AXES.items()}
+
+    def table(trials: pd.DataFrame, axes: Any) -> pd.DataFrame:
+        budget = {"steps": 5, "epochs": None}
+        return survival_table([(budget, each) for each in survivals(trials, axes)])
+
+    found = table(called, axes).rename(columns={"hp_share": "clipnorm"})
+    pd.testing.assert_frame_equal(found, table(trials, AXES))
+
+
 def test_cells_are_found_by_some_of_their_values(trials: pd.DataFrame) -> None:
     rows = rows_where(trials, AXES, {"learning_rate": "0.1", "dataset": "right"})
     assert len(rows) == 6
