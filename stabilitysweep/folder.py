@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
 from stabilitysweep.errors import ResultError
 
@@ -18,10 +19,15 @@ FIGURES = "figures"
 REFINED = "refined"
 """The folder of the trials between the rates of a grid, in that of the sweep."""
 
+CONFIRMED = "confirmed"
+"""The folder of long runs, in that of the sweep; in it one for each budget."""
+
 LOCK = ".lock"
 """Held by the run that writes; the system lets go of it however that run ends."""
 
 _EMPTY_BYTES = 4096
+_MAGIC = b"SQLite format 3\x00"
+_PAGES = slice(28, 32)  # in the header of a database: how many pages it has
 
 
 def holds_record(folder: Path) -> bool:
@@ -35,15 +41,13 @@ def holds_record(folder: Path) -> bool:
             return True
         if not folder.is_dir():
             if folder.exists() or folder.is_symlink():
-                raise ResultError(
-                    f"{folder}: expected a folder, got a file. Choose another with --out."
-                )
+                raise ResultError(f"{folder}: expected a folder, got a file. {_elsewhere(folder)}")
             return False
         others = sorted(entry.name for entry in folder.iterdir() if entry.name != LOCK)
     if others:
         raise ResultError(
             f"{folder}: expected a result folder or none at all, got a folder that holds other "
-            f"files ({', '.join(others[:3])}) and no {DATABASE}. Choose another with --out."
+            f"files ({', '.join(others[:3])}) and no {DATABASE}. {_elsewhere(folder)}"
         )
     return False
 
@@ -51,10 +55,31 @@ def holds_record(folder: Path) -> bool:
 def is_begun(folder: Path) -> bool:
     """Return whether there is a record in `folder` that a run has written to.
 
-    A record of one page has no tables yet: the run that made it was killed that very moment.
+    A record of one page has no tables yet: the run that made it was killed that very moment. A
+    file that is damaged counts as begun: to open it says what is wrong with it.
     """
     record = folder / DATABASE
-    return record.is_file() and record.stat().st_size > _EMPTY_BYTES
+    if not record.is_file():
+        return False
+    size = record.stat().st_size
+    if size == 0 or size > _EMPTY_BYTES:
+        return size > 0
+    try:
+        with record.open("rb") as handle:
+            head = handle.read(_PAGES.stop)
+    except OSError:
+        return True
+    return not head.startswith(_MAGIC) or int.from_bytes(head[_PAGES]) != 1
+
+
+def made_by(folder: Path) -> Literal["refine", "confirm"] | None:
+    """Return the command whose trials a folder inside a result holds; None for a sweep's own."""
+    place = folder.absolute()
+    if place.name == REFINED and (place.parent / DATABASE).is_file():
+        return "refine"
+    if place.parent.name == CONFIRMED and (place.parent.parent / DATABASE).is_file():
+        return "confirm"
+    return None
 
 
 def require_writable(folder: Path) -> None:
@@ -85,9 +110,9 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            other = "" if made_by(folder) else ", or choose another folder with --out"
             raise ResultError(
-                f"{folder}: another run is writing to this result. Wait for it to end, or "
-                "choose another folder with --out."
+                f"{folder}: another run is writing to this result. Wait for it to end{other}."
             ) from error
         yield
 
@@ -152,8 +177,16 @@ def _reporting(path: Path) -> Iterator[None]:
     except OSError as error:
         raise ResultError(
             f"{path}: expected a place that can be written, got: {error.strerror or error}. "
-            "Choose another with --out."
+            f"{_elsewhere(path)}"
         ) from error
+
+
+def _elsewhere(path: Path) -> str:
+    """What to do about a place; nobody has chosen one inside a result."""
+    for folder in (path, path.parent):
+        if made_by(folder):
+            return f"Make room, and let {folder} be written to."
+    return "Choose another with --out."
 
 
 def _free_name(folder: Path) -> Path:

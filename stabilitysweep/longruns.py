@@ -17,10 +17,8 @@ import pandas as pd
 from stabilitysweep.analysis.survival import LEVEL, Survival, survival_table
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.errors import UserError
+from stabilitysweep.folder import CONFIRMED as CONFIRMED
 from stabilitysweep.folder import is_begun
-
-CONFIRMED = "confirmed"
-"""The folder of long runs, in that of the sweep."""
 
 TIMES = 50
 """How many times the sweep's budget a long run has, unless told otherwise."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from stabilitysweep.errors import ResultError
+from stabilitysweep.folder import made_by
 from stabilitysweep.store.rows import MEASURED
 
 SCHEMA_VERSION = 2
@@ -75,26 +76,42 @@ def reporting(path: Path) -> Iterator[None]:
     except (sqlite3.ProgrammingError, sqlite3.IntegrityError, sqlite3.InterfaceError):
         raise
     except sqlite3.DatabaseError as error:
-        raise ResultError(f"{path}: {_remedy(error)} (SQLite: {error})") from error
+        raise ResultError(f"{path}: {_remedy(error, path)} (SQLite: {error})") from error
 
 
-def _remedy(error: sqlite3.DatabaseError) -> str:
+def made_again(path: Path) -> str:
+    """Say how a record that cannot be read comes back; of what a command adds, by itself."""
+    command = made_by(path.parent)
+    if command is not None:
+        return f"Delete {path.parent} and run {command} again."
+    return (
+        "Restore it from a copy, save what can be read with `sqlite3 FILE .recover`, or move its "
+        "folder away and run the sweep again."
+    )
+
+
+def _put_right(path: Path) -> str:
+    """Say what to do about a file that is no record of ours."""
+    if made_by(path.parent) is not None:
+        return made_again(path)
+    return "Move it away, restore it from a copy, or run the sweep into another folder."
+
+
+def _remedy(error: sqlite3.DatabaseError, path: Path) -> str:
     # The lowest byte is the kind of error, the others its variety.
     match getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return "another process is writing to it. Wait for that run to end, then try again."
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
-            return "it cannot be written to. Check its permissions, or run with another --out."
+            other = "" if made_by(path.parent) else ", or run the sweep into another folder"
+            return f"it cannot be written to. Check its permissions{other}."
         case sqlite3.SQLITE_FULL:
             return "the disk is full. Free some space and run again; what is stored is kept."
         case sqlite3.SQLITE_CANTOPEN:
             return "it cannot be opened. Check the permissions of the file and of its folder."
         case sqlite3.SQLITE_IOERR:
             return "the disk failed to read or write. Check the disk, then run again."
-    return (
-        "the record is damaged. Restore it from a copy, save what can be read with "
-        "`sqlite3 FILE .recover`, or start over with --fresh."
-    )
+    return f"the record is damaged. {made_again(path)}"
 
 
 def _check_file(path: Path, read_only: bool) -> None:
@@ -113,8 +130,7 @@ def _check_file(path: Path, read_only: bool) -> None:
         raise ResultError(f"{path} cannot be read: {error.strerror}.") from error
     if magic and magic != _MAGIC:
         raise ResultError(
-            f"{path} is not a record of stabilitysweep (no SQLite database). Move it away, or "
-            "run with another --out."
+            f"{path} is not a record of stabilitysweep (no SQLite database). {_put_right(path)}"
         )
 
 
@@ -149,10 +165,7 @@ def _recognise(connection: sqlite3.Connection, path: Path, read_only: bool) -> N
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application != APPLICATION_ID and tables:
-        raise ResultError(
-            f"{path} is a SQLite database of another program. Move it away, or run with "
-            "another --out."
-        )
+        raise ResultError(f"{path} is a SQLite database of another program. {_put_right(path)}")
     if not tables and read_only:
         raise ResultError(f"{path} is empty: its run was ended at once. Run the sweep first.")
     if not read_only:
@@ -172,7 +185,8 @@ def _recognise(connection: sqlite3.Connection, path: Path, read_only: bool) -> N
     if not isinstance(version, int) or version > SCHEMA_VERSION:
         raise ResultError(
             f"{path} was written by a newer stabilitysweep (schema {version}, this one reads "
-            f"up to {SCHEMA_VERSION}). Update stabilitysweep, or run with another --out."
+            f"up to {SCHEMA_VERSION}). Update stabilitysweep, or run the sweep into another "
+            "folder."
         )
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":

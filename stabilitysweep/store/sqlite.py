@@ -16,7 +16,7 @@ from stabilitysweep.errors import ResultError
 from stabilitysweep.store.base import ConfigRecord, Defaults, Entry, Store
 from stabilitysweep.store.encoding import decode_trace, encode_json
 from stabilitysweep.store.rows import COLUMNS, from_row, to_row
-from stabilitysweep.store.schema import connect, now, reporting, transaction
+from stabilitysweep.store.schema import connect, made_again, now, reporting, transaction
 from stabilitysweep.store.table import TABLED, build_table
 from stabilitysweep.types import Trace
 
@@ -188,8 +188,8 @@ class SQLiteStore(Store):
             yield
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ResultError(
-                f"{self._path}: {what} cannot be read, the record is damaged: {error}. Restore "
-                "it from a copy, or start over with --fresh."
+                f"{self._path}: {what} cannot be read, the record is damaged: {error}. "
+                f"{made_again(self._path)}"
             ) from error
 
     @staticmethod
