@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from long_runs import CONFIG, OTHER, SHORT, LongExecutor, cell, swept
+from long_runs import CONFIG, DATA, OTHER, SHORT, LongExecutor, cell, swept
 from surveyed_builds import CONFIG as BUILDS
 from surveyed_builds import Survey
 
 from stabilitysweep import ResultError, execution, open_result, runner
-from stabilitysweep.result import Result
+from stabilitysweep.cli import main
+from stabilitysweep.result import Result, recommending
 from stabilitysweep.runner import Progress
 from stabilitysweep.types import Compiled
 
+Capture = pytest.CaptureFixture[str]
 LARGE = {"name": "make_regression", "options": {"n_samples": 200, "n_features": 3}}
 TWO: dict[str, Any] = {
     "name": "two",
@@ -153,3 +156,139 @@ def test_progress_counts_all_trainings_of_a_call(result: Result, executor: LongE
     ranked = [cell(rate) for rate in (0.9, 0.3, 0.1, 0.01)]
     result.confirm(ranked, seeds=2, until=1, observe=observe)
     assert seen == [(done, 2 * ((done + 1) // 2)) for done in range(1, 9)]
+
+
+def test_what_long_runs_have_withdrawn_is_recommended_no_more(
+    result: Result, executor: LongExecutor
+) -> None:
+    before = result.recommend(count=100)
+    best, second = before.picks[:2]
+    executor.fails = lambda trial: trial.seed > 2 and trial.axes == dict(best.axes)
+    result.confirm([best, second], seeds=4)
+    after = result.recommend(count=100)
+    assert [pick.axes for pick in after.picks] == [pick.axes for pick in before.picks[1:]]
+    assert [pick.axes for pick in result.recommend(count=2).picks] == [
+        pick.axes for pick in before.picks[1:3]
+    ]
+    (left_out,) = after.withdrawn
+    assert (left_out.axes, left_out.failures, left_out.runs) == (dict(best.axes), 3, 4)
+    said = [note for note in after.notes if "withdrawn" in note]
+    assert said == [
+        f"batch_size {best.axes['batch_size']}, learning_rate {best.rate:g}: withdrawn by 3 long "
+        "runs of 250 steps (of 4)"
+    ]
+    other = [{"batch_size": second.axes["batch_size"]}, {"batch_size": best.axes["batch_size"]}]
+    for where in other:  # only what is looked at is told of
+        withdrawn = result.recommend(where=where).withdrawn
+        assert bool(withdrawn) == (where["batch_size"] == best.axes["batch_size"])
+
+
+def test_a_cell_that_failed_in_one_data_set_is_withdrawn_where_that_is_looked_at(
+    executor: LongExecutor,
+) -> None:
+    result = swept(executor, {**CONFIG, "dataset": [DATA, OTHER]})
+    best = result.recommend().picks[0]
+    executor.fails = lambda trial: trial.dataset.label == "make_friedman1"
+    result.confirm([best], seeds=1)
+    assert best.axes not in [pick.axes for pick in result.recommend(count=99).picks]
+    for label, withdrawn in (("make_regression", 0), ("make_friedman1", 1)):
+        found = result.recommend(count=99, where={"dataset": label})
+        assert len(found.withdrawn) == withdrawn
+
+
+def test_combinations_that_train_the_same_are_withdrawn_together(
+    executor: LongExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "load_sweep", partial(runner.load_sweep, survey=Survey()))
+    result = swept(executor, BUILDS)
+    assert {"layers": 1, "units": 8, "lr": 0.01} in [
+        pick.axes for pick in result.recommend(count=99, margin=1).picks
+    ]
+    executor.fails = lambda trial: True
+    result.confirm([{"layers": 1, "units": 16, "lr": 0.01}], seeds=1)
+    found = result.recommend(count=99, margin=1)
+    assert {"layers": 1, "units": 8, "lr": 0.01} not in [pick.axes for pick in found.picks]
+    assert len(found.withdrawn) == 1
+
+
+def test_confirm_goes_on_with_what_it_has_withdrawn_itself(
+    result: Result, executor: LongExecutor
+) -> None:
+    executor.fails = lambda trial: trial.training.learning_rate == 0.3
+    first = result.confirm(seeds=2, until=2)
+    assert first.withdrawn
+    executor.seen.clear()
+    again = result.confirm(seeds=2, until=2)
+    assert [(own.cell, own.verdict) for own in again.tried] == [
+        (own.cell, own.verdict) for own in first.tried
+    ]
+    assert executor.seen == []
+    longer = result.confirm(seeds=2, until=2, steps=500)  # does not try them again
+    assert {each.cell["learning_rate"] for each in longer.tried}.isdisjoint({0.3})
+
+
+def test_where_all_are_withdrawn_a_longer_sweep_is_next(
+    result: Result, executor: LongExecutor, capsys: Capture
+) -> None:
+    executor.fails = lambda trial: True
+    result.confirm(seeds=1, until=99)
+    found = result.recommend()
+    assert found.picks == ()
+    assert found.reason == f"all {len(found.withdrawn)} safe cells failed in long runs."
+    assert [advice.text.partition(":")[0] for advice in found.advice] == ["50 steps instead of 5"]
+    assert found.next_config is not None
+    assert "steps: 50" in found.next_config
+    assert main(["recommend", "results/sweep"]) == 0
+    out = capsys.readouterr().out
+    assert "safe cells failed in long runs" in out
+    with pytest.raises(ResultError, match="no pick to confirm: all"):
+        result.confirm(steps=500)
+
+
+def test_the_command_says_what_is_withdrawn(
+    result: Result, executor: LongExecutor, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    best = result.recommend().picks[0]
+    executor.fails = lambda trial: True
+    result.confirm([best], seeds=2)
+    assert main(["recommend", "results/sweep"]) == 0
+    out = capsys.readouterr().out
+    assert "withdrawn by 2 long runs of 250 steps" in out
+    assert "confirm results/sweep --until 3" in out
+    assert main(["recommend", "results/sweep", "--json"]) == 0
+    (printed,) = json.loads(capsys.readouterr().out)["withdrawn"]
+    assert printed == {"axes": dict(best.axes), "failures": 2, "runs": 2, "budget": "250 steps"}
+
+
+@pytest.mark.parametrize(
+    "words", [["--margin", "5"], ["--count", "1"], ["--metric", "val_nope"]], ids=lambda own: own[0]
+)
+def test_how_to_pick_is_refused_where_cells_are_named(
+    result: Result, executor: LongExecutor, words: list[str], capsys: Capture
+) -> None:
+    assert main(["confirm", "results/sweep", "--where", "learning_rate=0.1", *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert f"got both: {words[0].removeprefix('--')} can only be used without" in err
+    with pytest.raises(ResultError, match="got both: count, margin can only"):
+        result.confirm([cell(0.1)], count=1, margin=2)
+    assert executor.seen == []
+
+
+def test_an_empty_where_is_none(result: Result) -> None:
+    assert result.confirm(where={}, seeds=1).tried == result.confirm(seeds=1).tried
+    assert len(result.confirm([cell(0.1)], where={}, seeds=1).tried) == 1
+
+
+def test_picks_that_are_confirmed_have_no_configs_made(
+    result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*arguments: Any, **named: Any) -> str:
+        raise AssertionError("a config was made")
+
+    monkeypatch.setattr(recommending, "_pick_config", none)
+    monkeypatch.setattr(recommending, "_next_config", none)
+    assert result.confirm(seeds=1, until=1).survived
+    with pytest.raises(ResultError, match="there is no pick to confirm"):
+        result.confirm(margin=1000)

@@ -100,6 +100,8 @@ def recommend_settings(
         else:
             confirm += [] if margin is None else ["--margin", f"{margin:g}"]
             confirm += [] if metric is None else ["--metric", metric]
+            # Those withdrawn are among its picks, too; their runs are stored.
+            confirm += ["--until", str(len(found.picks))] if found.withdrawn else []
         steps = list(_next(found, folders[0], again, confirm, file))
         labelled = zip(("next", *[""] * len(steps)), steps, strict=False)
         emit(screen, Group("", fields(list(labelled), _LABELS)) if steps else Group())

@@ -11,9 +11,12 @@ import pandas as pd
 from stabilitysweep.analysis.axes import Axis, find_axis, find_value, make_axes, value_label
 from stabilitysweep.analysis.picks import Pick
 from stabilitysweep.analysis.survival import distinct_cells, rows_where, survival_table, survivals
+from stabilitysweep.analysis.withdrawn import Withdrawn
 from stabilitysweep.config import DATASET
+from stabilitysweep.config.selection import cell_key
 from stabilitysweep.errors import ResultError
 from stabilitysweep.longruns import (
+    Budget,
     Cell,
     Confirmation,
     LongRuns,
@@ -41,6 +44,40 @@ def long_runs(result: StoredTrials, opened: Opened) -> list[LongRuns]:
         cells = survivals(own.trials, result.axes, _seeds(result))
         found.append(LongRuns(budget, place, tuple(cells), own.wanted - len(own.trials)))
     return found
+
+
+def withdrawn(
+    result: StoredTrials, found: Iterable[LongRuns], besides: Budget | None = None
+) -> list[Withdrawn]:
+    """Return the cells that long runs have withdrawn, by the shortest that failed first.
+
+    Args:
+        result: whose long runs they are.
+        found: the long runs.
+        besides: a budget that does not count.
+    """
+    names = list(result.models.get("axes", ()))
+    alike = {_key(dict(zip(names, own, strict=True))): cell for own, cell in _alike(result)}
+
+    def trained(settings: Mapping[str, Any]) -> dict[str, Any]:
+        cell = alike.get(_key(settings))
+        return dict(settings) if cell is None else dict(zip(names, cell, strict=True))
+
+    return [
+        Withdrawn(trained(runs.settings), len(runs.failures), runs.runs, str(each.budget))
+        for each in found
+        if each.budget != besides
+        for runs in each.cells
+        if runs.failures
+    ]
+
+
+def _alike(result: StoredTrials) -> list[tuple[list[Any], list[Any]]]:
+    return [(own, cell) for own, cell in result.models.get("alike", ())]
+
+
+def _key(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple((name, cell_key(settings[name])) for name in sorted(settings))
 
 
 def confirmations(found: Iterable[LongRuns]) -> pd.DataFrame:
@@ -90,6 +127,23 @@ def asked(
     if not found:
         raise ResultError("expected at least one cell to confirm, got none.")
     return found
+
+
+def refuse_picking(**given: Any) -> None:
+    """Refuse what says how to pick cells, where they are given.
+
+    Args:
+        given: each with its value, None if it was left out.
+
+    Raises:
+        ResultError: one was not.
+    """
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise ResultError(
+            f"expected cells to confirm (cells, where), or how to pick them ({', '.join(given)}), "
+            f"got both: {', '.join(names)} can only be used without cells and where."
+        )
 
 
 def _places(

@@ -14,6 +14,7 @@ from stabilitysweep.analysis.advice import Change
 from stabilitysweep.analysis.axes import make_axes, value_label
 from stabilitysweep.analysis.picks import Pick, Recommendation, recommend
 from stabilitysweep.analysis.standing import Source
+from stabilitysweep.analysis.withdrawn import Withdrawn
 from stabilitysweep.config import DATASET, DatasetSettings, SweepConfig, parse_config
 from stabilitysweep.config.rewritten import (
     as_text,
@@ -24,7 +25,7 @@ from stabilitysweep.config.rewritten import (
 )
 from stabilitysweep.errors import ConfigError, ResultError
 from stabilitysweep.extension import difference
-from stabilitysweep.recorded import label
+from stabilitysweep.recorded import label, with_alike
 from stabilitysweep.result.stored import StoredTrials
 
 _WIDTH = 76
@@ -36,26 +37,29 @@ _OF_THE_DATA = (
 
 
 def recommended(
-    results: Sequence[tuple[StoredTrials, pd.DataFrame | None]],
+    results: Sequence[tuple[StoredTrials, pd.DataFrame | None, Sequence[Withdrawn]]],
     *,
     margin: float,
     metric: str | None,
     count: int,
     where: Mapping[str, Any] | None,
+    with_configs: bool = True,
 ) -> Recommendation:
     """Find safe settings in results, with a config for each; see `Result.recommend`.
 
     Args:
-        results: at least one, each with its boundaries; None without a learning-rate axis.
+        results: at least one, each with its boundaries, None without a learning-rate axis,
+            and with the cells that long runs have withdrawn.
         margin: see `picks.recommend`, as for the others.
         metric: see there.
         count: see there.
         where: see there.
+        with_configs: whether to make them; they take longer than the picks.
 
     Raises:
         ResultError: see there; or the results differ in more than their data.
     """
-    stored = [result for result, _ in results]
+    stored = [result for result, _, _ in results]
     first = stored[0]
     folders = [result.folder.resolve() for result in stored]
     for place, other in enumerate(stored[1:], 1):
@@ -64,8 +68,8 @@ def recommended(
         _require_alike(first, other)
     names = list(dict.fromkeys(axis for result in stored for axis in result.axes))
     sources = [
-        _source(result, bounds, names, called)
-        for (result, bounds), called in zip(results, _labels(stored), strict=True)
+        _source(result, bounds, names, called, where or {})
+        for (result, bounds, _), called in zip(results, _labels(stored), strict=True)
     ]
     found = recommend(
         sources,
@@ -74,6 +78,7 @@ def recommended(
         count=count,
         where=where,
         settings=_settings(first),
+        withdrawn=[withdrawn for _, _, withdrawn in results],
     )
     notes = found.notes
     budgets = dict.fromkeys(
@@ -83,6 +88,8 @@ def recommended(
     )
     if len(budgets) > 1:
         notes = (*notes, f"the results have different budgets: {', '.join(budgets)}")
+    if not with_configs:
+        return replace(found, notes=notes)
     configs = tuple(
         _pick_config(stored, pick, place, found) for place, pick in enumerate(found.picks, 1)
     )
@@ -119,10 +126,16 @@ def _labels(stored: Sequence[StoredTrials]) -> list[str]:
 
 
 def _source(
-    result: StoredTrials, bounds: pd.DataFrame | None, names: Sequence[str], called: str
+    result: StoredTrials,
+    bounds: pd.DataFrame | None,
+    names: Sequence[str],
+    called: str,
+    where: Mapping[str, Any],
 ) -> Source:
     """A result as a source, with an axis of one value for each that only another one has."""
     axes, trials = dict(result.axes), result.trials
+    if where:  # it may name a combination that was not trained since it trains as another
+        trials = with_alike(trials, result.models)
     if DATASET in axes:  # one that earlier runs had can be named in no config any more
         known = [dataset.label for dataset in result.config.datasets]
         axes[DATASET] = tuple(value for value in axes[DATASET] if value in known)

@@ -23,9 +23,10 @@ from stabilitysweep.analysis import (
 from stabilitysweep.analysis.axes import make_axes
 from stabilitysweep.analysis.comparison import Comparison
 from stabilitysweep.analysis.picks import Pick, Recommendation
+from stabilitysweep.analysis.withdrawn import Withdrawn
 from stabilitysweep.errors import ResultError
 from stabilitysweep.folder import DATABASE, FIGURES, make_folder, other_than_a_result
-from stabilitysweep.longruns import SEEDS, Confirmation, LongRuns
+from stabilitysweep.longruns import SEEDS, Budget, Confirmation, LongRuns, long_run
 from stabilitysweep.numerics.outcomes import Thresholds
 from stabilitysweep.recorded import (
     subject,
@@ -261,14 +262,20 @@ class Result(BoundedTrials):
             ResultError: a metric, axis or value there is none of, or results that differ in
                 more than their data.
         """
-        results = (self, *others)
         return recommended(
-            [(each, each.boundaries if each._has_rate else None) for each in results],
+            [each._picked_from() for each in (self, *others)],
             margin=margin,
             metric=metric,
             count=count,
             where=where,
         )
+
+    def _picked_from(
+        self, besides: Budget | None = None
+    ) -> tuple[Result, pd.DataFrame | None, list[Withdrawn]]:
+        """What picks come from; long runs of a budget `besides` do not count against them."""
+        bounds = self.boundaries if self._has_rate else None
+        return self, bounds, proved.withdrawn(self, self.long_runs, besides)
 
     def compare(
         self, *others: Result, by: str | None = None, where: Mapping[str, Any] | None = None
@@ -306,9 +313,9 @@ class Result(BoundedTrials):
         where: Mapping[str, Any] | None = None,
         steps: int | None = None,
         seeds: int = SEEDS,
-        count: int = 3,
+        count: int | None = None,
         until: int | None = None,
-        margin: float = 2.0,
+        margin: float | None = None,
         metric: str | None = None,
         workers: int | None = None,
         observe: Callable[[Progress], None] | None = None,
@@ -319,12 +326,13 @@ class Result(BoundedTrials):
             cells: picks of `recommend`, or for each a mapping of axes to values, best first; an
                 axis left out means all its values. None: those of `where`, or what `recommend`
                 finds.
-            where: axes to hold at one value: all cells of the grid that have it.
+            where: axes to hold at one value: all cells of the grid that have it; none is as None.
             steps: how long; None is 50 times the budget of the sweep.
             seeds: how many, those after the seeds of the sweep.
-            count: how many picks, where neither `cells` nor `where` is given.
+            count: how many picks; None is 3. Like `margin` and `metric` only of picks: to be
+                left out where `cells` or `where` is given.
             until: try one after another until so many have survived; None tries all.
-            margin: of the picks, see `recommend`.
+            margin: of the picks, see `recommend`; None is 2.
             metric: what the picks are ranked by, see `recommend`.
             workers: processes, at least 1; None is one a core.
             observe: called after every stack.
@@ -337,12 +345,21 @@ class Result(BoundedTrials):
                 changed since the sweep.
             KeyboardInterrupt: passed on; the same call goes on where it stopped.
         """
-        if cells is None and where is None:
-            most = count if until is None else max(count, len(self.trials))
-            picked = self.recommend(margin=margin, metric=metric, count=most)
+        if cells is None and not where:
+            # What these runs themselves have withdrawn is tried as before: the same call goes on.
+            picked = recommended(
+                [self._picked_from(long_run(self.config, steps))],
+                margin=2.0 if margin is None else margin,
+                metric=metric,
+                count=len(self.trials) if until else 3 if count is None else count,
+                where=None,
+                with_configs=False,
+            )
             if not picked.picks:
                 raise ResultError(f"there is no pick to confirm: {picked.reason}")
             cells = picked.picks
+        else:
+            proved.refuse_picking(count=count, margin=margin, metric=metric)
         done = proved.confirm(
             self,
             proved.asked(self, cells, where),
