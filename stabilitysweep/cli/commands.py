@@ -11,8 +11,12 @@ from stabilitysweep.cli.options import (
     Config,
     DivergedAbove,
     Folder,
+    Held,
+    Json,
     Out,
+    Quiet,
     StableBelow,
+    Workers,
     axis_option,
     held_values,
     opened_result,
@@ -32,22 +36,14 @@ def run(
         Literal["stacked", "fit"],
         typer.Option(help="Many trials at once, or model.fit one by one: slow, the yardstick."),
     ] = "stacked",
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            parser=positive,
-            metavar="N",
-            help="Processes.  [default: one a core]",
-            show_default=False,
-        ),
-    ] = None,
+    workers: Workers = None,
     compile: Annotated[
         Literal["graph", "xla"], typer.Option(help="How training graphs are compiled.")
     ] = "graph",
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over; an old result is kept beside.")
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    quiet: Quiet = False,
 ) -> int:
     """Train every trial that is not stored yet, then write table, summary and figures.
 
@@ -96,7 +92,7 @@ def show(
         str | None,
         typer.Argument(metavar="TRIAL", help="A trial's id, or its beginning.", show_default=False),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
+    json: Json = False,
     stable_below: StableBelow = None,
     diverged_above: DivergedAbove = None,
 ) -> None:
@@ -138,7 +134,7 @@ def diagnose(
     all: Annotated[
         bool, typer.Option("--all", help="Print every tensor, also of deep networks.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
+    json: Json = False,
     figure: Annotated[bool, typer.Option(help="Draw the magnitudes into RESULT/figures.")] = True,
 ) -> None:
     """Train failed trials again from their seeds and show the steps in which they broke.
@@ -158,10 +154,7 @@ def plot(
     y: Annotated[str | None, axis_option("Vertical axis.")] = None,
     rows: Annotated[str | None, axis_option("Axis down the rows of panels.")] = None,
     columns: Annotated[str | None, axis_option("Axis along the columns of panels.")] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="AXIS=VALUE", help="Hold an axis at one value. Repeatable."),
-    ] = None,
+    where: Held = None,
     pool: Annotated[
         list[str] | None,
         typer.Option(metavar="AXIS", help="Average over an axis. Repeatable."),

@@ -10,7 +10,11 @@ from stabilitysweep.cli.app import app
 from stabilitysweep.cli.options import (
     DivergedAbove,
     Folder,
+    Held,
+    Json,
+    Quiet,
     StableBelow,
+    Workers,
     axis_option,
     held_values,
     positive,
@@ -55,20 +59,12 @@ def refine(
         list[str] | None,
         typer.Option(metavar="AXIS=VALUE", help="Refine only where it holds. Repeatable."),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            parser=positive,
-            metavar="N",
-            help="Processes.  [default: one a core]",
-            show_default=False,
-        ),
-    ] = None,
+    workers: Workers = None,
     all: Annotated[
         bool, typer.Option("--all", help="Print every slice, however many there are.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Train between the last safe and the first failing learning rate of every slice.
 
@@ -121,10 +117,7 @@ def recommend(
             parser=positive, metavar="N", help="Picks at most.  [default: 3]", show_default=False
         ),
     ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="AXIS=VALUE", help="Hold an axis at one value. Repeatable."),
-    ] = None,
+    where: Held = None,
     pick: Annotated[
         int | None,
         typer.Option(
@@ -144,7 +137,7 @@ def recommend(
         ),
     ] = None,
     yaml: Annotated[bool, typer.Option("--yaml", help="Print nothing but that config.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
+    json: Json = False,
     stable_below: StableBelow = None,
     diverged_above: DivergedAbove = None,
 ) -> None:
@@ -229,17 +222,9 @@ def confirm(
             show_default=False,
         ),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            parser=positive,
-            metavar="N",
-            help="Processes.  [default: one a core]",
-            show_default=False,
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")] = False,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> int:
     """Train the picks of recommend, or other cells, over many more steps with fresh seeds.
 
@@ -279,10 +264,7 @@ def compare(
     x: Annotated[str | None, axis_option("Horizontal axis of the figure.")] = None,
     y: Annotated[str | None, axis_option("Vertical axis of the figure.")] = None,
     rows: Annotated[str | None, axis_option("Axis down the rows of its panels.")] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(metavar="AXIS=VALUE", help="Hold an axis at one value. Repeatable."),
-    ] = None,
+    where: Held = None,
     out: Annotated[
         str | None,
         typer.Option(
@@ -291,7 +273,7 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print strict JSON.")] = False,
+    json: Json = False,
     stable_below: StableBelow = None,
     diverged_above: DivergedAbove = None,
 ) -> None:

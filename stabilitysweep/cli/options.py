@@ -68,6 +68,23 @@ def positive(text: str) -> int:
     return int(text)
 
 
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        parser=positive,
+        metavar="N",
+        help="Processes.  [default: one a core]",
+        show_default=False,
+    ),
+]
+Held = Annotated[
+    list[str] | None,
+    typer.Option(metavar="AXIS=VALUE", help="Hold an axis at one value. Repeatable."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print strict JSON.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
 def opened_result(folder: str, stable_below: float | None, diverged_above: float | None) -> Result:
     """Open a result; if other thresholds are asked for, with its trials judged by them."""
     from stabilitysweep.numerics.outcomes import Thresholds
