@@ -6,7 +6,9 @@ of 100 steps and 3 seeds, its three best picks with margins of 1, 1.5, 2 and 4 i
 and each of these trained over 5,000 steps with 20 fresh seeds.
 
 The bars, for picks of the default margin: at most 1 % of the long runs become non-finite, and
-the picks' validation loss is within 5 % of that of the best stable cell in the median.
+the picks' validation loss is within 5 % of that of the best stable cell in the median. Of no
+long run nothing is met. A pick that a combination lacks counts in that median as one that costs
+more than any other: else it would be met by picking nothing where it is hard.
 
     python tests/benchmarks/false_safety.py --output docs/false-safety.md
     python tests/benchmarks/false_safety.py --work /tmp/safety --only spikes-relu echoes-gru
@@ -19,6 +21,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import statistics
 import sys
@@ -193,9 +196,7 @@ def page(records: Sequence[dict[str, Any]]) -> tuple[str, bool]:
     own = sums[DEFAULT, RANKINGS[0]]
     whole = [sums[margin, RANKINGS[0]]["of"] == 2 * len(SWEEPS) for margin in margins]
     complete = all(whole) and len(whole) == len(MARGINS)
-    met = own["nonfinite"] <= MOST_NONFINITE * own["runs"] and own["cost"] <= MOST_COST
-    finite = "met" if own["nonfinite"] <= MOST_NONFINITE * own["runs"] else "missed"
-    cheap = "met" if own["cost"] <= MOST_COST else "missed"
+    safe, cheap = bars(own)
     lacking = "" if complete else " Not everything has been measured."
     text = f"""# False safety: do picks hold?
 
@@ -221,7 +222,8 @@ with each margin; and these trained over {LONG_STEPS:,} steps with {LONG_SEEDS} 
 - A pick of one margin may be one of another margin too. It is trained once, and counted in both.
 
 The bars, with the default margin of {DEFAULT:g}: at most {MOST_NONFINITE:.0%} of the long runs
-become non-finite ({finite}), and the median cost is at most {MOST_COST:.0%} ({cheap}).{lacking}
+become non-finite ({_said(safe)}), and the median cost is at most {MOST_COST:.0%}
+({_said(cheap)}), picks that a combination lacks counted as the most expensive.{lacking}
 
 ## By combination, margin {DEFAULT:g}
 
@@ -231,7 +233,22 @@ become non-finite ({finite}), and the median cost is at most {MOST_COST:.0%} ({c
 
 {_failures(records, margins)}
 """
-    return text, met and complete
+    return text, safe and cheap and complete
+
+
+def bars(sums: dict[str, Any]) -> tuple[bool, bool]:
+    """Say whether the picks of a margin are safe enough, and cheap enough.
+
+    Args:
+        sums: see `_sums`.
+    """
+    safe = sums["runs"] > 0 and sums["nonfinite"] <= MOST_NONFINITE * sums["runs"]
+    costs = [*sums["costs"], *[math.inf] * sums["lacking"]]
+    return safe, bool(costs) and statistics.median(costs) <= MOST_COST
+
+
+def _said(met: bool) -> str:
+    return "met" if met else "missed"
 
 
 def _sums(records: Sequence[dict[str, Any]], margin: float, ranking: str) -> dict[str, Any]:
@@ -244,6 +261,8 @@ def _sums(records: Sequence[dict[str, Any]], margin: float, ranking: str) -> dic
         "of": len(chosen),
         "picks": len(picks),
         "without": sum(not own for own in chosen),
+        "lacking": sum(COUNT - len(own) for own in chosen),
+        "costs": [pick["cost"] for pick in picks],
         "runs": sum(runs["runs"] for runs in long),
         "nonfinite": sum(nonfinite for nonfinite, _ in counts),
         "diverged": sum(diverged for _, diverged in counts),
