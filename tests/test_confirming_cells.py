@@ -209,6 +209,8 @@ def test_combinations_that_train_the_same_are_withdrawn_together(
     found = result.recommend(count=99, margin=1)
     assert {"layers": 1, "units": 8, "lr": 0.01} not in [pick.axes for pick in found.picks]
     assert len(found.withdrawn) == 1
+    held = result.recommend(count=99, margin=1, where={"layers": 1, "units": 16})
+    assert {"layers": 1, "units": 16, "lr": 0.01} not in [pick.axes for pick in held.picks]
 
 
 def test_confirm_goes_on_with_what_it_has_withdrawn_itself(
@@ -292,3 +294,37 @@ def test_picks_that_are_confirmed_have_no_configs_made(
     assert result.confirm(seeds=1, until=1).survived
     with pytest.raises(ResultError, match="there is no pick to confirm"):
         result.confirm(margin=1000)
+
+
+def test_an_interrupted_confirmation_is_not_forgotten(
+    result: Result, executor: LongExecutor, capsys: Capture
+) -> None:
+    executor.stop_after = 3
+    with pytest.raises(KeyboardInterrupt):
+        result.confirm([cell(0.1)], seeds=10)
+    executor.stop_after = 1_000_000
+    result.confirm([cell(0.01)], seeds=10)
+    (both,) = result.long_runs
+    assert [runs.runs for runs in both.cells] == [10, 3]
+    assert both.missing == 7
+    assert main(["show", "results/sweep"]) == 0
+    assert "7 runs not made yet" in " ".join(capsys.readouterr().out.split())
+    result.confirm([cell(0.1)], seeds=8)  # of the ten
+    assert result.long_runs[0].missing == 2
+    result.confirm([cell(0.1)], seeds=10)
+    assert result.long_runs[0].missing == 0
+
+
+def test_of_a_build_no_run_is_forgotten_either(
+    executor: LongExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "load_sweep", partial(runner.load_sweep, survey=Survey()))
+    result = swept(executor, BUILDS)
+    executor.stop_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        result.confirm([{"layers": 1, "lr": 0.01}], seeds=4)  # one model for both `units`
+    executor.stop_after = 1_000_000
+    result.confirm([{"layers": 2, "units": 16, "lr": 0.01}], seeds=4)
+    assert result.long_runs[0].missing == 3
+    result.confirm([{"layers": 1, "units": 16, "lr": 0.01}], seeds=4)
+    assert result.long_runs[0].missing == 0

@@ -12,9 +12,11 @@ from stabilitysweep.analysis.axes import Axis, find_axis, find_value, make_axes,
 from stabilitysweep.analysis.picks import Pick
 from stabilitysweep.analysis.survival import distinct_cells, rows_where, survival_table, survivals
 from stabilitysweep.analysis.withdrawn import Withdrawn
-from stabilitysweep.config import DATASET
+from stabilitysweep.config import DATASET, DatasetSettings, SweepConfig, parse_config
 from stabilitysweep.config.selection import cell_key
 from stabilitysweep.errors import ResultError
+from stabilitysweep.folder import DATABASE
+from stabilitysweep.grid import Grid
 from stabilitysweep.longruns import (
     Budget,
     Cell,
@@ -24,9 +26,10 @@ from stabilitysweep.longruns import (
     long_run,
     stored_long_runs,
 )
-from stabilitysweep.recorded import with_alike
+from stabilitysweep.recorded import models_of, with_alike
 from stabilitysweep.result.recommending import fixed_values
 from stabilitysweep.result.stored import StoredTrials
+from stabilitysweep.store import SQLiteStore
 from stabilitysweep.types import Compiled
 
 if TYPE_CHECKING:
@@ -42,7 +45,7 @@ def long_runs(result: StoredTrials, opened: Opened) -> list[LongRuns]:
     for budget, place in stored_long_runs(result.folder):
         own = opened(place)
         cells = survivals(own.trials, result.axes, _seeds(result))
-        found.append(LongRuns(budget, place, tuple(cells), own.wanted - len(own.trials)))
+        found.append(LongRuns(budget, place, tuple(cells), _missing(place, own.trials)))
     return found
 
 
@@ -51,33 +54,91 @@ def withdrawn(
 ) -> list[Withdrawn]:
     """Return the cells that long runs have withdrawn, by the shortest that failed first.
 
+    With a cell go all combinations that train the same.
+
     Args:
         result: whose long runs they are.
         found: the long runs.
         besides: a budget that does not count.
     """
-    names = list(result.models.get("axes", ()))
-    alike = {_key(dict(zip(names, own, strict=True))): cell for own, cell in _alike(result)}
-
-    def trained(settings: Mapping[str, Any]) -> dict[str, Any]:
-        cell = alike.get(_key(settings))
-        return dict(settings) if cell is None else dict(zip(names, cell, strict=True))
-
+    alike = _Alike([result.models])
     return [
-        Withdrawn(trained(runs.settings), len(runs.failures), runs.runs, str(each.budget))
+        Withdrawn(cell, len(runs.failures), runs.runs, str(each.budget))
         for each in found
         if each.budget != besides
         for runs in each.cells
         if runs.failures
+        for cell in alike.all_of(runs.settings)
     ]
 
 
-def _alike(result: StoredTrials) -> list[tuple[list[Any], list[Any]]]:
-    return [(own, cell) for own, cell in result.models.get("alike", ())]
+class _Alike:
+    """Combinations of a user's build that train the same."""
+
+    def __init__(self, models: Iterable[Mapping[str, Any]]) -> None:
+        """Join what several runs have found; see `building.models_in_words`."""
+        self._cell_of: dict[_Key, dict[str, Any]] = {}
+        self._others: dict[_Key, list[dict[str, Any]]] = {}
+        for each in models:
+            names = list(each.get("axes", ()))
+            for pair in each.get("alike", ()):
+                own, cell = (dict(zip(names, values, strict=True)) for values in pair)
+                self._cell_of.setdefault(_key(own), self.trained(cell))
+                self._others.setdefault(_key(self.trained(cell)), []).append(own)
+
+    def trained(self, cell: Mapping[str, Any]) -> dict[str, Any]:
+        """The one that is trained for all of them; the cell itself if there are no others."""
+        return self._cell_of.get(_key(cell), dict(cell))
+
+    def all_of(self, cell: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """All of them, the one that is trained first."""
+        trained = self.trained(cell)
+        return [trained, *self._others.get(_key(trained), ())]
 
 
-def _key(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+_Key: TypeAlias = tuple[tuple[str, tuple[bool, Any]], ...]
+
+
+def _key(settings: Mapping[str, Any]) -> _Key:
     return tuple((name, cell_key(settings[name])) for name in sorted(settings))
+
+
+def _missing(folder: Path, trials: pd.DataFrame) -> int:
+    """How many of the runs that any confirmation into a folder has asked for are not stored.
+
+    Without the build, the trials of a user's models are told by their settings.
+    """
+    with SQLiteStore(folder / DATABASE, read_only=True) as store:
+        records = store.configs()
+    alike = _Alike([models_of(record) for record in records])
+    ids = set(trials["trial_id"])
+    lacking: set[Any] = set()
+    for record in records:
+        config = parse_config(record.resolved)
+        grid = _grid(config, record.provenance.get("training_rows"))
+        if config.model.build is None:
+            lacking |= {trial.trial_id for trial in grid} - ids
+            continue
+        names = [name for name in config.grid if name in trials]
+
+        def place(
+            axes: Mapping[str, Any], seed: int, names: Sequence[str] = names
+        ) -> tuple[_Key, int]:
+            known = {name: None if axes[name] != axes[name] else axes[name] for name in names}
+            return _key(alike.trained(known)), seed
+
+        columns = [trials[name].tolist() for name in [*names, "seed"]]
+        rows = (dict(zip([*names, "seed"], row, strict=True)) for row in zip(*columns, strict=True))
+        stored = {place(row, row["seed"]) for row in rows}
+        lacking |= {place(trial.axes, trial.seed) for trial in grid} - stored
+    return len(lacking)
+
+
+def _grid(config: SweepConfig, rows: Mapping[str, int] | None) -> Grid:
+    def of(dataset: DatasetSettings) -> int:
+        return int((rows or {})[dataset.label])
+
+    return Grid(config, None if rows is None else of)
 
 
 def confirmations(found: Iterable[LongRuns]) -> pd.DataFrame:
