@@ -24,7 +24,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stabilitysweep.analysis.axes import Axis, encode, find_axis, find_value, make_axes, value_label
+from stabilitysweep.analysis.axes import (
+    Axis,
+    encode,
+    find_axis,
+    find_value,
+    held_rows,
+    make_axes,
+    value_label,
+)
 from stabilitysweep.analysis.table import RATE, require_columns
 from stabilitysweep.errors import ResultError
 
@@ -216,14 +224,13 @@ def _met(column: pd.Series[Any], name: str, values: Sequence[Any]) -> tuple[Any,
 def _hold(member: Member, where: Mapping[str, Any]) -> Member:
     """The member at one value of the axes in `where` that it has."""
     made = make_axes(member.axes) if member.axes else {}
-    trials, boundaries, settings = member.trials, member.boundaries, dict(member.settings)
-    for name in [name for name in where if name in made]:
-        place = find_value(made[name], where[name], f"where {name}, {member.name}")
-        settings[name] = made[name].values[place]
-        trials, boundaries = (
-            _rows(trials, made[name], place),
-            _rows(boundaries, made[name], place),
-        )
+    own = {name: value for name, value in where.items() if name in made}
+    trials = member.trials.loc[held_rows(member.trials, made, own, member.name)]
+    boundaries, settings = member.boundaries, dict(member.settings)
+    if boundaries is not None:
+        boundaries = boundaries.loc[held_rows(boundaries, made, own)]
+    for name, value in own.items():
+        settings[name] = made[name].values[find_value(made[name], value, name)]
     axes = {name: values for name, values in member.axes.items() if name not in where}
     return replace(member, trials=trials, axes=axes, settings=settings, boundaries=boundaries)
 

@@ -159,6 +159,29 @@ def encode(column: pd.Series[Any], axis: Axis) -> NDArray[np.int64]:
     return table[codes] if len(table) else np.empty(0, dtype=np.int64)
 
 
+def held_rows(
+    table: pd.DataFrame, axes: Mapping[str, Axis], where: Mapping[str, object], of: str = ""
+) -> NDArray[np.bool_]:
+    """Which rows of a table have the values of `where`, bool [N].
+
+    Args:
+        table: of trials or of slices; an axis that it has no column of holds in every row.
+        axes: the axes that may be held.
+        where: axis to value; a text also matches the number that it spells.
+        of: whose axes these are, for the message.
+
+    Raises:
+        ResultError: an axis or a value that there is not.
+    """
+    kept = np.ones(len(table), dtype=np.bool_)
+    for name, value in where.items():
+        axis = find_axis(axes, name, "where")
+        place = find_value(axis, value, f"where {name}" + (f", {of}" if of else ""))
+        if name in table:
+            kept &= encode(table[name], axis) == place
+    return kept
+
+
 def value_label(value: object, digits: int = 3) -> str:
     """A value as a short text: 0.0001 is `0.0001`, 1e-05 is `1e-5`, None is `none`.
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from stabilitysweep.analysis.axes import Axis, encode, make_axes
+from stabilitysweep.analysis.axes import Axis, encode, find_axis, find_value, held_rows, make_axes
 from stabilitysweep.analysis.boundary import BoundaryStatus
 from stabilitysweep.analysis.metric import Metric
 from stabilitysweep.analysis.table import (
@@ -105,8 +105,8 @@ def make_panels(sources: Sequence[Source], where: Mapping[str, object]) -> list[
         axes = make_axes(source.axes)
         values = _values(axes, where)
         held = values.pop(source.rate, None)
-        kept = _held(source.trials, axes, values)
-        of = None if source.boundaries is None else _held(source.boundaries, axes, values)
+        kept, of = source.trials.loc[held_rows(source.trials, axes, values)], source.boundaries
+        of = None if of is None else of.loc[held_rows(of, axes, values)]
         several = axes.pop(DATASET, None)
         for name in values:
             if name in axes:
@@ -128,25 +128,9 @@ def _values(axes: Mapping[str, Axis], where: Mapping[str, Any]) -> dict[str, Any
     """The values of `where`, as their axes have them."""
     found = {}
     for name, value in where.items():
-        if name not in axes:
-            raise ResultError(
-                f"where: expected an axis of the sweep ({', '.join(axes)}), got {name!r}."
-            )
-        place = axes[name].index_of(value)
-        if place is None:
-            raise ResultError(
-                f"where {name}: expected one of its values ({', '.join(axes[name].labels)}), "
-                f"got {value!r}."
-            )
-        found[name] = axes[name].values[place]
+        axis = find_axis(axes, name, "where")
+        found[name] = axis.values[find_value(axis, value, f"where {name}")]
     return found
-
-
-def _held(table: pd.DataFrame, axes: Mapping[str, Axis], values: Mapping[str, Any]) -> pd.DataFrame:
-    keep = np.ones(len(table), dtype=np.bool_)
-    for name, value in values.items():
-        keep &= encode(table[name], axes[name]) == axes[name].index_of(value)
-    return table.loc[keep]
 
 
 @dataclass(frozen=True, eq=False)

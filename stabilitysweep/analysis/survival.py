@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stabilitysweep.analysis.axes import Axis, encode, find_axis, find_value, make_axes
+from stabilitysweep.analysis.axes import Axis, encode, held_rows, make_axes
 from stabilitysweep.analysis.table import (
     CRASHED,
     DIVERGED,
@@ -227,12 +227,7 @@ def rows_where(
     Raises:
         ResultError: an axis or a value that there is not.
     """
-    made = make_axes(axes)
-    keep = np.ones(len(trials), dtype=bool)
-    for name, value in where.items():
-        axis = find_axis(made, name, "where")
-        keep &= encode(trials[name], axis) == find_value(axis, value, "where")
-    return trials.loc[keep]
+    return trials.loc[held_rows(trials, make_axes(axes), where)]
 
 
 def distinct_cells(

@@ -9,7 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stabilitysweep.analysis.axes import encode, find_axis, make_axes, value_label, value_labels
+from stabilitysweep.analysis.axes import (
+    encode,
+    find_axis,
+    held_rows,
+    make_axes,
+    value_label,
+    value_labels,
+)
 from stabilitysweep.analysis.layout import choose_layout
 from stabilitysweep.errors import ResultError
 
@@ -134,3 +141,17 @@ def test_an_axis_cannot_have_two_places() -> None:
         places(SIX, x="depth", y="depth")
     with pytest.raises(ResultError, match="axis to be left"):
         places({"depth": [1, 2]}, fixed=["depth"])
+
+
+def test_rows_are_held_at_values_or_the_text_of_them() -> None:
+    axes = make_axes({"depth": [1, 2], "clipnorm": [None, 1.0], "learning_rate": [0.1, 1.0]})
+    table = pd.DataFrame({"depth": [1, 2, 2], "clipnorm": [None, None, 1.0]})
+    assert held_rows(table, axes, {}).tolist() == [True, True, True]
+    assert held_rows(table, axes, {"depth": "2"}).tolist() == [False, True, True]
+    assert held_rows(table, axes, {"depth": 2, "clipnorm": "none"}).tolist() == [False, True, False]
+    # A table of slices has no column of the learning rate: it holds for all of them.
+    assert held_rows(table, axes, {"learning_rate": 0.1}).all()
+    with pytest.raises(ResultError, match=r"where: expected an axis.*Did you mean 'depth'"):
+        held_rows(table, axes, {"dept": 1})
+    with pytest.raises(ResultError, match=r"where depth, one: expected one of the values.*'7'"):
+        held_rows(table, axes, {"depth": 7}, "one")

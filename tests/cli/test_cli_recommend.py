@@ -128,7 +128,10 @@ def test_the_next_config_may_go_elsewhere(result: Path, tmp_path: Path, capsys: 
         (["--margin", "much"], "expected a number of at least 1, got 'much'"),
         (["--metric", "val_r2"], "expected one that was measured (final_loss, val_loss, val_mae)"),
         (["--where", "depth"], "--where: expected AXIS=VALUE, got 'depth'"),
-        (["--where", "depth=7"], "where depth: expected one of its values (1, 2), got '7'"),
+        (
+            ["--where", "depth=7"],
+            "where depth: expected one of the values of depth (1, 2), got '7'",
+        ),
         (["--pick", "99"], "--pick: expected at most "),
         (["--out", "."], "--out: expected a file, got a folder"),
         (["nothing"], "nothing: expected a result folder"),
