@@ -134,8 +134,8 @@ A test compares them with the table itself.
 
 SLICE_COLUMNS = frozenset({
     "safe", "failing", "status", "refined", "islands", "highest_stable", "steps", "trials",
-    "partial", "sensitivity", "relative_sensitivity", "best_loss_mean", "best_rate", "initial_loss_mean",
-    "rates", "rates_missing",
+    "partial", "sensitivity", "relative_sensitivity", "best_loss_mean", "best_rate",
+    "initial_loss_mean", "rates", "rates_missing",
 })  # fmt: skip
 """The columns of the tables of boundaries and sensitivities that are no axes.
 
