@@ -15,6 +15,7 @@ from typing import Any
 import pandas as pd
 
 from stabilitysweep.analysis.survival import LEVEL, Survival, survival_table
+from stabilitysweep.analysis.table import beside
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.errors import UserError
 from stabilitysweep.folder import CONFIRMED as CONFIRMED
@@ -116,8 +117,9 @@ class Confirmation:
             for runs in each.runs
         ]
         table = survival_table(rows)
-        table["verdict"] = [each.verdict.value for each in self.tried for _ in each.runs]
-        return table
+        verdicts = [each.verdict.value for each in self.tried for _ in each.runs]
+        own = {str(name): table[name] for name in table}
+        return pd.DataFrame(beside(own, {"verdict": verdicts}))
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values, for `write_json`."""

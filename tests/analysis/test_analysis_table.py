@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,9 @@ from picked_tables import line, source
 from stabilitysweep.analysis.curves import curves
 from stabilitysweep.analysis.picks import recommend
 from stabilitysweep.analysis.sensitivity import joined, sensitivity
+from stabilitysweep.analysis.survival import Survival
 from stabilitysweep.analysis.table import beside
+from stabilitysweep.longruns import Budget, CellVerdict, Confirmation, Tried
 
 
 def picks(axis: str) -> pd.DataFrame:
@@ -31,8 +34,16 @@ def lines(axis: str) -> pd.DataFrame:
     return curves(table, axes, "boundary", x=axis).to_frame()
 
 
+def confirmed(axis: str) -> pd.DataFrame:
+    runs = Survival({axis: 2}, 3, 3, 0, 0, (), 0.5, 0.3, 1.0)
+    tried = Tried({axis: 2}, (runs,), CellVerdict.SURVIVED)
+    budget = Budget(50, None)
+    return Confirmation(Path("r"), budget, range(3), None, (tried,), 0).to_frame()
+
+
 @pytest.mark.parametrize(
-    ("axis", "made"), [("pick", picks), ("open_ended", picks), ("slices", lines)]
+    ("axis", "made"),
+    [("pick", picks), ("open_ended", picks), ("slices", lines), ("verdict", confirmed)],
 )
 def test_an_axis_called_as_a_column_keeps_one_of_its_own(
     axis: str, made: Callable[[str], pd.DataFrame]
