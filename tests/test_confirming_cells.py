@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from long_runs import CONFIG, DATA, OTHER, SHORT, LongExecutor, cell, swept
 from surveyed_builds import CONFIG as BUILDS
@@ -15,6 +16,7 @@ from surveyed_builds import Survey
 from stabilitysweep import ResultError, execution, open_result, runner
 from stabilitysweep.cli import main
 from stabilitysweep.result import Result, recommending
+from stabilitysweep.result.stored import StoredTrials
 from stabilitysweep.runner import Progress
 from stabilitysweep.types import Compiled
 
@@ -72,6 +74,22 @@ def test_a_batch_that_the_sweep_has_not_cut_is_shown_as_it_was_trained(
     assert [runs.settings["batch_size"] for runs in found.runs] == [64, 16]
     assert found.verdict == "survived"
     assert result.confirmations["batch_size"].tolist() == [64, 16]
+
+
+def test_a_data_set_without_its_runs_leaves_the_verdict_open(
+    executor: LongExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = swept(executor, TWO)
+
+    def without_the_second(self: Result) -> pd.DataFrame:
+        table = StoredTrials.trials.func(self)  # type: ignore[attr-defined]
+        long = self.folder.parent.name == "confirmed"
+        return table.loc[table["dataset"] == "make_regression"] if long else table
+
+    monkeypatch.setattr(Result, "trials", property(without_the_second))
+    (found,) = result.confirm([{"batch_size": 4, "learning_rate": 0.1}], seeds=2).tried
+    assert len(found.runs) == 1
+    assert found.verdict == "unknown"
 
 
 def test_a_combination_that_trains_the_same_has_the_runs_of_the_other(
