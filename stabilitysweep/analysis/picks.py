@@ -265,10 +265,10 @@ def recommend(
         ResultError: no source, different axes, an axis, value or metric there is none of, or a
             margin or count out of range.
     """
-    if not (math.isfinite(margin) and margin >= 1):
-        raise ResultError(f"margin: expected a factor of at least 1, got {margin:g}.")
-    if count < 1:
-        raise ResultError(f"count: expected at least 1, got {count}.")
+    if not (isinstance(margin, int | float | np.number) and math.isfinite(margin) and margin >= 1):
+        raise ResultError(f"margin: expected a factor of at least 1, got {margin!r}.")
+    if not (isinstance(count, int | np.integer) and count >= 1):
+        raise ResultError(f"count: expected a whole number of at least 1, got {count!r}.")
     if not sources:
         raise ResultError("expected at least one result, got none.")
     if len({source.rate for source in sources}) > 1:

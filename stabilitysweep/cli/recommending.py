@@ -59,6 +59,8 @@ def recommend_settings(
     Raises:
         UserError: a result, an argument or a file that cannot be used.
     """
+    if yaml and json:
+        raise UserError("--yaml, --json: expected one of the two, got both.")
     opened = [opened_result(folder, *thresholds) for folder in folders]
     shown = pick or 1
     found = opened[0].recommend(
@@ -269,6 +271,9 @@ def _next(
             yield command("refine", folder)
         if advice.change is Change.MARGIN:
             yield command(*again, "--margin", f"{advice.values[0]:g}")
+    told = any(each.change in (Change.REFINE, Change.MARGIN) for each in found.advice)
+    if not found.picks and file is None and not told:  # as where all crashed: it says why
+        yield command("show", folder)
 
 
 def _held(axis: str, value: object) -> str:
