@@ -242,8 +242,9 @@ def _with_rate(axes: Mapping[str, Sequence[object]], rate: str) -> dict[str, Axi
     made = make_axes(axes)
     if rate not in made:
         raise ResultError(
-            f"expected the learning rate as an axis, to know where it becomes too large; the axes "
-            f"are {', '.join(made)}. Put learning_rate into 'grid' and run the sweep again."
+            "boundary: expected the learning rate as an axis, to know where it becomes too large; "
+            f"the axes are {', '.join(made)}. Put learning_rate into 'grid' and run the sweep "
+            "again."
         )
     if not made[rate].numeric:
         raise ResultError(f"expected {rate!r} to be an axis of numbers, got {made[rate].labels}")

@@ -18,7 +18,7 @@ from stabilitysweep.cli.layout import fields
 from stabilitysweep.cli.models_view import fallback, not_built
 from stabilitysweep.cli.plan_view import brief, whole
 from stabilitysweep.cli.progress import reporting
-from stabilitysweep.cli.summary_view import files, overview, what_next
+from stabilitysweep.cli.summary_view import crash_text, files, overview, what_next
 from stabilitysweep.cli.terminal import command, console, emit, fail, note
 from stabilitysweep.cli.words import counted, duration
 from stabilitysweep.config import SweepConfig
@@ -72,6 +72,8 @@ def run_sweep(
 
                 result = api.execute(plan, observe)
             emit(screen, _closing(plan, result, time.monotonic() - started))
+            if quiet and last.outcomes[Outcome.CRASHED]:
+                fail(_crashed(plan, result))
         except KeyboardInterrupt as interrupt:
             note(_interrupted(plan, last, again))
             return 128 + (interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT)
@@ -132,10 +134,18 @@ def _closing(plan: Plan, result: Result, seconds: float) -> RenderableType:
     return Group(
         Text(f"{plan.sweep.config.name}: {head} in {duration(seconds)}", style="bold"),
         "",
-        overview(result.summary, result.first_crash()),
+        overview(result.summary, result.first_crash(), result.refined_boundary),
         "",
-        fields([*files(plan.folder), *what_next(plan.folder, result.summary)]),
+        fields([*files(plan.folder), *what_next(result)]),
     )
+
+
+def _crashed(plan: Plan, result: Result) -> str:
+    """What a run that prints nothing else says of trials that could not be run."""
+    if plan.nothing_built:
+        return f"no model can be built, {not_built(plan)}"
+    entry, number = result.first_crash(), result.summary.outcomes[Outcome.CRASHED]
+    return "" if entry is None else crash_text(entry, number)
 
 
 def _interrupted(plan: Plan | None, last: Progress, again: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from stabilitysweep.analysis import BoundaryStatus, EarliestOnset, RateLimit, Summary, value_label
+from stabilitysweep.analysis.refined_boundary import RefinedBoundary
 from stabilitysweep.analysis.wording import spoken
 from stabilitysweep.cli.audit_view import tally
 from stabilitysweep.cli.confirming_view import confirmed_facts
@@ -17,7 +18,8 @@ from stabilitysweep.cli.models_view import stored_models
 from stabilitysweep.cli.refining_view import boundary_facts
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import counted, onset, settings, share
-from stabilitysweep.folder import FIGURES
+from stabilitysweep.errors import UserError
+from stabilitysweep.folder import FIGURES, made_by
 from stabilitysweep.result import Result
 from stabilitysweep.store import Entry
 from stabilitysweep.types import Outcome
@@ -25,14 +27,18 @@ from stabilitysweep.types import Outcome
 _LONGEST_LABEL = len("earliest onset")
 _MOST_SENTENCES = 4
 _MOST_LIMITS = 8
+_REFINED_DIGITS = 4
 
 
-def overview(summary: Summary, crash: Entry | None) -> RenderableType:
+def overview(
+    summary: Summary, crash: Entry | None, refined: RefinedBoundary | None = None
+) -> RenderableType:
     """What a sweep found.
 
     Args:
         summary: its numbers.
         crash: the first crashed trial, if any.
+        refined: the refined boundary, if any.
     """
     facts: list[tuple[str, RenderableType]] = []
     if summary.earliest_onset is not None:
@@ -42,7 +48,7 @@ def overview(summary: Summary, crash: Entry | None) -> RenderableType:
     if summary.explained:
         sentences = map(str, summary.explained[:_MOST_SENTENCES])
         facts.append(("explained by", "\n".join(sentences)))
-    limits = list(rate_limits(summary))
+    limits = list(rate_limits(summary, refined))
     if limits:
         facts.append(("stable up to", "\n".join(limits)))
     if crash is not None:
@@ -80,10 +86,11 @@ def causes(summary: Summary) -> RenderableType:
     return columns(("cause", "trials", "share of failures"), rows, text=1, unbroken=1)
 
 
-def rate_limits(summary: Summary) -> Iterator[str]:
+def rate_limits(summary: Summary, refined: RefinedBoundary | None = None) -> Iterator[str]:
     """The largest stable learning rates, one a line: of every precision, and of all together.
 
-    None as long as nothing can be said, or if the learning rate is no axis.
+    Refined ones where there are, each said to be so or to be of the grid. None as long as nothing
+    can be said, or if the learning rate is no axis.
     """
     by, overall = summary.stable_rate_by, summary.stable_rate
     if overall is None:
@@ -91,19 +98,38 @@ def rate_limits(summary: Summary) -> Iterator[str]:
     limits = [overall, *(limit for values in by.values() for limit in values.values())]
     if all(limit.status is BoundaryStatus.UNMEASURED for limit in limits):
         return
-    shown = [axis for axis, values in by.items() if axis == "precision" or _differ(values)]
+    closer = {} if refined is None else refined.by
+    shown = [
+        axis
+        for axis, values in by.items()
+        if axis == "precision" or _differ(values, closer.get(axis, {}))
+    ]
+
+    def said(limit: RateLimit, own: float | None) -> str:
+        return rate_limit(limit) if refined is None else _refined_limit(limit, own)
+
     for axis in shown:
         for value, limit in by[axis].items():
             # A precision is known by its value, others are not: `none` of what?
             named = value if axis == "precision" else f"{spoken(axis)} {value}"
-            yield f"{named}: {rate_limit(limit)}"
+            yield f"{named}: {said(limit, closer.get(axis, {}).get(value))}"
     if shown != ["precision"] or len(by["precision"]) != 1:
-        yield ("all: " if shown else "") + rate_limit(overall)
+        whole = said(overall, None if refined is None else refined.overall)
+        yield ("all: " if shown else "") + whole
     yield "(there and below, no trial fails)"
 
 
-def _differ(limits: Mapping[str, RateLimit]) -> bool:
-    return len({limit.value for limit in limits.values()}) > 1 and len(limits) <= _MOST_LIMITS
+def _differ(limits: Mapping[str, RateLimit], refined: Mapping[str, float]) -> bool:
+    known = {refined.get(value, limit.value) for value, limit in limits.items()}
+    return len(known) > 1 and len(limits) <= _MOST_LIMITS
+
+
+def _refined_limit(limit: RateLimit, refined: float | None) -> str:
+    """A limit of the grid or, where it is known closer, the refined one."""
+    if refined is not None:
+        return f"learning rate {value_label(refined, _REFINED_DIGITS)}, refined"
+    text = rate_limit(limit)
+    return text if limit.value is None else f"{text} (of the grid)"
 
 
 def rate_limit(limit: RateLimit) -> str:
@@ -139,18 +165,34 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
             yield label, str(path)
 
 
-def what_next(folder: Path, summary: Summary) -> Iterator[tuple[str, str]]:
-    """Commands that look closer, and one that decides."""
-    label = "next"
+def what_next(result: Result) -> Iterator[tuple[str, str]]:
+    """Commands that decide, those that have something to do; then some that look closer."""
+    folder, summary = result.folder, result.summary
+    found = [command(word, folder) for word in _deciding(result)]
     if summary.earliest_onset is not None:
-        yield label, command("show", folder, summary.earliest_onset.trial_id)
-        label = ""
+        found.append(command("show", folder, summary.earliest_onset.trial_id))
     if summary.failures:
-        yield label, command("diagnose", folder)
-        label = ""
-    yield label, command("plot", folder, "--kind", "onset")
-    if summary.trials > summary.outcomes[Outcome.CRASHED]:
-        yield "", command("recommend", folder)
+        found.append(command("diagnose", folder))
+    for place, text in enumerate(found):
+        yield "" if place else "next", text
+
+
+def _deciding(result: Result) -> Iterator[str]:
+    """Which commands that decide have something to go by."""
+    summary = result.summary
+    if made_by(result.folder) or summary.trials == summary.outcomes[Outcome.CRASHED]:
+        return  # they go by the sweep that these trials were added to
+    if summary.stable_rate is not None:
+        table = result.boundaries
+        if ((table["status"] == BoundaryStatus.FOUND) & ~table["refined"]).any():
+            yield "refine"
+    yield "recommend"
+    try:
+        picks = result.recommend(count=1).picks
+    except UserError:  # it says itself why there is none
+        return
+    if picks:
+        yield "confirm"
 
 
 def result_view(result: Result) -> RenderableType:
@@ -179,8 +221,8 @@ def result_view(result: Result) -> RenderableType:
             ]
         ),
         "",
-        overview(result.summary, result.first_crash()),
+        overview(result.summary, result.first_crash(), result.refined_boundary),
         *(("", fields(added, _LONGEST_LABEL)) if added else ()),
         "",
-        fields([*files(result.folder), *what_next(result.folder, result.summary)]),
+        fields([*files(result.folder), *what_next(result)]),
     )

@@ -36,7 +36,7 @@ from stabilitysweep.result import pictures, proved
 from stabilitysweep.result.compared import compared
 from stabilitysweep.result.notebook import result_html
 from stabilitysweep.result.recommending import recommended
-from stabilitysweep.result.refined import BoundedTrials
+from stabilitysweep.result.summed_up import SummedUpTrials
 from stabilitysweep.store import (
     write_csv,
     write_json,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from stabilitysweep.runner import Progress
 
 
-class Result(BoundedTrials):
+class Result(SummedUpTrials):
     """What a sweep found.
 
     Attributes:
@@ -152,7 +152,7 @@ class Result(BoundedTrials):
             ResultError: an axis or value that the sweep does not have.
         """
         return curves(
-            self.sensitivity,
+            self.sensitivity if quantity == "sensitivity" else self.boundaries,
             self.axes,
             quantity,
             x=x,
@@ -376,7 +376,7 @@ class Result(BoundedTrials):
         return done
 
     def to_json(self) -> dict[str, Any]:
-        """Return the summary, the long runs and the provenance, as `summary.json` has them."""
+        """Return summary, refined boundary, long runs and provenance, as in `summary.json`."""
         found = super().to_json()
         provenance = {"provenance": found.pop("provenance")}
         return found | {"confirmed": [each.to_json() for each in self.long_runs]} | provenance

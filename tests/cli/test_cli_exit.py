@@ -58,7 +58,10 @@ def test_crashed_trials_make_it_one_and_are_explained(capsys: Capture) -> None:
         assert "32 trials could not be run. The next run tries them again." in out
         assert "ValueError: no such layer" in out
     assert main(["run", "tiny.yaml", "--quiet"]) == 1
-    assert capsys.readouterr() == ("", "")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: 32 trials could not be run. The next run tries them again.\n")
+    assert err.endswith(": ValueError: no such layer\n")
     assert main(["show", "results/tiny"]) == 0  # to show is not to run
 
 

@@ -25,7 +25,7 @@ from stabilitysweep.analysis import (
 from stabilitysweep.cli import words
 from stabilitysweep.cli.plan_view import brief, whole
 from stabilitysweep.cli.progress import Pace, bar, line, reporting
-from stabilitysweep.cli.summary_view import overview, rate_limit, rate_limits, what_next
+from stabilitysweep.cli.summary_view import overview, rate_limit, rate_limits
 from stabilitysweep.cli.trial_view import trial_view
 from stabilitysweep.execution import Options
 from stabilitysweep.runner import Progress
@@ -307,20 +307,6 @@ def test_a_summary_without_failures_or_learning_rates_is_short() -> None:
     assert "onset" not in text
     assert "learning rate" not in text
     assert "crashed" in text
-
-
-def test_failures_are_to_be_diagnosed() -> None:
-    stable = dict.fromkeys(Outcome, 0) | {Outcome.STABLE: 5}
-    for outcomes, onset, expected in [
-        (stable, None, ["plot", "recommend"]),
-        (stable | {Outcome.DIVERGED: 1}, None, ["diagnose", "plot", "recommend"]),
-    ]:
-        found = list(what_next(Path("r"), make_summary(outcomes=outcomes, earliest_onset=onset)))
-        assert [label for label, _ in found] == ["next", *[""] * (len(expected) - 1)]
-        for (_, shown), word in zip(found, expected, strict=True):
-            assert f" {word} r" in shown
-    offered = [text for _, text in what_next(Path("r"), make_summary())]
-    assert [" diagnose r" in text for text in offered] == [False, True, False, False]
 
 
 def test_every_boundary_status_has_its_words() -> None:
