@@ -82,7 +82,7 @@ def boundary_facts(result: Result) -> Iterator[tuple[str, RenderableType]]:
         span = value_label(lowest, _DIGITS)
         if highest > lowest:
             span += f" to {value_label(highest, _DIGITS)}"
-        lines.append(f"stable up to a learning rate of {span}")
+        lines.append(f"slice by slice, stable up to a learning rate of {span}")
     ragged = int((own["islands"] > 0).sum())
     if ragged:
         lines.append(f"ragged in {counted(ragged, 'slice')}: stable rates above the first failure")
