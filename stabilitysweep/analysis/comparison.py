@@ -154,10 +154,8 @@ class Comparison:
     @property
     def most_fragile(self) -> Fragility | None:
         """The member that breaks first; None if none breaks before another, or none is known."""
-        first, last = self.fragilities[0], self.fragilities[-1]
-        if first.below is None or last.below is None or first.below <= 1e-9:
-            return None
-        return first
+        first = self.fragilities[0]
+        return None if first.below is None or first.below <= 1e-9 else first
 
     @property
     def unit(self) -> str:

@@ -269,6 +269,12 @@ def fragilities(
     count = len(states)
     # Each beside the mean of the others: (sum - own) / (M - 1) - own. NaN where one of them is.
     below = (height.sum(axis=0) - count * height) / (count - 1)
+    if found is not None:
+        # What did not fail as far as was tried is not known to break early, nor do others beside
+        # one that fails at its lowest rate break late: theirs may lie anywhere.
+        ends = np.isfinite(found.high) & ~found.gap, np.isfinite(found.low)
+        own, others = (known.reshape(height.shape) for known in ends)
+        below = np.where(own & (others.sum(axis=0) - others == count - 1), below, np.nan)
     cells = int(everywhere.sum())
     made = [
         _fragility(

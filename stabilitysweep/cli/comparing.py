@@ -211,16 +211,23 @@ def most_fragile(found: Comparison) -> str:
     """Which member breaks first, by how much, and along which axis."""
     first = found.most_fragile
     if first is None or first.below is None:
-        if found.fragilities[0].below is None:
-            return "nothing can be said: too little is measured in all"
+        if any(each.below is None for each in found.fragilities):
+            return (
+                "nothing can be said: too little is measured in all, or the boundary lies beyond "
+                "the learning rates that were tried"
+            )
         return "none: all break alike"
     what = "its boundary lies" if found.brackets is not None else "its stable region is smaller by"
     unit = "decades" if found.brackets is not None else "of the cells"
     below = " below the others'" if found.brackets is not None else ""
-    sentences = [f"{first.name}: {what} {first.below:.2f} {unit}{below} in the mean"]
     width = 0.0 if found.brackets is None else found.brackets.width
+    by = f"{what} {first.below:.2f} {unit}{below} in the mean"
     if first.below <= width:
-        sentences[0] += f" (boundaries are known to {width:.2f} {unit}: refine them to be sure)"
+        return (
+            f"none is known to be: {first.name} would be, {by}, but boundaries are known to "
+            f"{width:.2f} {unit} alone. Refine them to be sure"
+        )
+    sentences = [f"{first.name}: {by}"]
     if found.brackets is not None and not found.brackets.closed.all():
         sentences.append("a boundary that is open counts as at the end that is known")
     if first.along is not None and first.below_there is not None:

@@ -251,6 +251,24 @@ def test_the_most_fragile_is_named_with_the_axis_along_which_it_is() -> None:
     assert of_deep.share_stable == pytest.approx((3 + 3 + 1) / 15)
 
 
+def test_what_never_failed_is_not_the_most_fragile_however_little_was_tried() -> None:
+    short = {"depth": [1, 2, 4], "learning_rate": [0.001, 0.01]}
+    found = compare([make_member("held", 0.5, short), make_member("broke", 0.5)])
+    below = {each.name: each.below for each in found.fragilities}
+    assert below["held"] is None
+    assert found.most_fragile is None
+    # What broke, though, breaks below what held higher up.
+    found = compare([make_member("held", 100.0), make_member("broke", 0.5)])
+    assert found.most_fragile is not None
+    assert found.most_fragile.name == "broke"
+    # Beside one that fails everywhere, nothing is known of how early the other breaks.
+    found = compare([make_member("never", 1e-9), make_member("broke", 0.5)])
+    below = {each.name: each.below for each in found.fragilities}
+    assert below["broke"] is None
+    assert found.most_fragile is not None
+    assert found.most_fragile.name == "never"
+
+
 def test_without_a_learning_rate_fragility_is_that_of_the_cells() -> None:
     axes = {"depth": [1, 2, 4], "l2": [0.0, 0.1]}
     weak = make_member("weak", lambda row: 0.5 if row["depth"] == 4 else 2.0, axes)
