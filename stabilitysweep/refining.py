@@ -6,10 +6,12 @@ trained is stored beside the grid, so that a refinement that was stopped goes on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -24,7 +26,10 @@ from stabilitysweep.folder import DATABASE, REFINED, is_begun
 from stabilitysweep.followup import Cell, follow_up, refuse_changed_build
 from stabilitysweep.runner import Progress
 from stabilitysweep.store import SQLiteStore
-from stabilitysweep.types import Compiled
+from stabilitysweep.types import Compiled, Outcome
+
+Place: TypeAlias = tuple[int, ...]
+"""The place of a slice on each axis but the learning rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,7 @@ class Source:
         folder: the result folder.
         config: of its last run, with its base folder.
         trials: its table.
+        repeated: the same, with a row for each combination that trains the same as another.
         axes: name of each axis to its values.
         rate: the axis of the learning rate.
         flags: what the last run was called with.
@@ -43,6 +49,7 @@ class Source:
     folder: Path
     config: SweepConfig
     trials: pd.DataFrame
+    repeated: pd.DataFrame
     axes: Mapping[str, Sequence[Any]]
     rate: str
     flags: Mapping[str, Any]
@@ -78,7 +85,8 @@ def refine(
         source: the result.
         read: gives the trials table of a result folder.
         tolerance: failing / safe is to be at most 1 + tolerance.
-        where: axes held at one value; only these slices are refined.
+        where: axes held at one value; only these slices are refined, or those that train the
+            same.
         workers: processes, at least 1; None is one a core. Engine and compilation are those of
             the last run.
         observe: see `RoundProgress`.
@@ -94,35 +102,46 @@ def refine(
     run = _as_before(source, workers)
     seeds = _seeds(source)
     # Refuses a result without an axis of learning rates, before anything is trained.
-    known = boundaries(source.trials, source.axes, source.rate)
-    held_rows(known, source.axes, source.rate, where or {})
+    boundaries(source.trials, source.axes, source.rate)
+    asked = _asked(source, where or {})
+    tried: set[tuple[Place, float]] = set()
 
     def train(cells: Sequence[Cell], number: int, slices: int) -> pd.DataFrame:
-        def tell(progress: Progress) -> None:
-            if observe is not None:
-                observe(RoundProgress(number, slices, progress))
+        before = last = Progress(0)
 
-        follow_up(
-            source.config,
-            target,
-            cells,
-            seeds=seeds,
-            options=run,
-            observe=tell,
-            beside=source.folder,
-        )
+        def tell(progress: Progress) -> None:
+            nonlocal last
+            last = _sum(before, progress)
+            if observe is not None:
+                observe(RoundProgress(number, slices, last))
+
+        for part in seeds:
+            follow_up(
+                source.config,
+                target,
+                cells,
+                seeds=part,
+                options=run,
+                observe=tell,
+                beside=source.folder,
+            )
+            before = last
+        tried.update(_rates_of(source, cells))
         return read(target)
 
     refined = _stored(source, target, read, train)
     checked = False
-    asked: dict[int, list[float]] = {}
     number = 0
     while True:
         known = boundaries(source.trials, source.axes, source.rate, refined)
-        kept = held_rows(known, source.axes, source.rate, where or {})
-        new = {at: rates for at, rates in next_rates(known, tolerance).items() if kept[at]}
-        # What was asked for and is still not known could not be run.
-        new = {at: rates for at, rates in new.items() if asked.get(at) != rates}
+        places = _places(source, known)
+        # What was trained in this call and is still not known could not be run.
+        new = {
+            at: left
+            for at, rates in next_rates(known, tolerance).items()
+            if places[at] in asked
+            and (left := [rate for rate in rates if (places[at], rate) not in tried])
+        }
         if not new:
             return
         if not checked:
@@ -132,8 +151,7 @@ def refine(
             refuse_changed_build(source.config, cells, source.folder)
             checked = True
         number += 1
-        asked = new
-        rates = _added(source, known, refined, new)
+        rates = _added(source, known, refined, new, tried)
         refined = train(cells_of(known, list(source.axes), source.rate, rates), number, len(new))
 
 
@@ -186,19 +204,60 @@ def _added(
     known: pd.DataFrame,
     refined: pd.DataFrame | None,
     new: Mapping[int, Sequence[float]],
+    tried: Set[tuple[Place, float]],
 ) -> dict[int, list[float]]:
-    """The rates of each slice beside those of the grid: the new ones, and those of before."""
+    """The rates of each slice beside those of the grid: the new ones, and those of before.
+
+    Those that crashed in this call are left out: a later one tries them again.
+    """
     rates = {at: list(own) for at, own in new.items()}
     if refined is None:
         return rates
     place = {row: at for at, row in enumerate(_places(source, known))}
-    for row, own in zip(_places(source, refined), refined[source.rate].tolist(), strict=True):
-        if row in place:
-            rates.setdefault(place[row], []).append(float(own))
+    rows = list(zip(_places(source, refined), refined[source.rate].tolist(), strict=True))
+    crashed = {
+        row
+        for row, outcome in zip(rows, refined["outcome"], strict=True)
+        if outcome == Outcome.CRASHED
+    }
+    for row in rows:
+        if row[0] in place and not (row in crashed and row in tried):
+            rates.setdefault(place[row[0]], []).append(float(row[1]))
     return rates
 
 
-def _places(source: Source, table: pd.DataFrame) -> list[tuple[int, ...]]:
+def _asked(source: Source, where: Mapping[str, Any]) -> set[Place]:
+    """The slices with the values of `where`, or that train the same as one that has them."""
+    meant = source.repeated.loc[held_rows(source.repeated, source.axes, source.rate, where)]
+    own = source.trials["trial_id"].isin(meant["trial_id"])
+    return set(_places(source, source.trials.loc[own]))
+
+
+def _rates_of(source: Source, cells: Sequence[Cell]) -> set[tuple[Place, float]]:
+    """The slices and rates of the cells of a follow-up."""
+    rows = [
+        dict(zip(cell, values, strict=True))
+        for cell in cells
+        for values in product(*(v if isinstance(v, list | tuple) else [v] for v in cell.values()))
+    ]
+    table = pd.DataFrame(
+        {name: [row.get(name) for row in rows] for name in source.axes}, dtype=object
+    )
+    return set(zip(_places(source, table), map(float, table[source.rate]), strict=True))
+
+
+def _sum(one: Progress, other: Progress) -> Progress:
+    """What two parts of a round have done."""
+    return Progress(
+        total=one.total + other.total,
+        done=one.done + other.done,
+        outcomes=Counter(one.outcomes + other.outcomes),
+        seconds=one.seconds + other.seconds,
+        verdicts=[*one.verdicts, *other.verdicts],
+    )
+
+
+def _places(source: Source, table: pd.DataFrame) -> list[Place]:
     """The place on each axis but the learning rate of every row of a table."""
     axes = make_axes(source.axes)
     codes = [encode(table[name], axes[name]).tolist() for name in axes if name != source.rate]
@@ -215,9 +274,9 @@ def _as_before(source: Source, workers: int | None) -> Options:
     )
 
 
-def _seeds(source: Source) -> range:
-    """All seeds of the table, if they follow one another; else those of the last run."""
-    seeds = sorted(set(source.trials["seed"].tolist()))
-    if seeds and seeds[-1] - seeds[0] + 1 == len(seeds):
-        return range(int(seeds[0]), int(seeds[-1]) + 1)
-    return source.config.seeds
+def _seeds(source: Source) -> list[range]:
+    """All seeds of the table, those that follow one another together."""
+    seeds = sorted({int(seed) for seed in source.trials["seed"]}) or list(source.config.seeds)
+    firsts = [seed for seed in seeds if seed - 1 not in seeds]
+    lasts = [seed for seed in seeds if seed + 1 not in seeds]
+    return [range(first, last + 1) for first, last in zip(firsts, lasts, strict=True)]

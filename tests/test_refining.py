@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,24 @@ from ruled_executor import Rule, RuledExecutor
 from surveyed_builds import CONFIG as BUILT
 from surveyed_builds import Survey
 
-from stabilitysweep import Result, ResultError, UserError, execution, followup, open_result, runner
+from stabilitysweep import (
+    Result,
+    ResultError,
+    Thresholds,
+    UserError,
+    execution,
+    followup,
+    open_result,
+    refining,
+    runner,
+)
 from stabilitysweep.api import plan
+from stabilitysweep.cli import main
 from stabilitysweep.config import parse_config
 from stabilitysweep.execution import Options, carry_out
-from stabilitysweep.followup import derived
 from stabilitysweep.grid import Trial
-from stabilitysweep.types import Outcome
+from stabilitysweep.refining import RoundProgress
+from stabilitysweep.types import Compiled, Outcome
 
 CONFIG: dict[str, Any] = {
     "name": "refined",
@@ -37,6 +49,7 @@ CONFIG: dict[str, Any] = {
     "seeds": 2,
 }
 SLICES = 12
+ONE_DEPTH = {**CONFIG["grid"], "depth": [1], "batch_size": [4]}
 
 Swept = Callable[..., tuple[Result, RuledExecutor]]
 
@@ -191,6 +204,98 @@ def test_trials_that_crash_end_a_slice_and_are_tried_again_later(swept: Swept) -
     assert open_result(result.folder).boundaries["refined"].all()
 
 
+def test_a_rate_that_crashed_is_trained_once_in_a_call(swept: Swept) -> None:
+    result, executor = swept(limited, grid=ONE_DEPTH)
+
+    def rule(trial: Trial) -> Outcome:
+        between = trial.training.learning_rate not in result.axes["learning_rate"]
+        # Of one slice all crash, of the other one seed of some.
+        some = trial.seed == 1 and str(trial.training.learning_rate)[-1] in "02468"
+        crashes = between and (trial.axes["activation"] == "tanh" or some)
+        return Outcome.CRASHED if crashes else limited(trial)
+
+    executor.rule = rule
+    for _ in range(2):
+        executor.trained.clear()
+        table = result.refine(0.0005).boundaries
+        counts = Counter(trial.trial_id for trial in executor.trained)
+        assert set(counts.values()) == {1}
+    assert table["refined"].tolist() == [False, True]
+    own = open_result(result.folder / "refined").trials
+    lacking = own.loc[(own["outcome"] == "crashed") & (own["activation"] == "relu")]
+    assert len(lacking) and not set(table["safe"]) & set(lacking["learning_rate"])
+    executor.rule = limited
+    table = result.refine(0.0005).boundaries
+    assert (table["failing"] / table["safe"]).max() < 1.00051
+
+
+def test_seeds_added_later_do_not_count_until_they_are_refined(swept: Swept) -> None:
+    def rule(trial: Trial) -> Outcome:
+        fails = trial.training.learning_rate > (0.05 if trial.seed == 2 else 0.25)
+        return Outcome.DIVERGED if fails else Outcome.STABLE
+
+    content = {"grid": {"depth": [1], "learning_rate": [0.03, 0.04, 1.0]}, "model": {"width": 2}}
+    result, _ = swept(rule, **content)
+    result.refine()
+    carry_out(plan({**CONFIG, **content, "seeds": 3}, result.folder, Options()))
+    grown = open_result(result.folder)
+    (row,) = grown.boundaries.to_dict("records")
+    assert row["safe"] == 0.04 and row["failing"] > 0.25 and row["partial"] > 0
+    found = grown.recommend(margin=2)
+    assert not found.picks and any("run refine again" in note for note in found.notes)
+    (row,) = grown.refine().boundaries.to_dict("records")
+    assert row["safe"] <= 0.05 < row["failing"] < row["safe"] * 1.0501
+    assert row["partial"] == 0
+
+
+def test_seeds_with_a_gap_between_them_are_all_trained(swept: Swept) -> None:
+    result, executor = swept(grid=ONE_DEPTH)
+    carry_out(
+        plan(
+            {**CONFIG, "grid": ONE_DEPTH, "seeds": {"from": 5, "num": 2}}, result.folder, Options()
+        )
+    )
+    executor.trained.clear()
+    seen: list[RoundProgress] = []
+    done = open_result(result.folder).refine(observe=seen.append)
+    assert {trial.seed for trial in executor.trained} == {0, 1, 5, 6}
+    assert done.boundaries["partial"].tolist() == [0, 0]
+    assert (done.boundaries["failing"] / done.boundaries["safe"]).max() < 1.0501
+    last = {progress.number: progress.trained for progress in seen}
+    assert sum(each.done for each in last.values()) == len(executor.trained)
+    assert all(each.done == each.total for each in last.values())
+    executor.trained.clear()
+    done.refine()
+    assert executor.trained == []
+
+
+def test_it_trains_as_the_last_run_did(swept: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
+    result, _ = swept(grid=ONE_DEPTH)
+    more = {**CONFIG, "grid": ONE_DEPTH, "seeds": 3}
+    carry_out(plan(more, result.folder, Options("fit", None, Compiled.XLA)))
+    given: list[dict[str, Any]] = []
+
+    def follow(*args: Any, **more: Any) -> Any:
+        given.append(more)
+        return followup.follow_up(*args, **more)
+
+    monkeypatch.setattr(refining, "follow_up", follow)
+    open_result(result.folder).refine(0.5, workers=2)
+    assert {each["options"] for each in given} == {Options("fit", 2, Compiled.XLA)}
+
+
+def test_outcomes_judged_anew_are_not_refined(swept: Swept) -> None:
+    result, executor = swept(grid=ONE_DEPTH)
+    result.refine(0.5)
+    kept = {path: path.read_bytes() for path in (result.folder / "refined").glob("*.csv")}
+    executor.trained.clear()
+    judged = open_result(result.folder, Thresholds(0.4, 10.0))
+    with pytest.raises(ResultError, match=r"expected the stored outcomes to be refined"):
+        judged.refine(0.1)
+    assert executor.trained == [] and len(kept) == 2
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
 def test_only_what_is_asked_for_is_refined(swept: Swept) -> None:
     result, executor = swept()
     table = result.refine(where={"depth": "2", "activation": "relu"}).boundaries
@@ -289,6 +394,19 @@ def test_the_rate_of_a_users_model_is_one_of_its_hp(
         assert row.safe <= limit < row.failing <= row.safe * 1.2001
     assert {trial.axes["units"] for trial in executor.trained if trial.axes["layers"] == 1} == {8}
     assert result.summary == open_result(result.folder).summary
+    # A combination that trains the same as another is that one.
+    shutil.rmtree(result.folder / "refined")
+    executor.trained.clear()
+    where = {"layers": 1, "units": 16}
+    table = result.refine(0.2, where=where).boundaries
+    assert {(t.axes["layers"], t.axes["units"]) for t in executor.trained} == {(1, 8)}
+    assert table["refined"].tolist() == [True, True, False, False]
+    (own, *_), (other, *_) = (
+        result.recommend(margin=1.5, where={"layers": 1, "units": units}).picks for units in (8, 16)
+    )
+    assert (own.rate, own.safe, own.trials) == (other.rate, other.safe, other.trials)
+    assert (own.axes["units"], other.axes["units"]) == (8, 16)
+    assert len(result.recommend(margin=1.5, count=9, where={"layers": 1}).picks) == 1
     # The build makes other models now: not even a first round is trained.
     shutil.rmtree(result.folder / "refined")
     with_survey(Survey(text="other"))
@@ -298,23 +416,30 @@ def test_the_rate_of_a_users_model_is_one_of_its_hp(
     assert executor.trained == [] and not (result.folder / "refined").exists()
 
 
-def test_a_follow_up_is_the_same_sweep_of_some_cells() -> None:
-    config = parse_config({**CONFIG, "grid": {"dataset": ["diabetes", "wine"], **CONFIG["grid"]},
-                           "dataset": None})  # fmt: skip
-    cells = [
-        {"dataset": "wine", "depth": np.int64(2), "batch_size": 142, "learning_rate": [0.2, 0.1]},
-        {"dataset": "wine", "depth": 3, "batch_size": 4, "learning_rate": np.float64(0.3)},
-    ]
-    own = derived(config, cells, seeds=range(5, 7), steps=60)
-    assert [data.label for data in own.datasets] == ["wine"]
-    assert own.grid["batch_size"] == (4, 142)
-    assert own.grid["learning_rate"] == (0.1, 0.2, 0.3)
-    assert own.grid["activation"] == ("tanh", "relu")
-    assert (own.seeds, own.training.steps, own.name) == (range(5, 7), 60, "refined")
-    assert derived(config, [{"l2": 0.1}, {"depth": 1}]).grid["l2"] == (0.0, 0.1)
-    with pytest.raises(
-        ResultError, match=r"data sets of the sweep's last config \(diabetes, wine\)"
-    ):
-        derived(config, [{"dataset": "iris"}])
-    with pytest.raises(ValueError, match="at least one"):
-        derived(config, [])
+def test_a_rate_of_0_is_no_end_of_a_bracket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rule(trial: Trial) -> Outcome:
+        rate = trial.axes["lr"]
+        if rate == 0:
+            return Outcome.STALLED
+        return Outcome.DIVERGED if rate > 0.2 * (trial.axes["layers"] - 1) else Outcome.STABLE
+
+    loaded = functools.partial(runner.load_sweep, survey=Survey())
+    monkeypatch.setattr(runner, "load_sweep", loaded)
+    monkeypatch.setattr(followup, "load_sweep", loaded)
+    executor = RuledExecutor(rule)
+    monkeypatch.setattr(execution, "LocalExecutor", executor)
+    grid = {"layers": [1, 2], "lr": [0, 0.1, 1]}
+    carry_out(plan({**BUILT, "grid": grid}, tmp_path / "result", Options()))
+    executor.trained.clear()
+    table = open_result(tmp_path / "result").refine(0.2).boundaries
+    assert {trial.axes["layers"] for trial in executor.trained} == {2}
+    assert table["safe"][0] == 0 and table["safe"][1] <= 0.2 < table["failing"][1] < 0.25
+    assert main(["refine", f"{tmp_path}/result", "--tolerance", "0.2"]) == 0
+    said = capsys.readouterr().out
+    assert "1: the lowest rate fails; give it lower ones" in said and "1 within 20 %" in said
+    found = open_result(tmp_path / "result").recommend(margin=1.5)
+    assert [(pick.axes["layers"], pick.rate) for pick in found.picks] == [(2, 0.1)]
+    nothing = open_result(tmp_path / "result").recommend(margin=1.5, where={"layers": 1})
+    assert not nothing.picks and nothing.next_config is not None

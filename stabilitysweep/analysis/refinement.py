@@ -35,7 +35,8 @@ class Tally:
         within: bracketed within the tolerance.
         wider: bracketed, but farther apart.
         ragged: of both, those with stable rates above the first failure.
-        others: those without a bracket, by the status that says why.
+        others: those without a bracket, by the status that says why. Where a rate of 0 alone
+            is safe, all fail.
     """
 
     within: int
@@ -62,14 +63,14 @@ def check_tolerance(tolerance: float) -> float:
 
 
 def is_within(safe: float, failing: float, tolerance: float) -> bool:
-    """Whether a bracket is narrow enough; NaN at either end is no bracket.
+    """Whether a bracket is narrow enough; NaN at either end is no bracket, nor is 0.
 
     Args:
-        safe: the largest rate at and below which nothing fails, above 0.
+        safe: the largest rate at and below which nothing fails.
         failing: the smallest that fails.
         tolerance: failing / safe is to be at most 1 + tolerance.
     """
-    return failing / safe <= (1 + tolerance) * (1 + _SLACK)
+    return safe > 0 and failing / safe <= (1 + tolerance) * (1 + _SLACK)
 
 
 def next_rates(boundaries: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[int, list[float]]:
@@ -83,7 +84,7 @@ def next_rates(boundaries: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[i
         For the position of each slice that has a bracket too wide, the rates inside of it,
         increasing: one to four of them, so that 1 + tolerance is reached in the fewest rounds
         of at most `MOST_PARTS` parts each. Nothing for a slice without a bracket: with no
-        failure, all failing, or a gap below the first failure.
+        failure, all above 0 failing, or a gap below the first failure.
 
     Example:
         >>> table = pd.DataFrame({"safe": [1.0], "failing": [2.0], "status": ["found"]})
@@ -93,7 +94,8 @@ def next_rates(boundaries: pd.DataFrame, tolerance: float = TOLERANCE) -> dict[i
     found = {}
     rows = zip(boundaries["safe"], boundaries["failing"], boundaries["status"], strict=True)
     for place, (safe, failing, status) in enumerate(rows):
-        if status == BoundaryStatus.FOUND and not is_within(safe, failing, tolerance):
+        bracketed = status == BoundaryStatus.FOUND and safe > 0
+        if bracketed and not is_within(safe, failing, tolerance):
             found[place] = between(float(safe), float(failing), tolerance)
     return found
 
@@ -117,12 +119,13 @@ def tally(boundaries: pd.DataFrame, tolerance: float = TOLERANCE) -> Tally:
         boundaries: see `brackets.boundaries`.
         tolerance: see `is_within`.
     """
-    found = boundaries.loc[boundaries["status"] == BoundaryStatus.FOUND]
+    status = reasons(boundaries)
+    found = boundaries.loc[status == BoundaryStatus.FOUND]
     narrow = sum(
         is_within(safe, failing, tolerance)
         for safe, failing in zip(found["safe"], found["failing"], strict=True)
     )
-    counts = boundaries["status"].value_counts()
+    counts = status.value_counts()
     return Tally(
         within=narrow,
         wider=len(found) - narrow,
@@ -133,6 +136,12 @@ def tally(boundaries: pd.DataFrame, tolerance: float = TOLERANCE) -> Tally:
             if status is not BoundaryStatus.FOUND and status.value in counts
         },
     )
+
+
+def reasons(boundaries: pd.DataFrame) -> pd.Series[str]:
+    """The status of each slice; where a rate of 0 alone is safe, that all fail."""
+    nothing = (boundaries["status"] == BoundaryStatus.FOUND) & ~(boundaries["safe"] > 0)
+    return boundaries["status"].where(~nothing, BoundaryStatus.ALL_FAIL.value)
 
 
 def cells_of(

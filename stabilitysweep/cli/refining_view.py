@@ -11,7 +11,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from stabilitysweep.analysis import BoundaryStatus, value_label
-from stabilitysweep.analysis.refinement import tally
+from stabilitysweep.analysis.refinement import reasons, tally
 from stabilitysweep.cli.layout import columns, fields
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import counted
@@ -31,8 +31,11 @@ _DIGITS = 4
 _REASONS = {
     BoundaryStatus.NO_FAILURE: ("nothing failed", "give the grid higher learning rates"),
     BoundaryStatus.ALL_FAIL: ("the lowest rate fails", "give it lower ones"),
-    BoundaryStatus.GAP: ("trials are missing below the first failure", "run the sweep to its end"),
-    BoundaryStatus.UNMEASURED: ("the lowest rate is not measured", "run the sweep to its end"),
+    BoundaryStatus.GAP: (
+        "trials are missing or crashed below the first failure",
+        "run the sweep to its end",
+    ),
+    BoundaryStatus.UNMEASURED: ("the lowest rate lacks seeds", "run the sweep to its end"),
 }
 
 
@@ -74,7 +77,7 @@ def boundary_facts(result: Result) -> Iterator[tuple[str, RenderableType]]:
     own = table.loc[table["refined"]]
     if own.empty:
         return
-    widths = (own["failing"] / own["safe"] - 1).dropna()
+    widths = (own["failing"] / own["safe"].where(own["safe"] > 0) - 1).dropna()
     apart = f" within {_percent(widths.max())}" if len(widths) else ""
     lines = [f"the boundary of {counted(len(own), 'slice')}{apart}, for {_steps(own)}"]
     if len(widths):
@@ -137,7 +140,7 @@ def _shown(table: pd.DataFrame, *, every: bool) -> Iterator[tuple[str, pd.DataFr
         return
     lowest = table.sort_values("safe", kind="stable", na_position="last").head(_FEW_ROWS)
     yield f"the {len(lowest)} lowest of {len(table):,} (--all prints every one)", lowest
-    odd = table.loc[(table["islands"] > 0) | (table["status"] != BoundaryStatus.FOUND)]
+    odd = table.loc[(table["islands"] > 0) | (reasons(table) != BoundaryStatus.FOUND)]
     if len(odd):
         of = f", the first {_FEW_ROWS} of {len(odd):,}" if len(odd) > _FEW_ROWS else ""
         yield f"ragged or without a bracket{of}", odd.head(_FEW_ROWS)
@@ -150,7 +153,8 @@ def _table(table: pd.DataFrame, rate: str) -> RenderableType:
     budget = table["steps"].nunique(dropna=False) > 1
     heads = [*axes, "stable up to", "fails at", "apart", *(["steps"] if budget else []), ""]
     rows: list[list[RenderableType]] = []
-    for record in table.astype(object).to_dict(orient="records"):
+    shown = table.assign(status=reasons(table))
+    for record in shown.astype(object).to_dict(orient="records"):
         row = {str(name): value for name, value in record.items()}
         steps = "-" if pd.isna(row["steps"]) else f"{row['steps']:,}"
         rows.append(
@@ -158,7 +162,7 @@ def _table(table: pd.DataFrame, rate: str) -> RenderableType:
                 *(value_label(row[name]) for name in axes),
                 _rate(row["safe"]),
                 _rate(row["failing"]),
-                _percent(row["failing"] / row["safe"] - 1),
+                _percent(row["failing"] / row["safe"] - 1 if row["safe"] else math.nan),
                 *([steps] if budget else []),
                 Text(_remark(row), justify="left"),
             ]

@@ -11,6 +11,7 @@ import pandas as pd
 
 from stabilitysweep.analysis.brackets import boundaries
 from stabilitysweep.analysis.refinement import TOLERANCE
+from stabilitysweep.errors import ResultError
 from stabilitysweep.folder import REFINED, is_begun
 from stabilitysweep.recorded import refined_alike, with_alike
 from stabilitysweep.result.stored import StoredTrials
@@ -70,7 +71,8 @@ class BoundedTrials(StoredTrials):
 
         Args:
             tolerance: failing / safe is to be at most 1 + tolerance; 0.0001 to 10.
-            where: axes to hold at one value; only these slices are refined.
+            where: axes to hold at one value; only these slices are refined, or those that train
+                the same.
             workers: processes, at least 1; None is one a core.
             observe: called before each round and after every stack.
 
@@ -80,9 +82,15 @@ class BoundedTrials(StoredTrials):
         Raises:
             UserError: a tolerance or number of workers that is out of range.
             ResultError: the learning rate is no axis of numbers, `where` names none of the
-                axes, or data or build have changed since the sweep.
+                axes, data or build have changed since the sweep, or the trials are judged by other
+                thresholds than those stored.
             KeyboardInterrupt: passed on; the same call goes on where it stopped.
         """
+        if self.thresholds is not None:
+            raise ResultError(
+                f"{self.folder}: expected the stored outcomes to be refined, got those judged by "
+                f"{self.thresholds}. Open the result without thresholds."
+            )
         # What trains brings scikit-learn, and to read a result needs none.
         from stabilitysweep import refining
 
@@ -90,6 +98,7 @@ class BoundedTrials(StoredTrials):
             folder=self.folder,
             config=self.config,
             trials=self.trials,
+            repeated=with_alike(self.trials, self.models),
             axes=self.axes,
             rate=self.rate,
             flags=self.provenance.get("flags", {}),

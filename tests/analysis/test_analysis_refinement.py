@@ -1,5 +1,6 @@
 """Which learning rates are trained next: laws of the rounds that narrow a bracket."""
 
+import itertools
 import math
 
 import pandas as pd
@@ -67,6 +68,43 @@ def test_rates_are_short_unless_the_tolerance_needs_digits() -> None:
     fine = between(1.0, 1.0005, 1e-4)
     assert len(set(fine)) == len(fine)
     assert all(len(f"{rate:.12g}") <= 9 for rate in fine)
+
+
+def test_a_fine_tolerance_far_from_1_has_the_digits_it_needs() -> None:
+    # Six digits would make these ends one and the same, or leave the bracket too wide.
+    low, high = 9.99990, 9.99990 * (1 + 2.5e-4)
+    rates = between(low, high, 1e-4)
+    assert len({low, *rates, high}) == len(rates) + 2
+    steps = [low, *rates, high]
+    assert all(is_within(one, other, 1e-4) for one, other in itertools.pairwise(steps))
+    assert between(1.0, 1.0003, 1e-4) == [1.0001, 1.0002]
+    assert len(f"{between(1.23456, 1.23456 * 1.0003, 1e-4)[0]}".replace(".", "")) == 7
+
+
+@lawful
+@given(safe=st.floats(1e-3, 10), tolerance=st.floats(1e-3, 1.0), parts=st.integers(2, MOST_PARTS))
+def test_a_part_of_the_planned_width_is_narrow_enough_once_rounded(
+    safe: float, tolerance: float, parts: int
+) -> None:
+    failing = safe * (1 + tolerance) ** (parts - 0.001)
+    ends = [safe, *between(safe, failing, tolerance), failing]
+    assert len(ends) == parts + 1
+    widest = max(other / one for one, other in itertools.pairwise(ends))
+    assert widest < (1 + tolerance) * (1 + 2e-5)
+    assert is_within(safe, safe * (1 + tolerance) * (1 + 5e-7), tolerance)
+    assert not is_within(safe, safe * (1 + tolerance) * (1 + 5e-6), tolerance)
+
+
+def test_a_safe_rate_of_0_is_no_bracket() -> None:
+    table = table_of((0.0, 0.1, "found"), (0.1, 1.0, "found"), (0.0, 1.0, "gap"))
+    assert list(next_rates(table, 0.05)) == [1]
+    assert not is_within(0.0, 0.1, 0.05)
+    found = tally(table, 0.05)
+    assert (found.within, found.wider, found.slices) == (0, 1, 3)
+    assert {str(status): number for status, number in found.others.items()} == {
+        "all_fail": 1,
+        "gap": 1,
+    }
 
 
 def test_only_slices_with_a_bracket_are_refined() -> None:
