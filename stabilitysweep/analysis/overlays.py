@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.analysis.axes import Axis, encode, find_axis
 from stabilitysweep.analysis.boundary import STATUSES, BoundaryStatus
-from stabilitysweep.analysis.table import numbers
+from stabilitysweep.analysis.brackets import lowest_of
 
 _FAILED_NEXT = (
     STATUSES.index(BoundaryStatus.FOUND),
@@ -92,7 +92,9 @@ def refined_brackets(
     """The brackets with what refinement found, where it narrows them.
 
     A row of cells that pools several slices has the lowest of their boundaries: no slice
-    fails at its safe end, one does at its failing end.
+    fails at its safe end, one does at its failing end. Neither end is farther than the grid's
+    own, where a slice is not measured so far up; a failure at or below the grid's safe end is
+    followed down, and a slice without a safe rate then leaves its whole row without one.
 
     Args:
         grid: those of the grid.
@@ -101,17 +103,15 @@ def refined_brackets(
         kept: bool, the slices of the table that are on the map.
     """
     rows = grid.safe.size
-    failing = np.full(rows, np.inf)
-    np.fmin.at(failing, row, numbers(table["failing"])[kept])
-    # A slice without a safe rate leaves its whole row without one.
-    own = numbers(table["safe"])[kept]
-    safe = np.full(rows, np.inf)
-    np.minimum.at(safe, row, np.where(np.isnan(own), -np.inf, own))
+    safe, failing = lowest_of(table.loc[kept], row, rows)
     touched = np.zeros(rows, dtype=bool)
     np.logical_or.at(touched, row, table["refined"].to_numpy(dtype=bool)[kept])
 
     low, high = grid.safe.ravel(), grid.failing.ravel()
-    narrower = touched & np.isfinite(safe) & np.isfinite(failing)
+    above = failing > low
+    safe = np.where(above, np.fmax(safe, low), safe)
+    failing = np.where(above, np.fmin(failing, high), failing)
+    narrower = touched & np.isfinite(safe) & (safe > 0) & np.isfinite(failing)
     narrower &= (safe > low) | (failing < high)
     shape = grid.safe.shape
     return Brackets(

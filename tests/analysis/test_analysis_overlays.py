@@ -108,6 +108,48 @@ def test_a_pooled_row_has_the_lowest_of_its_boundaries() -> None:
     np.testing.assert_array_equal(data.bracket_failing.ravel(), [0.04, 0.07])
 
 
+@pytest.mark.parametrize(
+    ("second", "bracket"),
+    [
+        ("stable", (3.0, 4.0)),  # measured up to 1.0 and beyond
+        ("crashed", (1.0, 4.0)),  # a gap at 1.0: the other slice is pooled there
+        ("nonfinite", (0.1, 1.0)),  # fails at 1.0: the grid's own bracket is the lowest
+    ],
+)
+def test_a_pooled_row_is_never_wider_than_the_grids_own(
+    second: str, bracket: tuple[float, float]
+) -> None:
+    def rows(depth: int, outcomes: dict[float, str]) -> list[dict[str, Any]]:
+        return [
+            {
+                "trial_id": f"{depth}-{rate}",
+                "depth": depth,
+                "learning_rate": rate,
+                "seed": 0,
+                "outcome": outcome,
+                "onset_step": None,
+                "steps_run": 5,
+                "cause": None,
+            }
+            for rate, outcome in outcomes.items()
+        ]
+
+    axes: dict[str, list[Any]] = {"depth": [1, 2], "learning_rate": [0.1, 1.0, 10.0]}
+    one = {0.1: "stable", 1.0: "stable", 10.0: "nonfinite"}
+    trials = pd.DataFrame(rows(1, one) + rows(2, {**one, 1.0: second}))
+    fine = {3.0: "stable", 4.0: "nonfinite"}
+    more = rows(1, fine) + (rows(2, fine) if second == "stable" else [])
+    table = boundaries(trials, axes, refined=pd.DataFrame(more))
+    data = stability_map(trials, axes, x="learning_rate", pool=["depth"], boundaries=table)
+    assert data.bracket_safe is not None and data.bracket_failing is not None
+    assert (data.bracket_safe.item(), data.bracket_failing.item()) == bracket
+    # A slice that is not measured at its lowest rate has no safe end of its own.
+    table.loc[1, "safe"] = np.nan
+    data = stability_map(trials, axes, x="learning_rate", pool=["depth"], boundaries=table)
+    assert data.bracket_safe is not None
+    assert data.bracket_safe.item() == min(bracket[0], 1.0)
+
+
 def test_held_axes_leave_other_slices_out() -> None:
     data = refined_map(where={"precision": "float16"})
     assert data.bracket_safe is not None and data.refined is not None
