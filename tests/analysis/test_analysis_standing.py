@@ -80,6 +80,9 @@ def test_of_equal_cells_the_safest_is_the_best_anywhere() -> None:
     high_first = line("sssff", [1, 1, 1, 9, 9]).iloc[::-1]
     (pick,) = recommend([source(high_first)], margin=4).picks
     assert pick.best_anywhere.axes == {"learning_rate": 0.001}
+    # The lowest rate stalls: the next is as good, and safe.
+    stalling = recommend([source(line("-sssf", [1] * 5))], margin=2).picks
+    assert {pick.best_anywhere.axes["learning_rate"] for pick in stalling} == {0.002}
     # Of a failing one and a stable one with the same score, the stable.
     both = pd.concat([line("ff", [1, 1], depth=1), line("sss", [1, 1, 1], depth=2)])
     both["trial_id"] = [f"t{number}" for number in range(len(both))]
