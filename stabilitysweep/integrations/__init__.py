@@ -1,0 +1,1 @@
+"""Other tools that take what a sweep has found."""

@@ -1,0 +1,3 @@
+"""KerasTuner searches: see docs/search.md."""
+
+__all__: list[str] = []
