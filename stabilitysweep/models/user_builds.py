@@ -124,6 +124,17 @@ class UserBuild:
             )
         return self._ready(model, hp, request)
 
+    def declare(self, hp: Any) -> Any:
+        """Build a model to see what the function asks of `hp`, its values as they may be.
+
+        Raises:
+            TrialError: the function fails.
+        """
+        try:
+            return self._build(hp)
+        except (Exception, SystemExit) as error:
+            raise self.error(hp.values, self.in_words(error)) from error
+
     def _ready(self, model: Any, hp: GivenHyperParameters, request: Request) -> Built:
         if not isinstance(model, keras.Model):
             got = "None: is a `return` missing?" if model is None else type(model).__name__

@@ -26,6 +26,7 @@ from stabilitysweep.config.rewritten import (
 from stabilitysweep.errors import ConfigError, ResultError
 from stabilitysweep.extension import difference
 from stabilitysweep.recorded import label, with_alike
+from stabilitysweep.result.searched import pick_text
 from stabilitysweep.result.stored import StoredTrials
 
 _WIDTH = 76
@@ -61,16 +62,8 @@ def recommended(
     """
     stored = [result for result, _, _ in results]
     first = stored[0]
-    folders = [result.folder.resolve() for result in stored]
-    for place, other in enumerate(stored[1:], 1):
-        if folders[place] in folders[:place]:
-            raise ResultError(f"expected different results, got {other.folder} twice.")
-        _require_alike(first, other)
-    names = list(dict.fromkeys(axis for result in stored for axis in result.axes))
-    sources = [
-        _source(result, bounds, names, called, where or {})
-        for (result, bounds, _), called in zip(results, _labels(stored), strict=True)
-    ]
+    # It may name a combination that was not trained since it trains as another.
+    sources = sources_of([(result, bounds) for result, bounds, _ in results], alike=bool(where))
     found = recommend(
         sources,
         margin=margin,
@@ -95,6 +88,32 @@ def recommended(
     )
     following = None if found.picks else _next_config(stored, found, where or {})
     return replace(found, notes=notes, configs=configs, next_config=following)
+
+
+def sources_of(
+    results: Sequence[tuple[StoredTrials, pd.DataFrame | None]], *, alike: bool
+) -> list[Source]:
+    """Return results as sources of picks, all with the same axes.
+
+    Args:
+        results: at least one, each with its boundaries, None without a learning-rate axis.
+        alike: whether combinations that were not trained, since they train as others, are among
+            the trials.
+
+    Raises:
+        ResultError: a result twice, or results that differ in more than their data.
+    """
+    stored = [result for result, _ in results]
+    folders = [result.folder.resolve() for result in stored]
+    for place, other in enumerate(stored[1:], 1):
+        if folders[place] in folders[:place]:
+            raise ResultError(f"expected different results, got {other.folder} twice.")
+        _require_alike(stored[0], other)
+    names = list(dict.fromkeys(axis for result in stored for axis in result.axes))
+    return [
+        _source(result, bounds, names, called, alike)
+        for (result, bounds), called in zip(results, _labels(stored), strict=True)
+    ]
 
 
 def _require_alike(first: StoredTrials, other: StoredTrials) -> None:
@@ -130,11 +149,11 @@ def _source(
     bounds: pd.DataFrame | None,
     names: Sequence[str],
     called: str,
-    where: Mapping[str, Any],
+    alike: bool,
 ) -> Source:
     """A result as a source, with an axis of one value for each that only another one has."""
     axes, trials = dict(result.axes), result.trials
-    if where:  # it may name a combination that was not trained since it trains as another
+    if alike:
         trials = with_alike(trials, result.models)
     if DATASET in axes:  # one that earlier runs had can be named in no config any more
         known = [dataset.label for dataset in result.config.datasets]

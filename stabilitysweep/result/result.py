@@ -28,15 +28,12 @@ from stabilitysweep.errors import ResultError
 from stabilitysweep.folder import DATABASE, FIGURES, make_folder, other_than_a_result
 from stabilitysweep.longruns import SEEDS, Budget, Confirmation, LongRuns, long_run
 from stabilitysweep.numerics.outcomes import Thresholds
-from stabilitysweep.recorded import (
-    subject,
-    with_alike,
-)
+from stabilitysweep.recorded import subject, with_alike
 from stabilitysweep.result import pictures, proved
 from stabilitysweep.result.compared import compared
+from stabilitysweep.result.narrowed import NarrowedTrials
 from stabilitysweep.result.notebook import result_html
 from stabilitysweep.result.recommending import recommended
-from stabilitysweep.result.summed_up import SummedUpTrials
 from stabilitysweep.store import (
     write_csv,
     write_json,
@@ -47,7 +44,7 @@ if TYPE_CHECKING:
     from stabilitysweep.runner import Progress
 
 
-class Result(SummedUpTrials):
+class Result(NarrowedTrials):
     """What a sweep found.
 
     Attributes:
