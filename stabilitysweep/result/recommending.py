@@ -26,7 +26,6 @@ from stabilitysweep.config.rewritten import (
 from stabilitysweep.errors import ConfigError, ResultError
 from stabilitysweep.extension import difference
 from stabilitysweep.recorded import label, with_alike
-from stabilitysweep.result.searched import pick_text
 from stabilitysweep.result.stored import StoredTrials
 
 _WIDTH = 76
