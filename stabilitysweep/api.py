@@ -128,6 +128,7 @@ def audit(config: str | Path | Mapping[str, Any] | SweepConfig) -> pd.DataFrame:
         UserError: the config or its data cannot be used.
     """
     checked = read_config(config)
+    checked.require_sweep(f"the config {checked.name!r}")
     found: dict[str, list[dict[str, Any]]] = {}
     # Not `runner.load_sweep(checked).audit`: it lays out every trial, and so refuses the first
     # thing in the data that a trial cannot be made of, where all of them are findings here.

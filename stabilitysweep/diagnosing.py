@@ -58,6 +58,7 @@ def diagnose(
     if steps < 1:
         raise ValueError(f"steps: expected at least 1, got {steps}")
     opened = result if isinstance(result, Result) else open_result(result)
+    opened.config.require_sweep(opened.folder)
     picked = _picked(opened, trial)
     if not picked:
         return []

@@ -146,6 +146,8 @@ def label(value: Any) -> Any:
 def subject(config: SweepConfig) -> str:
     """Say what was swept: `regression (diabetes, 100 steps)`, as far as it is one thing."""
     datasets, budgets = config.datasets, config.values("steps")
+    if config.recorded is not None:
+        return f"{config.name} (recorded from {config.recorded.tuner})"
     parts = [datasets[0].label] if len(datasets) == 1 else []
     if config.training.epochs is not None:
         parts.append(f"{config.training.epochs:,} epochs")

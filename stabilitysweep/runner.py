@@ -24,7 +24,7 @@ from stabilitysweep.building import (
     model_digests,
     models_in_words,
 )
-from stabilitysweep.config import DatasetSettings, SweepConfig
+from stabilitysweep.config import DatasetSettings, SweepConfig, parse_config
 from stabilitysweep.data import (
     Finding,
     PreparedSets,
@@ -122,7 +122,9 @@ def load_sweep(config: SweepConfig, survey: Survey = survey_apart) -> Sweep:
     Raises:
         DataError: a data set that cannot be used.
         ConfigError: a combination that only the data rules out.
+        ResultError: the config is that of a recorded search.
     """
+    config.require_sweep(f"the config {config.name!r}")
     raw = {dataset.label: load(dataset, config.base_folder) for dataset in config.datasets}
     splits = {dataset.label: split_rows(raw[dataset.label], dataset) for dataset in config.datasets}
     data = PreparedSets(raw, splits)
@@ -386,6 +388,8 @@ def changed_data(sweep: Sweep, records: Iterable[ConfigRecord]) -> list[str]:
 def _refuse_conflict(sweep: Sweep, store: SQLiteStore, folder: Path) -> None:
     """Refuse a config under which the stored trials would mean something else."""
     stored = store.latest_config()
+    if stored is not None:
+        parse_config(stored.resolved).require_sweep(folder)
     if stored is None or not store.stored_ids(include_crashed=False):
         return  # nothing was measured that could change its meaning
     conflicts = difference(stored.resolved, sweep.config.resolved())

@@ -211,6 +211,9 @@ def _rates(stands: Standing, kinds: _Kinds, settings: Mapping[str, Any]) -> Iter
     if not math.isfinite(lowest):
         return
     safe, top = _bounds(stands, kinds)
+    if safe is None and not _fails_at(stands, lowest):
+        yield Advice(Change.FINISH, "more trials: from the lowest learning rate up, there are gaps")
+        return
     if safe is None:
         text = (
             f"lower learning rates: something fails at the lowest, {value_label(lowest)}, already"
@@ -232,6 +235,11 @@ def _rates(stands: Standing, kinds: _Kinds, settings: Mapping[str, Any]) -> Iter
         yield _ranged(name, below / _BELOW, safe, text)
 
 
+def _fails_at(stands: Standing, rate: float) -> bool:
+    """Whether a trial failed at a learning rate."""
+    return bool((stands.failed[:, stands.rates == rate] > 0).any())
+
+
 def _ranged(axis: str, low: float, high: float, text: str) -> Advice:
     ends = float(f"{low:.3g}"), float(f"{high:.3g}")
     return Advice(Change.RATES, text, axis, (*ends, _VALUES))
@@ -247,6 +255,10 @@ def _steps(stands: Standing, kinds: _Kinds, settings: Mapping[str, Any]) -> Iter
     elif stands.rate is not None and kinds.edge.any() and _bounds(stands, kinds)[1]:
         return  # what is stable at the top of the grid need not learn longer
     safe, _ = _bounds(stands, kinds)
+    if safe is None and stands.rate is not None and not kinds.stalls.any():
+        rates = stands.rates[stands.asked & (stands.rates > 0)]
+        if not _fails_at(stands, float(rates.min(initial=np.inf))):
+            return  # trials are missing there, and nothing says that they would not learn
     if safe is not None and kinds.edge.any():
         learns = float(stands.rates[kinds.edge].min())
         wanted = 2 * learns / (safe / stands.margin)

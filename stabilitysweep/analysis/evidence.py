@@ -144,6 +144,8 @@ class Table:
             name: trials[axis].tolist() if axis in axes else [settings.get(name)] * len(trials)
             for name, axis in columns.items()
         }
+        if f"exact_{rate}" in trials:  # the axis has the lower ends of bins
+            self._settings[RATE] = trials[f"exact_{rate}"].tolist()
         self._text = {
             name: trials[f"onset_{name}"].tolist() for name in ("stage", "tensor", "kind")
         }

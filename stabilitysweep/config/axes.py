@@ -145,6 +145,33 @@ def read_axis(
     return _read_values(name, list(content), paths, own=own)
 
 
+def read_recorded_axis(
+    name: str, content: object, path: KeyPath
+) -> tuple[tuple[Any, ...] | None, list[Problem]]:
+    """Read one axis of a recorded search: every name is an `hp`, null one that is not active.
+
+    Args:
+        name: of the axis.
+        content: a list of values.
+        path: where it stands.
+
+    Returns:
+        As `read_axis`; null comes last.
+    """
+    if problem := name_problem(name, path, axis=True):
+        return None, [problem]
+    if not isinstance(content, list | tuple) or not content:
+        return None, [wrong_value(path, _forms(name, own=False), content)]
+    paths: list[KeyPath] = [(*path, place) for place in range(len(content))]
+    raw = [(item, own) for item, own in zip(content, paths, strict=True) if item is not None]
+    values, problems = _read_values(
+        name, [item for item, _ in raw], [own for _, own in raw], own=True
+    )
+    if values is not None and len(raw) < len(content):
+        values = (*values, None)
+    return values, problems
+
+
 def _forms(name: str, own: bool) -> str:
     ranges = own or (name in AXIS_SETTINGS and AXIS_SETTINGS[name].kind != "choice")
     return "a list of at least one value" + (", or {from, to, num, scale}" if ranges else "")

@@ -16,6 +16,7 @@ from stabilitysweep.config.axes import (
     SECTIONS,
     is_hp,
     read_axis,
+    read_recorded_axis,
     section_of,
 )
 from stabilitysweep.config.dataset import DatasetSettings
@@ -23,6 +24,7 @@ from stabilitysweep.config.document import Document, read_yaml
 from stabilitysweep.config.hp import name_problem, no_text, read_hp
 from stabilitysweep.config.names import COMPILED_SETTINGS
 from stabilitysweep.config.problems import KeyPath, Problem, check, keys, unknown_key, wrong_value
+from stabilitysweep.config.recorded import RecordedSettings
 from stabilitysweep.config.rules import find_conflicts
 from stabilitysweep.config.selection import most_cells, read_cells, read_seeds
 from stabilitysweep.config.settings import ModelSettings
@@ -33,6 +35,7 @@ _M = TypeVar("_M", bound=BaseModel)
 _LARGEST_FILE = 1_000_000  # bytes
 _MOST_TRIALS = 10_000_000
 _KEYS = ("name", DATASET, *SECTIONS, "grid", "cells", "seeds")
+_RECORDED = "recorded"
 
 
 def load_config(path: str | Path) -> SweepConfig:
@@ -95,11 +98,12 @@ class _Reader:
         self._axes: dict[str, tuple[Any, ...] | None] = {}
         self._given: set[str] = set()
         self._build = _as_mapping(content.get("model")).get("build") is not None
+        self._recorded = _RECORDED in content
 
     def read(self, default_name: str) -> SweepConfig | None:
         """The config; None if there are problems."""
         for key in self._content:
-            if key not in _KEYS:
+            if key not in (*_KEYS, _RECORDED):
                 self._refuse_key((str(key),), _KEYS)
         self._read_head(default_name)
         self._read_dataset()
@@ -110,8 +114,12 @@ class _Reader:
                 self._read_build(_as_mapping(self._content[section]))
             else:
                 self._read_section(section)
-        self._check_combinations()
-        self._check_size()
+        if self._recorded:  # what was searched is what it is
+            content = self._content[_RECORDED]
+            self._parts[_RECORDED] = self._checked(RecordedSettings, content, (_RECORDED,))
+        else:
+            self._check_combinations()
+            self._check_size()
         if self.problems:
             return None
         grid = {name: self._values(name) for name in self._axes}
@@ -171,9 +179,13 @@ class _Reader:
         self._parts["cells"] = cells
 
     def _read_axis(self, name: str, content: object, path: KeyPath) -> None:
-        values, problems = read_axis(name, content, path, build=self._build)
+        if self._recorded:
+            values, problems = read_recorded_axis(name, content, path)
+        else:
+            values, problems = read_axis(name, content, path, build=self._build)
         self.problems += problems
-        if name == DATASET or name in AXIS_SETTINGS or (self._build and is_hp(name)):
+        own = self._recorded or (self._build and is_hp(name))
+        if name == DATASET or name in AXIS_SETTINGS or own:
             self._axes[name] = values
         if section_of(name) == "training" and name in AXIS_SETTINGS:
             self._given.add(name)

@@ -11,6 +11,7 @@ from stabilitysweep.config.axes import DATASET, SECTIONS, is_hp, section_of
 from stabilitysweep.config.dataset import DatasetSettings
 from stabilitysweep.config.fields import Expected
 from stabilitysweep.config.names import COMPILED_SETTINGS
+from stabilitysweep.config.recorded import RecordedSettings
 from stabilitysweep.config.rules import NEEDS
 from stabilitysweep.config.selection import Selection, plain_cells, plain_seeds
 from stabilitysweep.config.settings import (
@@ -18,6 +19,7 @@ from stabilitysweep.config.settings import (
     PreprocessingSettings,
     TrainingSettings,
 )
+from stabilitysweep.errors import ResultError
 
 
 class Head(BaseModel):
@@ -61,6 +63,8 @@ class SweepConfig(Head):
             have in common is trained once.
         given: the settings of training that the config gives, as axes or in its section.
             Of others a user's compiled model may have its own.
+        recorded: the search that the trials were recorded from; None of a sweep, which alone
+            can be run.
     """
 
     dataset: DatasetSettings | None = None
@@ -70,6 +74,7 @@ class SweepConfig(Head):
     grid: dict[str, tuple[Any, ...]]
     cells: tuple[Selection, ...] | None = None
     given: frozenset[str] = frozenset()
+    recorded: RecordedSettings | None = None
     _base_folder: Path = PrivateAttr(default=Path())
 
     @property
@@ -121,6 +126,18 @@ class SweepConfig(Head):
             raise KeyError(setting)
         return (getattr(getattr(self, section), setting),)
 
+    def require_sweep(self, where: object) -> None:
+        """Refuse to train what was recorded from a search.
+
+        Args:
+            where: the folder or config that was to be trained.
+
+        Raises:
+            ResultError: it was recorded.
+        """
+        if self.recorded is not None:
+            raise ResultError(self.recorded.refusal(where))
+
     def resolved(self) -> dict[str, Any]:
         """Everything, defaults and axis values included, as plain values.
 
@@ -131,6 +148,8 @@ class SweepConfig(Head):
         """
         ungiven = self._ungiven()
         content: dict[str, Any] = {"name": self.name}
+        if self.recorded is not None:
+            content["recorded"] = self.recorded.model_dump(mode="json")
         if self.dataset is not None:
             content[DATASET] = _plain(self.dataset)
         for section in SECTIONS:
@@ -156,6 +175,8 @@ class SweepConfig(Head):
             shared[DATASET] = self.datasets[0].label
         for section in SECTIONS:
             settings = getattr(self, section)
+            if settings is not self.model and self.recorded is not None:
+                continue  # of a search only what its trials are is known
             if settings is self.model and self.model.build is not None:
                 shared |= settings.model_dump()  # what is off is known to the build alone
                 continue

@@ -167,7 +167,8 @@ def _settings(stored: StoredTrials) -> dict[str, Any]:
             if own and (value := getattr(getattr(config, section), name)) in _OFF:
                 found[name] = value
     found["build"] = config.model.build
-    found |= _data_settings(stored)
+    if config.recorded is None:  # of a search the data are not known
+        found |= _data_settings(stored)
     trials = stored.trials
     found["seeds"] = len(config.seeds)
     for name in ("engine", "compiled"):

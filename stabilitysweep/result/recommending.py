@@ -26,6 +26,7 @@ from stabilitysweep.config.rewritten import (
 from stabilitysweep.errors import ConfigError, ResultError
 from stabilitysweep.extension import difference
 from stabilitysweep.recorded import label, with_alike
+from stabilitysweep.result.searched import pick_text
 from stabilitysweep.result.stored import StoredTrials
 
 _WIDTH = 76
@@ -247,6 +248,14 @@ def _pick_config(
         datasets=[] if DATASET in pick.axes else listed,
     )
     shown = value_label(pick.score)
+    recorded = result.config.recorded
+    if recorded is not None:
+        said = (
+            f"Pick {place} of {result.folder}: of the trials of its cell the one with the lowest "
+            "learning rate, as the search ran it. Give these values to the build."
+        )
+        comment = _commented(said, result.config)
+        return pick_text(result.trials, result.config, pick.axes, comment)
     said = (
         f"Pick {place} of {', '.join(str(each.folder) for each in stored)}: {pick.metric} {shown}"
     )
@@ -267,6 +276,8 @@ def _next_config(
     """The config that the advice comes to; None where it changes nothing in it."""
     result = stored[0]
     config = result.config
+    if config.recorded is not None:  # a search is no sweep to be run
+        return None
     held = {
         name: _on_axis(config, name, (value,)) for name, value in where.items() if name != DATASET
     }

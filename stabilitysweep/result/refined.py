@@ -86,6 +86,7 @@ class BoundedTrials(StoredTrials):
                 thresholds than those stored.
             KeyboardInterrupt: passed on; the same call goes on where it stopped.
         """
+        self.config.require_sweep(self.folder)
         if self.thresholds is not None:
             raise ResultError(
                 f"{self.folder}: expected the stored outcomes to be refined, got those judged by "

@@ -342,6 +342,7 @@ class Result(NarrowedTrials):
                 changed since the sweep.
             KeyboardInterrupt: passed on; the same call goes on where it stopped.
         """
+        self.config.require_sweep(self.folder)
         if cells is None and not where:
             # What these runs themselves have withdrawn is tried as before: the same call goes on.
             picked = recommended(

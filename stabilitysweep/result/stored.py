@@ -36,6 +36,7 @@ from stabilitysweep.recorded import (
     setting_of,
     shared_settings,
 )
+from stabilitysweep.result import searched
 from stabilitysweep.store import (
     BUILD,
     ConfigRecord,
@@ -103,6 +104,8 @@ class StoredTrials:
     @property
     def rate(self) -> str:
         """The axis that holds the learning rate; `learning_rate` also if there is none."""
+        if self.config.recorded is not None:
+            return self.config.recorded.rate or RATE
         return str(self.models.get("rate") or RATE)
 
     @property
@@ -131,7 +134,11 @@ class StoredTrials:
 
     @cached_property
     def _explanations(self) -> dict[str, Explanation]:
-        settings, table, axes = causal_settings(self._records[-1]), self._measured, self.axes
+        table, axes = self._measured, self.axes
+        if self.config.recorded is not None:
+            settings = searched.settings_of(table)
+        else:
+            settings = causal_settings(self._records[-1])
         wanted = table.loc[candidates(table, axes, settings), "trial_id"]
         with self._open() as store:
             traces = store.traces(wanted.tolist())
@@ -143,8 +150,14 @@ class StoredTrials:
         named = list(self.config.grid)
         earlier = [name for record in self._records for name in record.resolved["grid"]]
         names = list(dict.fromkeys([*named, *earlier]))
+        recorded = self.config.recorded is not None
+        wanted = [*names, searched.OF_SEARCH] if recorded else names
+        default = _never_asked if recorded else setting_of
         with self._open() as store:
-            table = store.table(names, defaults=setting_of, metrics=self.config.training.metrics)
+            table = store.table(wanted, defaults=default, metrics=self.config.training.metrics)
+        more = pd.DataFrame(index=table.index)
+        if recorded:
+            table, more = searched.taken_apart(table, self.config)
         # A model that cannot be built is told of by the run that tried it last.
         outdated = (table["engine"] == BUILD) & ~table["trial_id"].isin(
             self.models.get("failed", ())
@@ -156,7 +169,8 @@ class StoredTrials:
         table = table.drop(columns=alike)
         names = [name for name in names if name not in alike]
         place = list(table.columns).index("zero_gradients") + 1
-        excess, lost = zeros_beside_twin(table, names)
+        # Trials of a search share bins, so that a trial may have several twins.
+        excess, lost = zeros_beside_twin(table, [] if recorded else names)
         table.insert(place, "excess_zero_gradients", excess)
         table.insert(place + 1, "lost_gradients", lost)
         order = [
@@ -164,6 +178,8 @@ class StoredTrials:
             for name in names
         ]
         keys = pd.DataFrame(dict(enumerate([*order, table["seed"]])), index=table.index)
+        if recorded:
+            table = pd.concat([table, more], axis=1)
         return table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
 
     @cached_property
@@ -172,16 +188,21 @@ class StoredTrials:
         columns = list(self._measured.columns)
         names = columns[columns.index("trial_id") + 1 : columns.index("seed")]
         axes: dict[str, tuple[Any, ...]] = {}
-        of_grid = self.models.get("axes") or self._grid.axes
+        recorded = self.config.recorded is not None
+        of_grid = self.models.get("axes") or (self.config.grid if recorded else self._grid.axes)
         for name in names:
             wanted = tuple(of_grid.get(name, ()))
             stored = self._measured[name].drop_duplicates().tolist()
+            if recorded:  # what a search never tried says nothing
+                wanted = tuple(value for value in wanted if value in stored)
             axes[name] = (*wanted, *(value for value in stored if value not in wanted))
         return axes
 
     @cached_property
     def wanted(self) -> int:
-        """Number of trials the result has when the sweep is complete."""
+        """Number of trials the result has when the sweep is complete; of a search those it has."""
+        if self.config.recorded is not None:
+            return len(self.trials)
         if self.models:
             return int(self.models["trials"] + self.models["beside"])
         stored = set(self.trials["trial_id"])
@@ -191,6 +212,8 @@ class StoredTrials:
     def summary(self) -> Summary:
         """Trials by outcome, earliest onset, largest stable learning rate."""
         found = summary(self.trials, self.axes, self.wanted, self.rate)
+        if self.config.recorded is not None:  # a search tries few of the cells that there are
+            return replace(found, cells=len(self.trials[list(self.axes)].drop_duplicates()))
         if self.config.cells is not None:
             selected = int(self.models["cells"]) if self.models else self._grid.cells
             return replace(found, cells=max(selected, found.cells_measured))
@@ -270,3 +293,7 @@ class StoredTrials:
 
     def _open(self) -> SQLiteStore:
         return SQLiteStore(self.folder / DATABASE, read_only=True)
+
+
+def _never_asked(axis: str, record: ConfigRecord) -> None:
+    """Of a trial of a search that an `hp` came after: it was not active."""
