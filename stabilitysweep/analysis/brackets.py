@@ -108,6 +108,8 @@ def boundaries(
     axes: Mapping[str, Sequence[object]],
     rate: str = RATE,
     refined: pd.DataFrame | None = None,
+    *,
+    scattered: bool = False,
 ) -> pd.DataFrame:
     """Where each slice stops being stable, as far as it is known.
 
@@ -122,6 +124,8 @@ def boundaries(
         rate: the name of the axis of the learning rate.
         refined: trials at other learning rates, a table like `trials`; those that are in both
             count once.
+        scattered: whether each slice has learning rates of its own, as in a random search: one
+            that is not among them is no gap.
 
     Returns:
         One row for each slice with a trial, in the order of the grid. A column for each of the
@@ -138,7 +142,7 @@ def boundaries(
         ResultError: the learning rate is no axis of numbers; the table lacks a column or holds
             an unknown outcome.
     """
-    table, found = slices_of(trials, axes, rate, refined)
+    table, found = slices_of(trials, axes, rate, refined, scattered=scattered)
     columns: dict[str, Any] = {
         "safe": np.array([points.safe for points in found], dtype=np.float64),
         "failing": np.array([points.failing for points in found], dtype=np.float64),
@@ -158,6 +162,8 @@ def slices_of(
     axes: Mapping[str, Sequence[object]],
     rate: str = RATE,
     refined: pd.DataFrame | None = None,
+    *,
+    scattered: bool = False,
 ) -> tuple[pd.DataFrame, list[Points]]:
     """The points of every slice with a trial, in the order of the grid.
 
@@ -166,6 +172,7 @@ def slices_of(
         axes: see there.
         rate: see there.
         refined: see there.
+        scattered: see there.
 
     Returns:
         A table of S rows: a column for each of the other axes, `refined`, `steps` and `trials`;
@@ -200,7 +207,14 @@ def slices_of(
     ends = np.searchsorted(slice_of[order], np.arange(size + 1))
     parts = [order[ends[place] : ends[place + 1]] for place in range(size)]
     points = [
-        _points(at[own], seed[own], ran[own], broke[own], grid[own], made[rate].numbers)
+        _points(
+            at[own],
+            seed[own],
+            ran[own],
+            broke[own],
+            grid[own],
+            np.unique(at[own][ran[own]]) if scattered else made[rate].numbers,
+        )
         for own in parts
     ]
     table = rows.loc[first, others].reset_index(drop=True)

@@ -164,6 +164,8 @@ def summary(
     axes: Mapping[str, Sequence[object]],
     wanted: int | None = None,
     rate: str = RATE,
+    *,
+    scattered: bool = False,
 ) -> Summary:
     """Sums up the trials table.
 
@@ -176,6 +178,8 @@ def summary(
         axes: name of each axis to the grid's values.
         wanted: trials of the complete sweep; None takes the cells times the seeds seen.
         rate: the name of the axis of the learning rate.
+        scattered: whether each setting has learning rates of its own, as in a random search: one
+            that is not among them is no gap.
 
     Raises:
         ResultError: the table lacks a column or holds an unknown outcome.
@@ -192,7 +196,9 @@ def summary(
     if wanted is None:
         wanted = cells * int(trials["seed"].nunique())
     complete = len(trials) >= wanted
-    overall, by_axis = _rate_limits(trials, made, codes, cell, measured, failed, complete, rate)
+    overall, by_axis = _rate_limits(
+        trials, made, codes, cell, measured, failed, complete, rate, scattered
+    )
     return Summary(
         outcomes={kind: int(count) for kind, count in zip(OUTCOMES, counts, strict=True)},
         trials=len(trials),
@@ -256,6 +262,7 @@ def _rate_limits(
     failed: NDArray[np.bool_],
     complete: bool,
     rate_name: str,
+    scattered: bool,
 ) -> tuple[RateLimit | None, dict[str, dict[str, RateLimit]]]:
     rate_axis = axes.get(rate_name)
     if rate_axis is None or not rate_axis.numeric:
@@ -281,8 +288,10 @@ def _rate_limits(
         present = np.bincount(place[on_grid][first], minlength=len(rates))
         # Combinations that mean the same are one cell: a complete grid may have fewer.
         whole = present == cells if not complete else present > 0
-        index, status = find_boundary(bad, (ran & whole) | bad)
-        value = float(rates[index]) if index >= 0 else None
+        known = (ran & whole) | bad
+        kept = known if scattered and known.any() else np.ones_like(known)
+        index, status = find_boundary(bad[kept], known[kept])
+        value = float(rates[kept][index]) if index >= 0 else None
         return RateLimit(value, STATUSES[int(status)])
 
     overall = limit(np.ones(len(trials), dtype=np.bool_), cells_per_rate)

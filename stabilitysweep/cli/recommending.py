@@ -83,7 +83,10 @@ def recommend_settings(
     if yaml and not found.picks:
         note(f"warning: {found.reason}")
     screen = console()
+    searched = opened[0].config.recorded is not None
     title = f"pick {shown} as a config" if found.picks else "the config to run next"
+    if searched:
+        title = f"pick {shown} as a trial of the search"
     if not yaml:
         emit(screen, picks_view(found) if found.picks else nothing_view(found))
         if config is not None:
@@ -105,6 +108,9 @@ def recommend_settings(
             # Those withdrawn are among its picks, too; their runs are stored.
             confirm += ["--until", str(len(found.picks))] if found.withdrawn else []
         steps = list(_next(found, folders[0], again, confirm, file))
+        if searched:  # what trains is refused
+            write = [] if file is not None else [command(*again, "--yaml", "--out", "pick.yaml")]
+            steps = write if found.picks else [command("show", folders[0])]
         labelled = zip(("next", *[""] * len(steps)), steps, strict=False)
         emit(screen, Group("", fields(list(labelled), _LABELS)) if steps else Group())
 

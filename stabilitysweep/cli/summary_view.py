@@ -21,6 +21,7 @@ from stabilitysweep.cli.words import counted, onset, settings, share
 from stabilitysweep.errors import UserError
 from stabilitysweep.folder import FIGURES, made_by
 from stabilitysweep.result import Result
+from stabilitysweep.result.searched import OF_SEARCH
 from stabilitysweep.store import Entry
 from stabilitysweep.types import Outcome
 
@@ -147,6 +148,10 @@ def rate_limit(limit: RateLimit) -> str:
 def crash_text(entry: Entry, number: int) -> str:
     """How many trials could not be run, and why the first could not."""
     reason = entry.result.message or "no reason was recorded"
+    if OF_SEARCH in entry.axes:
+        return (
+            f"{counted(number, 'trial')} could not be run.\ntrial {entry.result.trial_id}: {reason}"
+        )
     first = f"trial {entry.result.trial_id}: {reason}"
     again = "The next run tries them again." if number > 1 else "The next run tries it again."
     return f"{counted(number, 'trial')} could not be run. {again}\n{first}"
@@ -168,10 +173,11 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
 def what_next(result: Result) -> Iterator[tuple[str, str]]:
     """Commands that decide, those that have something to do; then some that look closer."""
     folder, summary = result.folder, result.summary
+    recorded = result.config.recorded is not None  # what trains is refused
     found = [command(word, folder) for word in _deciding(result)]
     if summary.earliest_onset is not None:
         found.append(command("show", folder, summary.earliest_onset.trial_id))
-    if summary.failures:
+    if summary.failures and not recorded:
         found.append(command("diagnose", folder))
     for place, text in enumerate(found):
         yield "" if place else "next", text
@@ -180,6 +186,9 @@ def what_next(result: Result) -> Iterator[tuple[str, str]]:
 def _deciding(result: Result) -> Iterator[str]:
     """Which commands that decide have something to go by."""
     summary = result.summary
+    if result.config.recorded is not None and summary.trials:
+        yield "recommend"
+        return
     if made_by(result.folder) or summary.trials == summary.outcomes[Outcome.CRASHED]:
         return  # they go by the sweep that these trials were added to
     if summary.stable_rate is not None:
@@ -193,6 +202,15 @@ def _deciding(result: Result) -> Iterator[str]:
         return
     if picks:
         yield "confirm"
+
+
+def _searched(result: Result) -> Iterator[tuple[str, str]]:
+    """Of a recorded search, what searched."""
+    recorded = result.config.recorded
+    if recorded is not None:
+        yield "recorded", f"from {recorded.tuner}, project {recorded.project!r}"
+        if recorded.exact:
+            yield "bins", f"{', '.join(recorded.exact)}: by their lower ends"
 
 
 def result_view(result: Result) -> RenderableType:
@@ -209,6 +227,7 @@ def result_view(result: Result) -> RenderableType:
         fields(
             [
                 ("sweep", Text(result.config.name, style="bold")),
+                *_searched(result),
                 ("axes", axes),
                 *stored_models(result.models, result.not_stacked),
                 ("last run", f"{provenance['started']}, {engine}, {software}"),

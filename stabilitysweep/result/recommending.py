@@ -30,6 +30,7 @@ from stabilitysweep.result.searched import pick_text
 from stabilitysweep.result.stored import StoredTrials
 
 _WIDTH = 76
+_MORE_SEEDS = ("sweep with more, or confirm", "search with more executions_per_trial")
 _OF_THE_DATA = (
     "dataset", "preprocessing.", "training.loss", "training.metrics", "training.steps",
     "training.epochs",
@@ -74,6 +75,8 @@ def recommended(
         withdrawn=[withdrawn for _, _, withdrawn in results],
     )
     notes = found.notes
+    if first.config.recorded is not None:
+        notes = tuple(note.replace(*_MORE_SEEDS) for note in notes)
     budgets = dict.fromkeys(
         f"{result.config.training.steps or result.config.training.epochs} "
         f"{'steps' if result.config.training.steps else 'epochs'}"
@@ -251,11 +254,13 @@ def _pick_config(
     recorded = result.config.recorded
     if recorded is not None:
         said = (
-            f"Pick {place} of {result.folder}: of the trials of its cell the one with the lowest "
-            "learning rate, as the search ran it. Give these values to the build."
+            f"Pick {place} of {result.folder}: the trial of its cell with the best {pick.metric} "
+            "of those that keep the margin, as the search ran it. Give these values to the build."
         )
+        best = pick.metric, found.higher_is_better
+        limit = None if pick.safe is None or found.margin is None else pick.safe / found.margin
         comment = _commented(said, result.config)
-        return pick_text(result.trials, result.config, pick.axes, comment)
+        return pick_text(result.trials, result.config, pick.axes, comment, best, limit)
     said = (
         f"Pick {place} of {', '.join(str(each.folder) for each in stored)}: {pick.metric} {shown}"
     )

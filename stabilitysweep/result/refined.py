@@ -43,7 +43,8 @@ class BoundedTrials(StoredTrials):
         if refined is not None:
             refined = refined_alike(refined, self.models, self.rate)
         trials = with_alike(self.trials, self.models)
-        return boundaries(trials, self.axes, self.rate, refined)
+        scattered = self.config.recorded is not None
+        return boundaries(trials, self.axes, self.rate, refined, scattered=scattered)
 
     @property
     def refined(self) -> pd.DataFrame | None:

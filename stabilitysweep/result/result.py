@@ -29,7 +29,7 @@ from stabilitysweep.folder import DATABASE, FIGURES, make_folder, other_than_a_r
 from stabilitysweep.longruns import SEEDS, Budget, Confirmation, LongRuns, long_run
 from stabilitysweep.numerics.outcomes import Thresholds
 from stabilitysweep.recorded import subject, with_alike
-from stabilitysweep.result import pictures, proved
+from stabilitysweep.result import pictures, proved, searched
 from stabilitysweep.result.compared import compared
 from stabilitysweep.result.narrowed import NarrowedTrials
 from stabilitysweep.result.notebook import result_html
@@ -110,6 +110,8 @@ class Result(NarrowedTrials):
         Raises:
             ResultError: an axis or value that the sweep does not have, or a limit.
         """
+        if self.config.recorded is not None and not (x or y or rows or columns or pool):
+            pool = searched.scattered(self.trials, self.axes, self.rate, where or {})
         found = stability_map(
             with_alike(self.trials, self.models),
             self.axes,

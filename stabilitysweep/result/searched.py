@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import yaml
 
+from stabilitysweep.analysis.axes import make_axes
+from stabilitysweep.analysis.layout import choose_layout
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.errors import ResultError
 
@@ -21,6 +24,9 @@ OF_SEARCH = "of_search"
 
 EXACT = "exact_"
 """Before the name of an axis of bins: the column of the values themselves."""
+
+_FILLED = 0.5
+"""Share of its cells that must have a trial, or a map has no panels."""
 
 _OF_MODEL = ("optimizer", "loss", "precision")
 
@@ -54,6 +60,31 @@ def taken_apart(table: pd.DataFrame, config: SweepConfig) -> tuple[pd.DataFrame,
     return rest, pd.DataFrame(kept, index=table.index)
 
 
+def scattered(
+    table: pd.DataFrame, axes: Mapping[str, Sequence[Any]], rate: str, where: Mapping[str, Any]
+) -> list[str]:
+    """The axes that a map of a search is to pool over, since it would be mostly empty otherwise.
+
+    Args:
+        table: the trials.
+        axes: the values of each axis.
+        rate: the axis of the learning rate.
+        where: axes that are held at one value.
+    """
+    made = make_axes(axes)
+    fixed = {name: 0 for name in where if name in made}
+    usual = choose_layout(
+        made, x=None, y=None, rows=None, columns=None, fixed=fixed, pool=(), rate=rate
+    )
+    shown = [name for name in (usual.x, usual.y, usual.rows, usual.columns) if name]
+    cells = math.prod(len(made[name]) for name in shown)
+    tried = len(table[shown].astype(str).drop_duplicates())
+    if tried >= _FILLED * cells:
+        return []
+    kept = {usual.x, usual.y, *fixed}
+    return [name for name, axis in made.items() if name not in kept and len(axis) > 1]
+
+
 def settings_of(table: pd.DataFrame) -> dict[str, Any]:
     """The settings that causes are judged by, as far as all trials share them."""
     found: dict[str, Any] = {}
@@ -64,17 +95,26 @@ def settings_of(table: pd.DataFrame) -> dict[str, Any]:
     return found | {"learning_rate": None}  # a column, where it is known at all
 
 
-def pick_text(table: pd.DataFrame, config: SweepConfig, cell: Mapping[str, Any], said: str) -> str:
-    """What to build from: the trial of a picked cell with the lowest learning rate.
+def pick_text(
+    table: pd.DataFrame,
+    config: SweepConfig,
+    cell: Mapping[str, Any],
+    said: str,
+    best: tuple[str, bool],
+    limit: float | None,
+) -> str:
+    """What to build from: the best trial of a picked cell that keeps the margin.
 
-    All trials of the cell were stable, and its learning rate is the lower end of a bin, so none
-    was tried at less: of the settings that were, this is the one farthest from the boundary.
+    The learning rate of the cell is the lower end of a bin. Of its trials, all of which were
+    stable, those count whose own learning rate keeps the margin; if none does, the lowest is it.
 
     Args:
         table: the trials.
         config: of the search.
         cell: the value of each axis.
         said: what is known of the pick, for the comment above.
+        best: what the trials are ranked by, and whether more is better.
+        limit: the largest learning rate that keeps the margin; None if that is not known.
     """
     kept = np.ones(len(table), dtype=np.bool_)
     for name, value in cell.items():
@@ -87,29 +127,30 @@ def pick_text(table: pd.DataFrame, config: SweepConfig, cell: Mapping[str, Any],
     by = EXACT + recorded.rate if recorded.rate in recorded.exact else recorded.rate
     if by is not None and by in rows:
         rows = rows.sort_values([by, "trial_id"], kind="stable")
-    row = rows.iloc[0]
-    names = [*config.grid, *_hp_columns(table, config)]
+        within = rows if limit is None else rows.loc[rows[by] <= limit * (1 + 1e-9)]
+        rows = within if len(within) else rows.iloc[:1]
+    metric, higher = best
+    row = rows.sort_values(metric, ascending=not higher, kind="stable").iloc[0]
+    others = [name for name in hp_columns(table, config) if not name.startswith(EXACT)]
+    names = [*config.grid, *others]
     chosen = {
         name: _plain(row[EXACT + name] if name in recorded.exact else row[name]) for name in names
     }
     content = {
         "search_trial": str(row["search_trial"]),
+        metric: _plain(row[metric]),
         "hp": {name: value for name, value in chosen.items() if value is not None},
     }
     return said + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def _hp_columns(table: pd.DataFrame, config: SweepConfig) -> list[str]:
-    """The columns of `hp` that are no axes: between the exact values and those of the model."""
+def hp_columns(table: pd.DataFrame, config: SweepConfig) -> list[str]:
+    """The columns of a search with `hp` values that are no axes: exact ones, then others."""
+    if config.recorded is None:
+        return []
     columns = list(table.columns)
-    start = columns.index("execution") + 1 if "execution" in columns else len(columns)
-    return [
-        name
-        for name in columns[start:]
-        if not name.startswith(EXACT)
-        and name not in config.grid
-        and name not in {f"model_{own}" for own in _OF_MODEL}
-    ]
+    own = columns[columns.index("execution") + 1 :] if "execution" in columns else []
+    return [name for name in own if name not in {f"model_{of}" for of in _OF_MODEL}]
 
 
 def _plain(value: Any) -> Any:

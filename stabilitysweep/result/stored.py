@@ -211,8 +211,9 @@ class StoredTrials:
     @cached_property
     def summary(self) -> Summary:
         """Trials by outcome, earliest onset, largest stable learning rate."""
-        found = summary(self.trials, self.axes, self.wanted, self.rate)
-        if self.config.recorded is not None:  # a search tries few of the cells that there are
+        scattered = self.config.recorded is not None
+        found = summary(self.trials, self.axes, self.wanted, self.rate, scattered=scattered)
+        if scattered:  # a search tries few of the cells that there are
             return replace(found, cells=len(self.trials[list(self.axes)].drop_duplicates()))
         if self.config.cells is not None:
             selected = int(self.models["cells"]) if self.models else self._grid.cells
@@ -244,7 +245,7 @@ class StoredTrials:
         return self._explanations.get(trial_id)
 
     def settings(self, trial_id: str) -> dict[str, Any]:
-        """Return a trial's value on each axis, and its seed.
+        """Return a trial's value on each axis, and its seed; of a search also the exact values.
 
         Raises:
             ResultError: there is no trial of this id.
@@ -252,7 +253,7 @@ class StoredTrials:
         rows = self.trials.loc[self.trials["trial_id"] == trial_id]
         if rows.empty:
             raise ResultError(f"{self.folder}: there is no trial {trial_id!r}.")
-        names = [*self.axes, "seed"]
+        names = [*self.axes, *searched.hp_columns(self.trials, self.config), "seed"]
         return dict(zip(names, rows[names].astype(object).iloc[0].tolist(), strict=True))
 
     @cached_property
