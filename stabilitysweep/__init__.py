@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         StabilitySweepError,
         UserError,
     )
+    from stabilitysweep.integrations.keras import StabilityGuard
     from stabilitysweep.numerics.outcomes import Thresholds
     from stabilitysweep.result import Result, open_result
 
@@ -32,6 +33,7 @@ _HOME = {
     "Recommendation": "analysis.picks",
     "Result": "result",
     "ResultError": "errors",
+    "StabilityGuard": "integrations.keras",
     "StabilitySweepError": "errors",
     "SweepConfig": "config",
     "Thresholds": "numerics.outcomes",
@@ -53,6 +55,7 @@ __all__ = [
     "Recommendation",
     "Result",
     "ResultError",
+    "StabilityGuard",
     "StabilitySweepError",
     "SweepConfig",
     "Thresholds",

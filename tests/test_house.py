@@ -194,6 +194,7 @@ def test_the_public_names_are_these() -> None:
         "Recommendation",
         "Result",
         "ResultError",
+        "StabilityGuard",
         "StabilitySweepError",
         "SweepConfig",
         "Thresholds",

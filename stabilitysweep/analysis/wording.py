@@ -38,6 +38,19 @@ def percent(part: int, whole: int) -> str:
     return "> 99 %" if 99.5 <= share < 100 else f"{share:.0f} %"
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """A number with its noun: `1 trial`, `24,300 trials`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def number(value: float | None) -> str:
+    """A measured number in four digits; `-` if it was not measured."""
+    if value is None:
+        return "-"
+    mantissa, _, exponent = f"{value:.4g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
 def _named(axis: str, label: str) -> str:
     # A precision is known by its value: "precision float16" says the same twice.
     return label if axis == "precision" else f"{spoken(axis)} {label}"

@@ -10,25 +10,9 @@ from rich.text import Text
 
 from stabilitysweep.cli.layout import OUTCOME_STYLES, columns, fields, warning
 from stabilitysweep.cli.trial_view import headline
-from stabilitysweep.cli.words import counted, number, onset, settings
-from stabilitysweep.diagnosis.records import Diagnosis, Moment, Quantity, TensorStats
-
-_HEADS = {
-    Quantity.INPUT: "input",
-    Quantity.ACTIVATION: "activations",
-    Quantity.LOSS: "loss",
-    Quantity.GRADIENT: "gradients",
-    Quantity.OPTIMIZER: "optimizer",
-    Quantity.UPDATE: "updates",
-    Quantity.WEIGHT: "weights",
-    Quantity.PREDICTION: "predictions",
-}
-_MOST_ROWS = 9
-"""Tensors of a kind beyond which the middle is left out."""
-_ENDS, _AROUND = 3, 1
-_MOST_STEPS = 8
-"""Columns that a terminal of 80 has room for."""
-_FIRST = "<- first"
+from stabilitysweep.cli.words import counted, onset, settings
+from stabilitysweep.diagnosis.moment_tables import MomentTable, by_step, in_full, title
+from stabilitysweep.diagnosis.records import Diagnosis, Moment
 
 
 def diagnosis_view(
@@ -56,11 +40,12 @@ def diagnosis_view(
         parts += [
             "",
             Text("largest magnitude by step", style="bold"),
-            _by_step(steps, whole, failed=failed),
+            _laid_out(by_step(steps, whole, failed=failed)),
         ]
     for moment in moments if whole else moments[-1:]:
         first = failed and moment is moments[-1]
-        parts += ["", Text(_title(moment), style="bold"), _in_full(moment, whole, failed=first)]
+        table = _laid_out(in_full(moment, whole, failed=first))
+        parts += ["", Text(_title(moment), style="bold"), table]
     return Group(*parts)
 
 
@@ -132,100 +117,11 @@ def _title(moment: Moment) -> str:
         return "input: columns that are not finite"
     if moment.loss is None:
         return f"predictions on the validation rows after step {moment.step:,}"
-    scale = "" if moment.loss_scale == 1 else f", loss scale {number(moment.loss_scale)}"
-    skipped = ", skipped" if moment.skipped else ""
-    return f"step {moment.step:,}: loss {number(moment.loss)}{scale}{skipped}"
+    return title(moment)
 
 
-def _by_step(moments: Sequence[Moment], whole: bool, *, failed: bool) -> RenderableType:
-    """Rows are tensors, columns are steps: growth reads to the right, and downwards."""
-    left_out = len(moments) - _MOST_STEPS
-    moments = moments[-_MOST_STEPS:]
-    first = moments[-1].first_bad() if failed else None
-    heads = [f"{moment.step:,}{'*' if moment.skipped else ''}" for moment in moments]
-    rows: list[list[RenderableType]] = []
-    by_name = [
-        {(stats.quantity, stats.tensor): stats for stats in moment.tensors} for moment in moments
-    ]
-    for quantity, shown in _grouped(moments, whole):
-        rows.append([Text(_HEADS[quantity], style="italic"), *[""] * (len(moments) + 1)])
-        for stats in shown:
-            if isinstance(stats, int):
-                rows.append([f"  ... {stats:,} more", *[""] * (len(moments) + 1)])
-                continue
-            key = (stats.quantity, stats.tensor)
-            cells: list[RenderableType] = [_largest(named[key]) for named in by_name]
-            rows.append([f"  {stats.tensor}", *cells, _FIRST if stats is first else ""])
-    notes = ["* skipped by loss scaling"] if any(moment.skipped for moment in moments) else []
-    if left_out > 0:
-        notes.append(f"{counted(left_out, 'earlier step')}: see --json or the figure")
-    return Group(columns(("tensor", *heads, ""), rows, text=1), *notes)
-
-
-def _in_full(moment: Moment, whole: bool, *, failed: bool) -> RenderableType:
-    first = moment.first_bad() if failed else None
-    rows: list[list[RenderableType]] = []
-    for quantity, shown in _grouped([moment], whole):
-        rows.append([Text(_HEADS[quantity], style="italic"), *[""] * 7])
-        for stats in shown:
-            if isinstance(stats, int):
-                rows.append([f"  ... {stats:,} more", *[""] * 7])
-                continue
-            some_finite = stats.nans + stats.infs < stats.size
-            rows.append(
-                [
-                    f"  {stats.tensor}",
-                    number(stats.largest if some_finite else None),
-                    number(stats.mean if some_finite else None),
-                    f"{stats.zeros:.0%}" if stats.zeros else "",
-                    f"{stats.nans:,}" if stats.nans else "",
-                    f"{stats.infs:,}" if stats.infs else "",
-                    f"{stats.size:,}",
-                    _FIRST if stats is first else "",
-                ]
-            )
-    heads = ("tensor", "largest", "mean", "zeros", "NaN", "Inf", "entries", "")
-    return columns(heads, rows, text=1)
-
-
-def _largest(stats: TensorStats) -> Text:
-    if stats.nans:
-        return Text("NaN", style="red")
-    if stats.infs:
-        return Text("Inf", style="red")
-    mantissa, _, exponent = f"{stats.largest:.2g}".partition("e")
-    return Text(f"{mantissa}e{int(exponent)}" if exponent else mantissa)
-
-
-def _grouped(
-    moments: Sequence[Moment], whole: bool
-) -> Iterator[tuple[Quantity, list[TensorStats | int]]]:
-    """The last moment's tensors of each kind; a number stands for so many that are left out.
-
-    What is first not finite in any of the moments is never left out.
-    """
-    groups: dict[Quantity, list[int]] = {}
-    tensors = moments[-1].tensors
-    for place, stats in enumerate(tensors):
-        groups.setdefault(stats.quantity, []).append(place)
-    for quantity, places in groups.items():
-        if whole or len(places) <= _MOST_ROWS:
-            yield quantity, [tensors[place] for place in places]
-            continue
-        kept = {*places[:_ENDS], *places[-_ENDS:]}
-        for moment in moments:
-            bad = [place for place in places if not moment.tensors[place].finite]
-            for end in bad[:1] + bad[-1:]:  # gradients are computed from the last to the first
-                kept |= set(range(end - _AROUND, end + _AROUND + 1))
-        shown: list[TensorStats | int] = []
-        for place in places:
-            if place in kept:
-                shown.append(tensors[place])
-            elif isinstance(last := shown[-1], int):
-                shown[-1] = last + 1
-            else:
-                shown.append(1)
-        yield quantity, shown
+def _laid_out(table: MomentTable) -> RenderableType:
+    return Group(columns(table.heads, table.rows, text=1), *table.notes)
 
 
 def _rule() -> Text:

@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from stabilitysweep.analysis import value_label
+from stabilitysweep.analysis.wording import counted as counted
+from stabilitysweep.analysis.wording import number as number
 
 _KINDS = {"nan": "NaN", "+inf": "+Inf", "-inf": "-Inf"}
 _MINUTE, _HOUR = 60.0, 3600.0
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """A number with its noun: `1 trial`, `24,300 trials`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def share(part: int, whole: int) -> str:
@@ -72,14 +69,6 @@ def speed(per_second: float) -> str:
 def settings(values: Mapping[str, Any]) -> str:
     """Settings as `plot --where` takes them: `depth=1, learning_rate=0.01, seed=2`."""
     return ", ".join(f"{name}={value_label(value)}" for name, value in values.items())
-
-
-def number(value: float | None) -> str:
-    """A measured number in four digits; `-` if it was not measured."""
-    if value is None:
-        return "-"
-    mantissa, _, exponent = f"{value:.4g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
 
 def onset(step: int, stage: str | None, tensor: str | None, kind: str | None) -> str:

@@ -10,7 +10,7 @@ from stabilitysweep.analysis import Explanation, Remedy
 from stabilitysweep.numerics.moments import Moment, Quantity, TensorStats
 from stabilitysweep.types import TrialResult
 
-__all__ = ["Diagnosis", "Moment", "Quantity", "Replay", "TensorStats"]
+__all__ = ["Diagnosis", "Moment", "Quantity", "Replay", "TensorStats", "moment_to_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,12 @@ class Diagnosis:
             "replayed_onset": None
             if replayed.result.onset is None
             else asdict(replayed.result.onset),
-            "steps": [_moment_to_json(moment) for moment in replayed.moments],
+            "steps": [moment_to_json(moment) for moment in replayed.moments],
         }
 
 
-def _moment_to_json(moment: Moment) -> dict[str, Any]:
+def moment_to_json(moment: Moment) -> dict[str, Any]:
+    """Return a moment as plain dicts, lists, texts and numbers; some may be NaN or Inf."""
     bad = moment.first_bad()
     first = None if bad is None else {"quantity": bad.quantity.value, "tensor": bad.tensor}
     return {**asdict(moment), "first_bad": first}

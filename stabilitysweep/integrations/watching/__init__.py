@@ -16,6 +16,7 @@ the optimizer's `apply`.
 
 from stabilitysweep.integrations.watching.readings import Found, Reading
 from stabilitysweep.integrations.watching.state import StateWatch
-from stabilitysweep.integrations.watching.watching import Watching
+from stabilitysweep.integrations.watching.step import is_due
+from stabilitysweep.integrations.watching.watching import Watching, require_tensorflow
 
-__all__ = ["Found", "Reading", "StateWatch", "Watching"]
+__all__ = ["Found", "Reading", "StateWatch", "Watching", "is_due", "require_tensorflow"]

@@ -58,9 +58,9 @@ class StateWatch:
         """
         self._model = model
         self._with_optimizer = optimizer
-        self._copies: dict[int, tuple[Any, tf.Variable]] = {}
+        self._copies: list[tuple[Any, tf.Tensor]] = []
         self._looks: dict[tuple[Any, ...], Any] = {}
-        self._copy_all: Any = None
+        self._readers: dict[tuple[int, ...], Any] = {}
 
     def look(self, *, whole: bool = False) -> StateLook:
         """Look at every floating-point variable, optimizers' first.
@@ -93,26 +93,27 @@ class StateWatch:
         return StateLook(found, tuple(stats))
 
     def keep(self) -> None:
-        """Copy the state, in place of the copy before."""
+        """Copy the state, in place of the copy before.
+
+        What is kept are the values themselves, not variables: TensorFlow copies a value when
+        its variable is next written to and the value is still in use.
+        """
         wanted = [e.variable for e in _entries(self._model, optimizers=self._with_optimizer)]
-        if {id(v) for v in wanted} != set(self._copies):
-            self._copies = {id(v): (v, tf.Variable(_value(v), trainable=False)) for v in wanted}
-            self._copy_all = None
-            return
-        if self._copy_all is None:
-            pairs = list(self._copies.values())
-
-            def copy_all() -> None:
-                for variable, copy in pairs:
-                    copy.assign(_value(variable))
-
-            self._copy_all = tf.function(copy_all, autograph=False)
-        self._copy_all()
+        key = tuple(id(variable) for variable in wanted)
+        if key not in self._readers:
+            self._readers = {key: tf.function(lambda: [_value(v) for v in wanted], autograph=False)}
+        self._copies = list(zip(wanted, self._readers[key](), strict=True))
 
     def restore(self) -> None:
         """Put the copy back. Variables that were made since it was taken are left alone."""
-        for variable, copy in self._copies.values():
-            variable.assign(copy.value())
+        with self._model.distribute_strategy.scope():
+            for variable, copy in self._copies:
+                variable.assign(copy)
+
+    @property
+    def ready(self) -> bool:
+        """Whether all variables have values: while a step is first traced they have none yet."""
+        return all(bool(e.variable.value.is_initialized()) for e in _entries(self._model))
 
     @property
     def kept(self) -> bool:
@@ -123,8 +124,7 @@ class StateWatch:
     def bytes_kept(self) -> int:
         """How much memory the copy takes."""
         return sum(
-            _size(variable) * tf.as_dtype(variable.dtype).size
-            for variable, _ in self._copies.values()
+            _size(variable) * tf.as_dtype(variable.dtype).size for variable, _ in self._copies
         )
 
     def _compiled(self) -> bool:

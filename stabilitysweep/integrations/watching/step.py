@@ -37,6 +37,11 @@ LOOKS = 8
 """Looks that are kept."""
 
 
+def is_due(step: int, every: int) -> bool:
+    """Whether a step is looked at: every so many, and at first 1, 2, 4, 8, and so on."""
+    return step % every == 0 or (step < every and step & (step - 1) == 0)
+
+
 class _Checked(NamedTuple):
     """What was found before the updates of a step.
 
@@ -168,10 +173,11 @@ class StepRecorder:
         sums, before = tf.cond(proven, nothing, exact)
         (sums,) = self._over_replicas([sums])
         counters = tf.identity(self._counters)
-        fresh = tf.reduce_any(sums != 0) & tf.equal(counters[_STREAK], 0)
-        due = tf.equal((counters[_STEP] + 1) % self._every, 0) & tf.equal(counters[_STREAK], 0)
+        fresh = tf.reduce_any(sums != 0)
+        wanted = fresh | self._due(counters[_STEP] + 1)
         if gradients and not later:
-            self._look(named, counters, (fresh | due) & tf.equal(counters[_BROKEN], 0))
+            calm = tf.equal(counters[_STREAK], 0) & tf.equal(counters[_BROKEN], 0)
+            self._look(named, counters, wanted & calm)
         inner = getattr(optimizer, "inner_optimizer", optimizer)
         return _Checked(
             loss=loss,
@@ -182,6 +188,11 @@ class StepRecorder:
             applied=None if inner is None else tf.identity(inner._iterations.value),
             inner=inner,
         )
+
+    def _due(self, step: tf.Tensor) -> tf.Tensor:
+        """The same as `is_due`, in the graph."""
+        early = (step < self._every) & tf.equal(tf.bitwise.bitwise_and(step, step - 1), 0)
+        return early | tf.equal(step % self._every, 0)
 
     def _look(
         self, named: Sequence[tuple[str, Any]], counters: tf.Tensor, wanted: tf.Tensor
@@ -268,7 +279,7 @@ class StepRecorder:
 
     def prepare_looks(self) -> None:
         """Make the variable of the looks beforehand: replicas could not do it by themselves."""
-        if self._replicas > 1:
+        if self._model.built:
             self._kept_looks(len(self._model.trainable_variables))
 
     def _local(self, variable: tf.Variable) -> list[NDArray[Any]]:
