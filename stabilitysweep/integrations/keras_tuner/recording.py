@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,12 +9,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import keras
 import keras_tuner
 from keras_tuner.engine import trial as kt_trial
 
 from stabilitysweep import folder as folders
-from stabilitysweep.errors import UserError
+from stabilitysweep.errors import StabilitySweepError, UserError
+from stabilitysweep.integrations.keras_tuner.recording_checks import (
+    build_of,
+    require_recordable,
+    require_same_search,
+)
+from stabilitysweep.integrations.keras_tuner.recording_fits import fits_watched, with_callback
 from stabilitysweep.integrations.keras_tuner.recording_loss import measured_loss
 from stabilitysweep.integrations.keras_tuner.recording_record import Record, Search
 from stabilitysweep.integrations.keras_tuner.recording_space import (
@@ -29,11 +31,11 @@ from stabilitysweep.integrations.keras_tuner.recording_space import (
 from stabilitysweep.integrations.keras_tuner.recording_trial import Execution, Watch, crashed
 from stabilitysweep.result import Result, open_result
 
+_MARK = "_is_recorded"
+"""An attribute of a tuner that is recorded."""
+
 LOSS_ROWS = 1024
 """Training rows, at most, that the loss is taken over before and after a training."""
-
-_PARALLEL = "KERASTUNER_ORACLE_IP"
-_FUNCTION = re.compile(r"[A-Za-z_]\w*")
 
 
 def record(
@@ -80,7 +82,9 @@ def record(
         tuner.search(x, y, validation_data=(x_val, y_val), epochs=5)
         stabilitysweep.open_result("results/search").plot()
     """
-    _require_recordable(tuner, bins, loss_rows)
+    require_recordable(tuner, bins, loss_rows)
+    if hasattr(tuner, _MARK):
+        raise UserError("record: this tuner is recorded already; close that recording first.")
     asked = tuple(axes)
     known = {hp.name for hp in tuner.oracle.hyperparameters.space}
     unknown = [name for name in asked if name not in known]
@@ -92,7 +96,7 @@ def record(
     search = Search(
         tuner=type(tuner).__name__,
         project=str(tuner.project_name),
-        build=_build_of(tuner),
+        build=build_of(tuner),
         data=data or str(tuner.project_name),
         executions=int(getattr(tuner, "executions_per_trial", 1)),
         loss_rows=loss_rows,
@@ -101,7 +105,7 @@ def record(
     if fresh:
         folders.set_aside(folder)
     kept = Record(folder, search)
-    _require_same_search(tuner, kept)
+    require_same_search(tuner, kept)
     return Recording(tuner, kept, stop=stop, bins=bins, axes=asked, loss_rows=loss_rows)
 
 
@@ -124,7 +128,7 @@ class Recording:
     ) -> None:
         """Hook into the tuner."""
         self.folder = kept.folder
-        self._tuner, self._record = tuner, kept
+        self._tuner, self._oracle, self._record = tuner, tuner.oracle, kept
         self._stop, self._bins, self._axes, self._loss_rows = stop, bins, axes, loss_rows
         self._depth = 0
         self._limit = tuner.oracle.max_consecutive_failed_trials
@@ -135,7 +139,8 @@ class Recording:
         self._replace(tuner.oracle, "end_trial", self._end_trial)
         # Counted here instead: a trial that became non-finite was no failure of the search.
         tuner.oracle.max_consecutive_failed_trials = None
-        _RECORDED.add(id(tuner))
+        setattr(tuner, _MARK, True)
+        self._originals.callback(delattr, tuner, _MARK)
 
     @property
     def result(self) -> Result:
@@ -148,10 +153,8 @@ class Recording:
 
     def close(self) -> None:
         """Give the tuner back as it was; closing twice is closing once."""
-        if id(self._tuner) in _RECORDED:
-            _RECORDED.discard(id(self._tuner))
-            self._originals.close()
-            self._tuner.oracle.max_consecutive_failed_trials = self._limit
+        self._originals.close()
+        self._oracle.max_consecutive_failed_trials = self._limit
 
     def __enter__(self) -> Self:
         """Return the recording itself."""
@@ -180,6 +183,8 @@ class Recording:
         )
 
     def _search(self, original: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self._tuner.oracle is not self._oracle:
+            raise UserError("record: the tuner was given another oracle since; call record last.")
         with self._writing():
             return original(*args, **kwargs)
 
@@ -205,7 +210,7 @@ class Recording:
         running = _RunningTrial(self, trial)
         with self._writing():
             try:
-                with _fits_watched(running.fit):
+                with fits_watched(running.fit):
                     results = original(trial, *args, **kwargs)
             except Exception as error:
                 running.end(error)
@@ -238,7 +243,7 @@ class Recording:
             )
         return ended
 
-    def add(
+    def _add(
         self,
         running: _RunningTrial,
         execution: int,
@@ -247,9 +252,9 @@ class Recording:
     ) -> None:
         """Store the row of one execution of a trial."""
         tuner, trial = self._tuner, running.trial
-        runs = getattr(tuner.oracle, "_run_times", {})
-        each = int(getattr(tuner, "executions_per_trial", 1))
-        number = int(runs.get(trial.trial_id, 0)) * each + execution
+        # How often it was tried and given back: one that was killed is tried anew, as the same.
+        attempt = int(getattr(tuner.oracle, "_run_times", {}).get(trial.trial_id, 0))
+        number = self._record.before(str(trial.trial_id), attempt) + execution
         row = str(trial.trial_id) if not number else f"{trial.trial_id}-{number}"
         if trained is None:
             assert error is not None, "what trained nothing was ended by an error"
@@ -267,18 +272,18 @@ class Recording:
         )
         names = [hp.name for hp in space if not hp.name.startswith("tuner/")]
         values = values_of(trial.hyperparameters, {name: column_of(name) for name in names})
-        self._record.add(
-            result, axes, values, trial=str(trial.trial_id), execution=number, trained=trained
-        )
-
-    def measure(self, model: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float | None:
-        """Return the loss of a model over some of the training rows of a `fit`; see `record`."""
-        return measured_loss(model, args, kwargs, self._loss_rows)
-
-    @property
-    def stops(self) -> bool:
-        """Whether a training ends early once nothing can come of it."""
-        return self._stop
+        try:
+            self._record.add(
+                result,
+                axes,
+                values,
+                trial=str(trial.trial_id),
+                attempt=attempt,
+                execution=number,
+                trained=trained,
+            )
+        except StabilitySweepError as error:  # else it would be taken for a failure of the trial
+            raise keras_tuner.errors.FatalRuntimeError(str(error)) from error
 
 
 class _RunningTrial:
@@ -292,21 +297,21 @@ class _RunningTrial:
 
     def fit(self, original: Callable[..., Any], model: Any, *args: Any, **kwargs: Any) -> Any:
         """Call `fit` of a model, watched."""
-        if self._current is None or self._current.model != id(model):
+        if self._current is None or not self._current.is_of(model):
             self._store()
             self._current = Execution(model)
             self.executions += 1
-        trained = self._current
+        trained, rows = self._current, self._recording._loss_rows
         if trained.initial_loss is None and not trained.steps:
-            trained.initial_loss = self._recording.measure(model, args, kwargs)
-        watch = Watch(trained, stop=self._recording.stops)
-        kwargs["callbacks"] = _with(kwargs.get("callbacks"), watch)
+            trained.initial_loss = measured_loss(model, args, kwargs, rows)
+        watch = Watch(trained, stop=self._recording._stop)
+        args, kwargs = with_callback(args, kwargs, watch)
         try:
             history = original(model, *args, **kwargs)
         finally:
             watch.release()
         if trained.initial_loss is not None:
-            trained.final_loss = self._recording.measure(model, args, kwargs)
+            trained.final_loss = measured_loss(model, args, kwargs, rows)
         return history
 
     def end(self, error: BaseException | None = None) -> None:
@@ -318,106 +323,10 @@ class _RunningTrial:
         self._store()
         each = int(getattr(self._recording._tuner, "executions_per_trial", 1))
         if self.executions < each:
-            self._recording.add(self, self.executions, None, error)
+            self._recording._add(self, self.executions, None, error)
             self.executions += 1
 
     def _store(self, error: BaseException | None = None) -> None:
         trained, self._current = self._current, None
         if trained is not None:
-            self._recording.add(self, self.executions - 1, trained, error)
-
-
-def _with(callbacks: Any, watch: Watch) -> Any:
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.append(watch)
-        return callbacks
-    own = callbacks if isinstance(callbacks, list | tuple) else [callbacks] if callbacks else []
-    return [*own, watch]
-
-
-_RECORDED: set[int] = set()
-"""The tuners that are recorded."""
-
-
-@contextmanager
-def _fits_watched(fit: Callable[..., Any]) -> Iterator[None]:
-    """Have every `model.fit` of this thread go through `fit`.
-
-    At the class, so that it is all one whether a hypermodel or a tuner calls it, and with which
-    callbacks. A `fit` inside another is left alone.
-    """
-    original = keras.Model.fit
-    own = "fit" in vars(keras.Model)
-    thread = threading.get_ident()
-    inside = False
-
-    def watched(model: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal inside
-        if inside or threading.get_ident() != thread:
-            return original(model, *args, **kwargs)
-        inside = True
-        try:
-            return fit(original, model, *args, **kwargs)
-        finally:
-            inside = False
-
-    keras.Model.fit = watched
-    try:
-        yield
-    finally:
-        if own:
-            keras.Model.fit = original
-        else:
-            del keras.Model.fit
-
-
-def _require_recordable(tuner: Any, bins: int, loss_rows: int) -> None:
-    if not isinstance(tuner, keras_tuner.engine.base_tuner.BaseTuner):
-        raise UserError(f"record: expected a KerasTuner tuner, got {type(tuner).__name__}.")
-    if id(tuner) in _RECORDED:
-        raise UserError("record: this tuner is recorded already; close that recording first.")
-    if os.environ.get(_PARALLEL):
-        raise UserError(
-            "record: expected a search in one process, got one of several (KERASTUNER_ORACLE_IP "
-            "is set), whose workers cannot write into one folder."
-        )
-    if keras.backend.backend() != "tensorflow":
-        raise UserError(
-            f"record: expected Keras to run on TensorFlow, it runs on {keras.backend.backend()!r}."
-        )
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
-        raise UserError(f"bins: expected a whole number of at least 2, got {bins!r}.")
-    if isinstance(loss_rows, bool) or not isinstance(loss_rows, int) or loss_rows < 0:
-        raise UserError(f"loss_rows: expected a whole number of at least 0, got {loss_rows!r}.")
-
-
-def _require_same_search(tuner: Any, kept: Record) -> None:
-    """Refuse a folder whose trials are not those that the tuner has."""
-    for trial_id, values in kept.known_trials().items():
-        trial = tuner.oracle.trials.get(trial_id)
-        if trial is None:
-            raise kept.another(
-                f"its trial {trial_id} is none of this tuner's, which has "
-                f"{len(tuner.oracle.trials)} so far: was it made with overwrite=True?"
-            )
-        names = {hp.name: column_of(hp.name) for hp in trial.hyperparameters.space}
-        own = values_of(trial.hyperparameters, names)
-        differing = [name for name in values if own.get(name, values[name]) != values[name]]
-        if differing:
-            name = differing[0]
-            raise kept.another(
-                f"{name} of its trial {trial_id} is {values[name]!r}, of this tuner's {own[name]!r}"
-            )
-
-
-def _build_of(tuner: Any) -> str:
-    """What is searched, as `module:name`."""
-    hypermodel = getattr(tuner, "hypermodel", None)
-    found: Any = type(tuner) if hypermodel is None else type(hypermodel)
-    build = getattr(hypermodel, "build", None)
-    if found.__name__ == "DefaultHyperModel" and callable(build):
-        found = build
-    module = str(getattr(found, "__module__", "") or "")
-    name = str(getattr(found, "__name__", "") or "")
-    named = all(_FUNCTION.fullmatch(part) for part in (*module.split("."), name))
-    return f"{module}:{name}" if named else f"keras_tuner:{type(tuner).__name__}"
+            self._recording._add(self, self.executions - 1, trained, error)

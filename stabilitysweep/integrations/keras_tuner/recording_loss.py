@@ -28,8 +28,8 @@ def measured_loss(
         rows: how many, at most.
 
     Returns:
-        The loss; None for data that are no arrays, such as a `tf.data.Dataset`: to look into
-        them would change what is trained on.
+        The loss; None for a model that cannot be evaluated, and for data that are no arrays,
+        such as a `tf.data.Dataset`: to look into them would change what is trained on.
     """
     x, y = _argument("x", args, kwargs), _argument("y", args, kwargs)
     weight = kwargs.get("sample_weight")
@@ -44,15 +44,18 @@ def measured_loss(
         return None
     chosen = np.unique(np.linspace(0, trained - 1, min(rows, trained)).round().astype(np.int64))
     take = _taker(chosen)
-    found = model.evaluate(
-        tf.nest.map_structure(take, x),
-        tf.nest.map_structure(take, y),
-        sample_weight=None if weight is None else tf.nest.map_structure(take, weight),
-        batch_size=_argument("batch_size", args, kwargs),
-        verbose=0,
-        return_dict=True,
-    )
-    return float(found["loss"])
+    try:
+        found = model.evaluate(
+            tf.nest.map_structure(take, x),
+            tf.nest.map_structure(take, y),
+            sample_weight=None if weight is None else tf.nest.map_structure(take, weight),
+            batch_size=_argument("batch_size", args, kwargs),
+            verbose=0,
+            return_dict=True,
+        )
+        return float(found["loss"])
+    except Exception:  # what a user's model makes of it is no reason to end its trial
+        return None
 
 
 def _argument(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -60,6 +61,7 @@ class Record:
         """Take a folder that `known_trials` has found good."""
         self.folder = folder
         self.broken: set[str] = set()
+        self._attempts: dict[tuple[str, int], set[int]] = {}
         self._search = search
         self._rate: str | None = None
         self._epochs: int | None = None
@@ -97,10 +99,23 @@ class Record:
         found = {}
         for entry in entries:
             known = entry.axes.get(OF_SEARCH) or {}
-            found[str(known.get("trial"))] = dict(known.get("values", {}))
+            trial = str(known.get("trial"))
+            found[trial] = dict(known.get("values", {}))
+            self._count(trial, int(known.get("attempt", 0)), entry.seed)
             if entry.result.outcome is Outcome.NONFINITE:
-                self.broken.add(str(known.get("trial")))
+                self.broken.add(trial)
         return found
+
+    def before(self, trial: str, attempt: int) -> int:
+        """Return how many rows earlier attempts at a trial have left."""
+        return sum(
+            len(rows)
+            for (own, number), rows in self._attempts.items()
+            if own == trial and number < attempt
+        )
+
+    def _count(self, trial: str, attempt: int, execution: int) -> None:
+        self._attempts.setdefault((trial, attempt), set()).add(execution)
 
     def another(self, what: str) -> ResultError:
         """Return the refusal of a folder that another search was recorded into."""
@@ -122,6 +137,7 @@ class Record:
         values: Mapping[str, Any],
         *,
         trial: str,
+        attempt: int,
         execution: int,
         trained: Execution | None,
     ) -> None:
@@ -132,6 +148,7 @@ class Record:
             axes: of the search, as far as they are known.
             values: of its `hp`, by column.
             trial: KerasTuner's id.
+            attempt: how often the trial was tried before.
             execution: which of its trainings, from 0.
             trained: what was trained; None if nothing was.
         """
@@ -140,6 +157,7 @@ class Record:
             if self._rate is None:
                 self._rate = _rate_axis(axes, values, trained.rate)
             self._epochs = self._epochs or trained.epochs
+        self._count(trial, attempt, execution)
         if result.outcome is Outcome.NONFINITE:
             self.broken.add(trial)
         content = self._content(axes)
@@ -152,6 +170,7 @@ class Record:
             folders.write_text(self.folder / folders.CONFIG, text)
         of_search = {
             "trial": trial,
+            "attempt": attempt,
             "execution": execution,
             "values": dict(values),
             **(trained.facts if trained is not None else {}),
@@ -166,8 +185,16 @@ class Record:
         store, self._store = self._store, None
         with closing(store):
             begun = store.latest_config() is not None
-        if begun:
+        if not begun:
+            return
+        try:
             open_result(self.folder).save(figures=False)
+        except Exception as error:  # no reason to end hours of searching with an error
+            warnings.warn(
+                f"{self.folder}: all trials are stored, but their tables could not be written: "
+                f"{error}",
+                stacklevel=2,
+            )
 
     def _content(self, axes: tuple[SearchAxis, ...]) -> dict[str, Any]:
         """The config that says what was searched, as plain values."""

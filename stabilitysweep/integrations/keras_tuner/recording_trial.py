@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,6 @@ class Execution:
     """What became of one model of a trial: every `fit` of it, one after another.
 
     Attributes:
-        model: the `id` of the model that is trained.
         facts: `optimizer`, `loss` and `precision` of the model.
         rate: its learning rate before the first step; None if it is not a number.
         epochs: for how many it was asked to be trained.
@@ -39,7 +39,7 @@ class Execution:
 
     def __init__(self, model: keras.Model) -> None:
         """Begin with a compiled model that has not been trained yet."""
-        self.model = id(model)
+        self._model = weakref.ref(model)
         self.facts = _facts(model)
         self.rate = _learning_rate(model)
         self.epochs: int | None = None
@@ -50,10 +50,15 @@ class Execution:
         self._compiled = _compiled(model)
         self._readings: list[Reading] = []
         self._epoch_steps: list[int] = []
+        self._epoch_losses: list[float] = []
         self._logs: dict[str, float] = {}
         self._state: Found | None = None
         self._scale: float | None = None
         self._output = str((getattr(model, "output_names", None) or ["output"])[0])
+
+    def is_of(self, model: keras.Model) -> bool:
+        """Whether it is this model that is trained."""
+        return self._model() is model
 
     @property
     def steps(self) -> int:
@@ -82,6 +87,11 @@ class Execution:
             for name, value in logs.items()
             if isinstance(value, int | float | np.number)
         }
+        self._epoch_losses += [self._logs["loss"]] if "loss" in self._logs else []
+
+    @property
+    def _lossless(self) -> bool:
+        return any(reading.lossless for reading in self._readings)
 
     def end_fit(self, model: keras.Model) -> None:
         """Look at the model after its last step."""
@@ -113,7 +123,7 @@ class Execution:
             engine=ENGINE,
             compiled=self._compiled,
             onset=onset,
-            nan_step=outcomes.first_nan(history),
+            nan_step=None if self._lossless else outcomes.first_nan(history),
             initial_loss=initial,
             final_loss=final,
             best_loss=outcomes.best_loss(history),
@@ -175,6 +185,9 @@ class Execution:
         """
         if self.initial_loss is not None and self.final_loss is not None:
             return self.initial_loss, self.final_loss
+        if self._lossless:  # a training step of a user's own, that tells no loss of a batch
+            told = self._epoch_losses or [0.0]
+            return told[0], told[-1]
         ends = [end for end in self._epoch_steps if end]
         window = max(self.steps // _WINDOW, 1)
         first, last = slice(0, window), slice(-window, None)
