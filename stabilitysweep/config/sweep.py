@@ -152,7 +152,12 @@ class SweepConfig(Head):
             content["recorded"] = self.recorded.model_dump(mode="json")
         if self.dataset is not None:
             content[DATASET] = _plain(self.dataset)
+        if self.recorded is not None and self.dataset is not None:
+            # How they were split and prepared is not known, and no default of ours.
+            content[DATASET] = {"function": self.dataset.function, "label": self.dataset.label}
         for section in SECTIONS:
+            if section == "preprocessing" and self.recorded is not None:
+                continue
             settings = getattr(self, section).model_dump(mode="json")
             content[section] = {
                 key: value

@@ -55,7 +55,7 @@ def test_the_same_trials_have_the_same_scores_with_and_without(tmp_path: Path) -
 
     assert scores(watched) == scores(plain)
     table = open_result(tmp_path / "out").trials
-    assert table["search_trial"].tolist() == ["0", "1", "2"] or len(table) == 3
+    assert sorted(table["search_trial"]) == ["0", "1", "2"]
     assert (table["steps_run"] == 10).all() and (table["outcome"] == "stable").all()
 
 
@@ -220,7 +220,7 @@ def test_each_trial_is_stored_when_it_ends(tmp_path: Path) -> None:
     made = tuner(keras_tuner.RandomSearch, by_rate, tmp_path, max_trials=3)
     record(made, out=tmp_path / "out")
     search(made, callbacks=[Looking()])
-    assert seen[:3] == [0, 1, 2] or seen == []  # a copy is called, with the list of its own
+    assert seen == [0, 1, 2]
 
 
 def test_closing_gives_the_tuner_back(tmp_path: Path) -> None:
