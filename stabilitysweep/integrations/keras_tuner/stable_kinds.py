@@ -27,7 +27,26 @@ class StableRandomSearch(StableOracle, oracles.RandomSearchOracle, of=oracles.Ra
 
 
 class StableHyperband(StableOracle, oracles.HyperbandOracle, of=oracles.HyperbandOracle):
-    """Draws the trials of a bracket's first round again; later rounds repeat them."""
+    """Draws the trials of a bracket's first round again; later rounds repeat them.
+
+    A trial of before the map that it does not allow keeps its place in a later round, but is not
+    trained on.
+    """
+
+    _brackets: list[dict[str, Any]]
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Return values that are allowed."""
+        self._look()
+        while True:
+            response: dict[str, Any] = super().populate_space(trial_id)
+            values = response.get("values")
+            repeated = values is not None and "tuner/trial_id" in values
+            if values is None or not repeated or self._guard.allows(values):
+                return response
+            for info in (info for b in self._brackets for own in b["rounds"] for info in own):
+                if info["id"] == trial_id:
+                    info["id"] = info["past_id"]
 
 
 class StableGridSearch(StableOracle, oracles.GridSearchOracle, of=oracles.GridSearchOracle):

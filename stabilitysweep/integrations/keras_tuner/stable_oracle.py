@@ -155,6 +155,9 @@ class StableOracle(keras_tuner.Oracle):
 
     def _take_over(self, own: Mapping[str, Any] | None) -> None:
         """Take up what `_own_state` returned; None for the state of an oracle without a map."""
+        # Reloaded trials come in any order, which the sums of a Gaussian process depend on.
+        known = [trial_id for trial_id in self.start_order if trial_id in self.trials]
+        self.trials = {trial_id: self.trials[trial_id] for trial_id in known} | self.trials
         counts = (own or {}).get("turned_away", {})
         for reason in self._guard.counts:
             self._guard.counts[reason] = int(counts.get(str(reason), 0))
