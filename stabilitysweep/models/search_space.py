@@ -120,7 +120,7 @@ def _narrowed(hp: Any, span: Span) -> Any:
             kind = type(hp)
             own = int if kind is kinds.Int else float
             if hp.step is not None:
-                kept = [value for value in hp.values if _inside(value, span)]
+                kept = [own(value) for value in hp.values if _inside(value, span)]
                 if len(kept) < 2 or hp.sampling == "reverse_log":
                     return _one(_choice(name, kept or values, span.pick, conditions), hp)
                 low, high = kept[0], kept[-1]
