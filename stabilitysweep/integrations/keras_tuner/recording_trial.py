@@ -185,7 +185,7 @@ class Execution:
         """
         if self.initial_loss is not None and self.final_loss is not None:
             return self.initial_loss, self.final_loss
-        if self._lossless:  # a training step of a user's own, that tells no loss of a batch
+        if self._lossless or not self.steps:  # a step of a user's own, that tells no loss
             told = self._epoch_losses or [0.0]
             return told[0], told[-1]
         ends = [end for end in self._epoch_steps if end]
