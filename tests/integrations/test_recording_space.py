@@ -59,6 +59,15 @@ def test_whole_numbers_stay_whole(low: int, span: int, bins: int, place: float) 
     assert own == value or axis.binned
 
 
+def test_the_lower_ends_may_be_those_of_a_sweep() -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Float("rate", 1e-3, 1.0, sampling="log")
+    axis = only(hp, bins={"rate": [0.01, 0.1]})
+    assert axis.values == (0.01, 0.1) and axis.binned
+    assert [axis.place(value) for value in (0.01, 0.0999, 0.7)] == [0.01, 0.01, 0.1]
+    assert axis.place(0.005) == 0.005
+
+
 def test_bins_of_decades_have_round_ends() -> None:
     hp = keras_tuner.HyperParameters()
     hp.Float("rate", 1e-4, 1e2, sampling="log")

@@ -209,7 +209,12 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     [
         ({"bins": 1}, "bins: expected a whole number of at least 2"),
         ({"loss_rows": -1}, "loss_rows"),
-        ({"axes": ["depth"]}, r"axes: expected hp of the search \(learning_rate\), got depth"),
+        ({"bins": {"learning_rate": [0.1, 0.01]}}, "bins: expected for learning_rate the lower"),
+        ({"bins": {"rate": [0.1]}}, r"expected hp of the search \(learning_rate\), got rate"),
+        (
+            {"axes": ["depth"]},
+            r"axes, bins: expected hp of the search \(learning_rate\), got depth",
+        ),
     ],
 )
 def test_arguments_out_of_range_are_refused(tmp_path: Path, given: Any, message: str) -> None:

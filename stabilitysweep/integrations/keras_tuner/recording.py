@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +43,7 @@ def record(
     out: str | Path,
     *,
     stop: bool = True,
-    bins: int = BINS,
+    bins: int | Mapping[str, Sequence[float]] = BINS,
     axes: tuple[str, ...] | list[str] = (),
     data: str | None = None,
     loss_rows: int = LOSS_ROWS,
@@ -61,8 +61,9 @@ def record(
         out: the result folder; made by the search.
         stop: whether a training ends early once its weights are no longer finite or its loss
             is NaN.
-        bins: how many bins an `hp` with more values than that gets, at least 2. The exact values
-            are in columns of their own.
+        bins: how many bins an `hp` with more values than that gets, at least 2; or the lower ends
+            of the bins of some, by name, as those of a sweep that it is to be compared with. The
+            exact values are in columns of their own.
         axes: the `hp` that are to be axes; none given means all of them. Others have a column.
         data: what the data set is called; the tuner's project if None.
         loss_rows: training rows, at most, that the loss is taken over before and after each
@@ -87,10 +88,11 @@ def record(
         raise UserError("record: this tuner is recorded already; close that recording first.")
     asked = tuple(axes)
     known = {hp.name for hp in tuner.oracle.hyperparameters.space}
-    unknown = [name for name in asked if name not in known]
+    chosen = (*asked, *(bins if isinstance(bins, Mapping) else ()))
+    unknown = [name for name in chosen if name not in known]
     if unknown:
         raise UserError(
-            f"axes: expected hp of the search ({', '.join(sorted(known))}), got "
+            f"axes, bins: expected hp of the search ({', '.join(sorted(known))}), got "
             f"{', '.join(unknown)}."
         )
     search = Search(
@@ -122,7 +124,7 @@ class Recording:
         kept: Record,
         *,
         stop: bool,
-        bins: int,
+        bins: int | Mapping[str, Sequence[float]],
         axes: tuple[str, ...],
         loss_rows: int,
     ) -> None:

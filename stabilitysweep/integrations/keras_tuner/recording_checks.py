@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -17,7 +20,7 @@ _PARALLEL = "KERASTUNER_ORACLE_IP"
 _FUNCTION = re.compile(r"[A-Za-z_]\w*")
 
 
-def require_recordable(tuner: Any, bins: int, loss_rows: int) -> None:
+def require_recordable(tuner: Any, bins: Any, loss_rows: int) -> None:
     """Check what `record` is given.
 
     Raises:
@@ -34,10 +37,25 @@ def require_recordable(tuner: Any, bins: int, loss_rows: int) -> None:
         raise UserError(
             f"record: expected Keras to run on TensorFlow, it runs on {keras.backend.backend()!r}."
         )
-    if isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
+    if isinstance(bins, Mapping):
+        for name, ends in bins.items():
+            if not _increasing(ends):
+                raise UserError(
+                    f"bins: expected for {name} the lower ends of bins, increasing numbers, got "
+                    f"{ends!r}."
+                )
+    elif isinstance(bins, bool) or not isinstance(bins, int) or bins < 2:
         raise UserError(f"bins: expected a whole number of at least 2, got {bins!r}.")
     if isinstance(loss_rows, bool) or not isinstance(loss_rows, int) or loss_rows < 0:
         raise UserError(f"loss_rows: expected a whole number of at least 0, got {loss_rows!r}.")
+
+
+def _increasing(ends: Any) -> bool:
+    numbers = isinstance(ends, list | tuple) and all(
+        isinstance(end, int | float) and not isinstance(end, bool) and math.isfinite(end)
+        for end in ends
+    )
+    return numbers and len(ends) > 0 and all(a < b for a, b in itertools.pairwise(ends))
 
 
 def require_same_search(tuner: Any, kept: Record) -> None:

@@ -60,13 +60,18 @@ class SearchAxis:
 
 
 def axes_of(
-    space: Iterable[Any], *, bins: int = BINS, every: bool = False, names: Sequence[str] = ()
+    space: Iterable[Any],
+    *,
+    bins: int | Mapping[str, Sequence[float]] = BINS,
+    every: bool = False,
+    names: Sequence[str] = (),
 ) -> tuple[SearchAxis, ...]:
     """Return the axes of a search space, in its order.
 
     Args:
         space: the `hp` that were asked for so far.
-        bins: how many bins an `hp` with more values than that gets, at least 2.
+        bins: how many bins an `hp` with more values than that gets, at least 2; or the lower ends
+            of the bins of some, by name.
         every: whether the search goes through the same few values of each `hp`, as a grid search
             does: these are kept, up to 50.
         names: the `hp` that are to be axes; none given means all of them.
@@ -75,7 +80,9 @@ def axes_of(
     for hp in space:
         if not hp.name.startswith(_OWN_OF_KERAS_TUNER) and (not names or hp.name in names):
             found.setdefault(hp.name, []).append(hp)
-    return tuple(_axis(name, own, bins, every) for name, own in found.items())
+    ends = bins if isinstance(bins, Mapping) else {}
+    number = bins if isinstance(bins, int) else BINS
+    return tuple(_axis(name, own, number, every, ends.get(name)) for name, own in found.items())
 
 
 def values_of(hp: keras_tuner.HyperParameters, columns: Mapping[str, str]) -> dict[str, Any]:
@@ -105,10 +112,14 @@ def column_of(name: str) -> str:
     return f"hp_{name}"[:_LONGEST_NAME] if taken else name
 
 
-def _axis(name: str, own: Sequence[Any], bins: int, every: bool) -> SearchAxis:
+def _axis(
+    name: str, own: Sequence[Any], bins: int, every: bool, given: Sequence[float] | None
+) -> SearchAxis:
     """The axis of one name, of which there may be several `hp` under different conditions."""
     conditional = all(hp.conditions for hp in own)
     end = (None,) if conditional else ()
+    if given is not None:
+        return SearchAxis(name, column_of(name), (*given, *end), binned=True)
     most = max(bins, 50) if every else bins
     lists = [_listed(hp, most, every) for hp in own]
     if all(values is not None for values in lists):
