@@ -11,6 +11,8 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 
+SearchSpace = keras_tuner.HyperParameters
+
 _TOLERANCE = 1e-9
 
 

@@ -22,9 +22,7 @@ from stabilitysweep.result.recommending import recommended, sources_of
 from stabilitysweep.result.summed_up import SummedUpTrials
 
 if TYPE_CHECKING:
-    import keras_tuner
-
-    from stabilitysweep.models.search_space import Span
+    from stabilitysweep.models.search_space import SearchSpace, Span
 
 _OF_A_RANGE = 5
 """So many evenly spaced values are taken for a range of the config: a list is seldom so even."""
@@ -104,8 +102,8 @@ class NarrowedTrials(SummedUpTrials):
         margin: float = 2.0,
         metric: str | None = None,
         unswept: str = "fixed",
-    ) -> keras_tuner.HyperParameters:
-        """Return the largest box of safe cells as a search space of KerasTuner.
+    ) -> SearchSpace:
+        """Return the largest box of safe cells as a search space, a `keras_tuner.HyperParameters`.
 
         What a user's build asks for keeps its kind, sampling, step and conditional scopes, within
         the box. Another axis is a `Float` or an `Int` if it was given as a range, an ordered
@@ -211,7 +209,7 @@ def _is_of_the_data(name: str) -> bool:
     return setting is not None and setting.section == "preprocessing"
 
 
-def _declared(config: SweepConfig) -> keras_tuner.HyperParameters:
+def _declared(config: SweepConfig) -> SearchSpace:
     """What the build of a config asks for.
 
     Raises:
