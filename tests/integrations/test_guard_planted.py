@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,6 @@ from integrations.guarded_models import (
     Clock,
     Snapshots,
     Way,
-    data,
     finite,
     plain,
     planted,
@@ -136,7 +136,7 @@ def test_the_report_is_strict_json_and_text(
     model = planted("gradient", Clock(13), GRAPH)
     train(model, StabilityGuard(4, report=tmp_path))
     said = capsys.readouterr().out
-    assert "At step 13 gradient hidden/kernel became NaN" in said.replace("sequential/", "")
+    assert re.search(r"At step 13 gradient \S*hidden/kernel became NaN", said)
     assert str(tmp_path / "report.txt") in said
 
     def refuse(text: str) -> None:
@@ -164,7 +164,6 @@ def test_a_training_that_stays_finite_writes_nothing(tmp_path: Path) -> None:
 
 def test_weights_that_are_broken_before_the_first_step_are_told() -> None:
     model = plain()
-    x, _ = data()
     model.layers[0].kernel.assign(model.layers[0].kernel * float("nan"))
     guard = StabilityGuard(report=None, quiet=True)
     train(model, guard)

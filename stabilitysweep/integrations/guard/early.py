@@ -17,6 +17,8 @@ from stabilitysweep.numerics.moments import Moment, Quantity
 BLOCKS, BLOCK = 4, 5
 WINDOW = BLOCKS * BLOCK
 """Steps over which the loss must grow."""
+HISTORY = 100
+"""Steps whose largest loss it must exceed: noise goes up and down, but stays where it was."""
 SCALE_STEPS = 100
 """Steps within which halvings of the loss scale are counted."""
 _RISEN = 0.01
@@ -34,7 +36,7 @@ class EarlyWarnings:
             limits: base-2 logarithm of the largest finite number by dtype.
         """
         self._rules, self._limits = rules, limits
-        self._losses: deque[float] = deque(maxlen=WINDOW)
+        self._losses: deque[float] = deque(maxlen=HISTORY)
         self._halved: deque[int] = deque()
         self._scale: float | None = None
         self._first_loss: float | None = None
@@ -107,8 +109,10 @@ class EarlyWarnings:
         self._losses.append(reading.loss)
         if self._first_loss is None:
             self._first_loss = reading.loss
-        levels = _levels(self._losses)
-        if levels is None or levels[-1] < _RISEN * self._first_loss:
+        own = list(self._losses)
+        levels = _levels(own[-WINDOW:])
+        highest = max(own[:-WINDOW], default=0.0)
+        if levels is None or levels[-1] < max(_RISEN * self._first_loss, highest):
             return
         least = factor**BLOCK
         if all(after >= least * before for before, after in itertools.pairwise(levels)):
@@ -124,5 +128,4 @@ def _levels(losses: Sequence[float]) -> list[float] | None:
     """The medians of the blocks of a full window; None where it is not full."""
     if len(losses) < WINDOW:
         return None
-    own = list(losses)
-    return [statistics.median(own[at : at + BLOCK]) for at in range(0, WINDOW, BLOCK)]
+    return [statistics.median(losses[at : at + BLOCK]) for at in range(0, WINDOW, BLOCK)]

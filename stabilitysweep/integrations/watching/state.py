@@ -9,7 +9,7 @@ Notation: V variables with floating-point numbers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -101,7 +101,7 @@ class StateWatch:
         wanted = [e.variable for e in _entries(self._model, optimizers=self._with_optimizer)]
         key = tuple(id(variable) for variable in wanted)
         if key not in self._readers:
-            self._readers = {key: tf.function(lambda: [_value(v) for v in wanted], autograph=False)}
+            self._readers = {key: _traced(lambda: [_value(v) for v in wanted], xla=False)}
         self._copies = list(zip(wanted, self._readers[key](), strict=True))
 
     def restore(self) -> None:
@@ -142,7 +142,13 @@ def _looker(values: list[Any], measured: list[Any], *, xla: bool) -> Any:
         )
         return sums, measures.table([_value(variable) for variable in measured])
 
-    return tf.function(look, autograph=False, jit_compile=xla)
+    return _traced(look, xla=xla)
+
+
+def _traced(function: Callable[[], Any], *, xla: bool) -> Any:
+    # Traced here rather than when it is called: TensorFlow warns of a function that is made anew
+    # for every model.
+    return tf.function(function, autograph=False, jit_compile=xla).get_concrete_function()
 
 
 def _entries(model: keras.Model, *, optimizers: bool = True) -> Iterator[_Entry]:

@@ -304,7 +304,9 @@ class StepRecorder:
         if self._replicas == 1:
             return values
         context = tf.distribute.get_replica_context()
-        return [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in values]
+        own = [tf.cast(value, tf.float32) for value in values]
+        sums = [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in own]
+        return [tf.cast(total, value.dtype) for total, value in zip(sums, values, strict=True)]
 
     def _read(self, row: dict[str, float]) -> Reading:
         place, before = int(row["place"]), int(row["place_before"])
