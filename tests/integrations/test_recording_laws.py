@@ -36,10 +36,10 @@ pytestmark = [
 
 
 def recorded(kind: Any, build: Any, folder: Path, **more: Any) -> tuple[Any, Any]:
-    """A search with a record, and what it left."""
+    """A search with a record, and what it left; losses are those of batches, to be quick."""
     made = tuner(kind, build, folder, **more)
-    with record(made, out=folder / "out") as recording:
-        search(made)
+    with record(made, out=folder / "out", loss_rows=0) as recording:
+        search(made, validation_data=None)
     return made, recording.result
 
 
@@ -160,7 +160,7 @@ def test_ten_trials_with_nan_in_a_row_do_not_end_the_search(tmp_path: Path) -> N
 
 def test_three_crashes_in_a_row_end_it_as_ever(tmp_path: Path) -> None:
     made = tuner(keras_tuner.GridSearch, planned("oncccoo"), tmp_path)
-    record(made, out=tmp_path / "out")
+    record(made, out=tmp_path / "out", loss_rows=0)
     with pytest.raises(RuntimeError, match=r"exceeded the limit of 3.*\n[\s\S]*no room for it"):
         search(made)
     table = comparable(open_result(tmp_path / "out").trials)
@@ -186,15 +186,15 @@ def test_stopped_and_resumed_is_uninterrupted(tmp_path: Path) -> None:
         return by_rate(hp)
 
     cut = tuner(keras_tuner.RandomSearch, build, tmp_path / "cut", max_trials=4)
-    record(cut, out=tmp_path / "out")
+    record(cut, out=tmp_path / "out", loss_rows=0)
     with pytest.raises(KeyboardInterrupt):
-        search(cut)
+        search(cut, validation_data=None)
     assert len(open_result(tmp_path / "out").trials) == 2, "the trial in progress alone is lost"
     assert (tmp_path / "out" / "trials.csv").is_file()
 
     again = tuner(keras_tuner.RandomSearch, by_rate, tmp_path / "cut", max_trials=4)
-    record(again, out=tmp_path / "out")
-    search(again)
+    record(again, out=tmp_path / "out", loss_rows=0)
+    search(again, validation_data=None)
     pd.testing.assert_frame_equal(
         comparable(open_result(tmp_path / "out").trials), comparable(whole.trials)
     )
