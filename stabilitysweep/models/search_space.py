@@ -86,6 +86,13 @@ def search_space(
         else:
             space.append(hp)
     known = {hp.name for hp in space}
+    # Asked for only by some of the models, outside of any conditional scope.
+    others = {} if declared is None else dict(measured_at or {})
+    space += [
+        kinds.Fixed(name, value)
+        for name, value in others.items()
+        if name not in known and name not in by_name
+    ]
     space += [made for span in by_name.values() if span.name not in known for made in _own(span)]
     found = keras_tuner.HyperParameters()
     found.merge(space)

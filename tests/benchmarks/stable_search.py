@@ -8,20 +8,25 @@ The bars: with it at most 2 % of the trials of each tuner become non-finite, and
 found is no worse than without, in the median over the seeds.
 
     python tests/benchmarks/stable_search.py --output docs/stable-search.md
+    python tests/benchmarks/stable_search.py --work /tmp/searches --processes 6
+
+What is in the folder given by --work is not trained again.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import statistics
 import sys
-import time
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from shared import described, run_child, table, write_page
+from shared import described, positive, run_child, table
 
 import stabilitysweep
 from stabilitysweep.config import parse_config
@@ -69,22 +74,24 @@ def is_met(found: Sequence[Found]) -> tuple[bool, bool]:
     return total > 0 and bad <= MOST_NONFINITE * total, best["with"] <= best["without"]
 
 
-def page(folder: Path) -> tuple[str, bool]:
-    """Map, search, and write the page."""
-    started = time.perf_counter()
+def page(folder: Path, processes: int) -> tuple[str, bool]:
+    """Map, search, and write the page; what the folder holds is not done again."""
     here = Path(__file__).resolve().parent
     os.environ.update(ONE_THREAD)
     result = stabilitysweep.run(parse_config(CONFIG, base_folder=here), out=folder / "map")
-    mapped = time.perf_counter() - started
     jobs = [(kind, seed) for kind in BARRED for seed in SEEDS] + [(kind, 0) for kind in BESIDE]
 
     def job(one: tuple[str, int]) -> Found:
-        script = str(here / "stable_search_arms.py")
-        return run_child(script, str(result.folder), one[0], str(one[1]))
+        kept = folder / f"{one[0]}-{one[1]}.json"
+        if not kept.exists():
+            script = str(here / "stable_search_arms.py")
+            found = run_child(script, str(result.folder), one[0], str(one[1]))
+            kept.write_text(json.dumps(found), encoding="utf-8")
+        answer: Found = json.loads(kept.read_text("utf-8"))
+        return answer
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(processes) as pool:
         answers = dict(zip(jobs, pool.map(job, jobs), strict=True))
-    minutes = (time.perf_counter() - started) / 60
     by_kind = {
         kind: [found for (own, _), found in answers.items() if own == kind]
         for kind in (*BARRED, *BESIDE)
@@ -93,7 +100,7 @@ def page(folder: Path) -> tuple[str, bool]:
     hard = unstable[0] >= LEAST_UNSTABLE * unstable[1]
     verdicts = {kind: is_met(by_kind[kind]) for kind in BARRED}
     met = hard and all(all(verdict) for verdict in verdicts.values())
-    return text_of(result, by_kind, verdicts, unstable, mapped, minutes), met
+    return text_of(result, by_kind, verdicts, unstable), met
 
 
 def text_of(
@@ -101,8 +108,6 @@ def text_of(
     by_kind: dict[str, list[Found]],
     verdicts: dict[str, tuple[bool, bool]],
     unstable: tuple[int, int],
-    mapped: float,
-    minutes: float,
 ) -> str:
     names = BARRED | BESIDE
     shares = {kind: share(broken(by_kind[kind], "with")) for kind in names}
@@ -137,7 +142,8 @@ def text_of(
         f"{'met' if good else 'MISSED'}"
         for kind, (few, good) in verdicts.items()
     ]
-    counts = result.summary.outcomes
+    outcomes = result.summary.outcomes.items()
+    of_map = ", ".join(f"{number:,} {name}" for name, number in outcomes if number)
     reasons: dict[str, int] = {}
     for found in by_kind.values():
         for one in found:
@@ -160,8 +166,7 @@ Written by `python tests/benchmarks/stable_search.py --output docs/stable-search
 The model of `tests/benchmarks/stable_search_model.py` on the diabetes data: 1 to 3 hidden layers
 of 32 units, relu or tanh, SGD with momentum 0.9, learning rates from 1e-4 to 100 on a log scale,
 {CONFIG["training"]["epochs"]} epochs of batches of {CONFIG["training"]["batch_size"]}. The map:
-{len(result.trials):,} trials ({", ".join(f"{n:,} {name}" for name, n in counts.items() if n)}),
-{mapped:.0f} s. The searches of both arms have the same seeds, numbers of trials and initial
+{len(result.trials):,} trials ({of_map}). The searches of both arms have the same seeds, numbers of trials and initial
 weights; those without have no limit of consecutive failures, which would have ended them. A trial
 counts as non-finite if any batch or validation loss of it was.
 
@@ -183,10 +188,22 @@ The lowest validation loss of an epoch (mean squared error of the standardised t
 {table(["tuner", "seed", "without", "with"], scores, text=2)}
 
 GridSearch (at depth 2, 10 learning rates by 2 activations) and Hyperband ran once each, and are
-beside the bars. GridSearch with a map has fewer combinations left. The whole took
-{minutes:.1f} minutes.
+beside the bars. GridSearch with a map has fewer combinations left.
 """
 
 
 if __name__ == "__main__":
-    sys.exit(write_page(page, __doc__ or ""))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--output", type=Path, help="file to write the page to")
+    parser.add_argument("--work", type=Path, help="folder to keep what is trained in")
+    parser.add_argument("--processes", type=positive, default=2, help="searches at a time")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        work = options.work or Path(temporary)
+        work.mkdir(parents=True, exist_ok=True)
+        text, met = page(work, options.processes)
+    if options.output:
+        options.output.write_text(text, encoding="utf-8")
+    else:
+        print(text)
+    sys.exit(0 if met else 1)

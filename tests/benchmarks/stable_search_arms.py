@@ -23,7 +23,7 @@ from shared import diabetes
 from stabilitysweep.integrations.keras_tuner import keep_stable
 
 EPOCHS, BATCH_SIZE = 3, 16
-TRIALS, INITIAL = 16, 8
+TRIALS, INITIAL = 12, 6
 ITERATIONS = 3
 _NO_LIMIT = 10**6
 
