@@ -53,6 +53,7 @@ class _Checked(NamedTuple):
         before: float32 [W], the same of the weights.
         applied: the count of steps before the update; None without an update.
         inner: the optimizer that counts; None without one.
+        named: the gradients with the names of their variables.
     """
 
     loss: tf.Tensor
@@ -62,6 +63,7 @@ class _Checked(NamedTuple):
     before: tf.Tensor
     applied: tf.Tensor | None
     inner: Any
+    named: list[tuple[str, Any]]
 
 
 class StepRecorder:
@@ -152,7 +154,7 @@ class StepRecorder:
         held = [v.value for v in model.non_trainable_variables if _floating(v)]
         self._weights = [*(w.path for w in model.trainable_variables), *held_paths(model)]
         if not later:
-            self._places, self._heads = [(Stage.LOSS, "loss")], []
+            self._places = [(Stage.LOSS, "loss")]
         self._places += [(Stage.GRADIENT, path) for path, _ in named]
 
         loss = tf.zeros([], tf.float64) if heard.loss is None else tf.cast(heard.loss, tf.float64)
@@ -172,12 +174,6 @@ class StepRecorder:
 
         sums, before = tf.cond(proven, nothing, exact)
         (sums,) = self._over_replicas([sums])
-        counters = tf.identity(self._counters)
-        fresh = tf.reduce_any(sums != 0)
-        wanted = fresh | self._due(counters[_STEP] + 1)
-        if gradients and not later:
-            calm = tf.equal(counters[_STREAK], 0) & tf.equal(counters[_BROKEN], 0)
-            self._look(named, counters, wanted & calm)
         inner = getattr(optimizer, "inner_optimizer", optimizer)
         return _Checked(
             loss=loss,
@@ -187,6 +183,7 @@ class StepRecorder:
             before=before,
             applied=None if inner is None else tf.identity(inner._iterations.value),
             inner=inner,
+            named=named,
         )
 
     def _due(self, step: tf.Tensor) -> tf.Tensor:
@@ -196,8 +193,14 @@ class StepRecorder:
 
     def _look(
         self, named: Sequence[tuple[str, Any]], counters: tf.Tensor, wanted: tf.Tensor
-    ) -> None:
-        """Measure every gradient, where that is wanted, and keep it in place of the oldest."""
+    ) -> tf.Tensor:
+        """Measure every gradient, where that is wanted, and keep it in place of the oldest.
+
+        Returns:
+            The number of looks so far.
+        """
+        if not named:
+            return counters[_LOOKS]
         dtypes = {
             w.path: dtype
             for w, dtype in zip(
@@ -218,8 +221,7 @@ class StepRecorder:
             steps.assign(tf.where(place, counters[_STEP] + 1, steps))
             return counters[_LOOKS] + 1
 
-        after = tf.cond(wanted, keep, lambda: counters[_LOOKS])
-        self._counters.assign(tf.tensor_scatter_nd_update(counters, [[_LOOKS]], [after]))
+        return tf.cond(wanted, keep, lambda: counters[_LOOKS])
 
     # --- after it
 
@@ -254,9 +256,12 @@ class StepRecorder:
         here = tf.range(self._rows, dtype=tf.int64)[:, None] == (step - 1) % self._rows
         self._ring.assign(tf.where(here, values[None], self._ring))
         bad = place >= 0
+        calm = tf.equal(counters[_STREAK], 0) & tf.equal(counters[_BROKEN], 0)
+        named = [pair for c in checked for pair in c.named]
+        looks = self._look(named, counters, (bad | self._due(step)) & calm)
         streak = tf.where(bad, counters[_STREAK] + 1, 0)
         broken = counters[_BROKEN] | tf.cast(bad & ~skipped, tf.int64)
-        self._counters.assign(tf.stack([step, streak, tf.cast(broken, tf.int64), counters[_LOOKS]]))
+        self._counters.assign(tf.stack([step, streak, broken, looks]))
 
     # --- variables
 
