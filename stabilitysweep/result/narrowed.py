@@ -129,9 +129,11 @@ class NarrowedTrials(SummedUpTrials):
         box = self.safe_box(*others, pick=pick, where=where, margin=margin, metric=metric)
         from stabilitysweep.models.search_space import search_space
 
+        # What was recorded from a search belongs to the program that searched.
+        asks = self.config.model.build is not None and self.config.recorded is None
         return search_space(
             spans_of(self, box),
-            _declared(self.config) if self.config.model.build else None,
+            _declared(self.config) if asks else None,
             self._measured_at() if unswept == "fixed" else None,
         )
 

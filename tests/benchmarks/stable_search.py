@@ -166,8 +166,9 @@ Written by `python tests/benchmarks/stable_search.py --output docs/stable-search
 The model of `tests/benchmarks/stable_search_model.py` on the diabetes data: 1 to 3 hidden layers
 of 32 units, relu or tanh, SGD with momentum 0.9, learning rates from 1e-4 to 100 on a log scale,
 {CONFIG["training"]["epochs"]} epochs of batches of {CONFIG["training"]["batch_size"]}. The map:
-{len(result.trials):,} trials ({of_map}). The searches of both arms have the same seeds, numbers of trials and initial
-weights; those without have no limit of consecutive failures, which would have ended them. A trial
+{len(result.trials):,} trials ({of_map}).
+The searches of both arms have the same seeds, numbers of trials and initial weights; those
+without have no limit of consecutive failures, which would have ended them. A trial
 counts as non-finite if any batch or validation loss of it was.
 
 Of the space itself (what RandomSearch draws without a map) {share(unstable)} goes non-finite
