@@ -188,7 +188,7 @@ The lowest validation loss of an epoch (mean squared error of the standardised t
 
 {table(["tuner", "seed", "without", "with"], scores, text=2)}
 
-GridSearch (at depth 2, 10 learning rates by 2 activations) and Hyperband ran once each, and are
+GridSearch (at depth 2, 11 learning rates by 2 activations) and Hyperband ran once each, and are
 beside the bars. GridSearch with a map has fewer combinations left.
 """
 
