@@ -137,7 +137,8 @@ def _convolution(layer: Any, own: Call) -> Call:
 
         outputs = convolve(inputs, matrix)
         if layer.use_bias and not joined:
-            outputs += tf.convert_to_tensor(layer.bias)
+            # As Keras adds it: the gradient of this one operation is summed up in float32.
+            outputs = tf.nn.bias_add(outputs, tf.convert_to_tensor(layer.bias))
         return outputs if layer.activation is None else layer.activation(outputs)
 
     return call

@@ -270,6 +270,28 @@ def test_padding_makes_no_other_nan_of_an_infinite_gradient_than_in_keras() -> N
     np.testing.assert_array_equal(ours[1, ..., 0], ours[0, ..., 0])
 
 
+def test_in_half_precision_the_gradient_of_a_bias_is_added_up_as_by_keras() -> None:
+    # What cancels in the sum, as before a batch normalisation, is far below the rounding of parts.
+    model = one(layers.Conv2D, (6, 6, 1), filters=4, kernel_size=3, padding="same")("float16")
+    (layer,) = [own for own in model.layers if own.weights]
+    random = np.random.default_rng(0)
+    half = random.normal(size=(TRIALS, 200, 6, 6, 4))
+    upstream = tf.cast(np.concatenate([half, -half], axis=1), tf.float16)
+    images = tf.cast(random.normal(size=(TRIALS, 400, 6, 6, 1)), tf.float16)
+
+    def gradient(argument: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            outputs = model(argument[0])
+        return tape.gradient(outputs, layer.bias, argument[1])
+
+    keras_own = tf.stack([gradient(pair) for pair in zip(images, upstream, strict=True)])
+    with lowered(model):
+        stacked = tf.function(lambda *both: vectorize(gradient, both), autograph=False)
+        found = stacked(images, upstream)
+    np.testing.assert_allclose(found, keras_own, atol=1e-3)
+    assert np.abs(keras_own).max() < 1e-3
+
+
 def test_a_recurrent_layer_that_is_not_lowered_is_written_out_where_it_is_short() -> None:
     def build(dtype: str) -> keras.Model:
         keras.utils.set_random_seed(0)
