@@ -4,7 +4,7 @@ As in `agreement.py`, a trial is *clear* when `model.fit` gives it one outcome a
 at that rate over 1.05 and at that rate times 1.05. The bars: the same outcome in every clear trial,
 the onset at the same step or the next in 95 % of the clear non-finite ones. A trial in which the
 engines differ in anything is trained again by `model.fit` with every initial weight moved to the
-next number up, and down: so much do its verdicts depend on rounding.
+next number up, and down, of the type it computes in: so much do its verdicts depend on rounding.
 
     python tests/benchmarks/user_agreement.py --output docs/agreement-users.md
     python tests/benchmarks/user_agreement.py --only cnn --trials 4
@@ -180,7 +180,7 @@ def _shown(value: Any) -> str:
 
 
 def nudged(sweep: Sweep, rest: set[str], towards: float) -> TrialResult:
-    """Train one trial by `model.fit` from weights at the next numbers."""
+    """Train one trial by `model.fit` from weights at the next numbers that it computes in."""
     from user_sweeps import train
 
     from stabilitysweep.engines.subject import UserModels
@@ -190,6 +190,9 @@ def nudged(sweep: Sweep, rest: set[str], towards: float) -> TrialResult:
             built = super().build(*arguments)
             for variable in built.model.trainable_variables:
                 weight = variable.numpy()
+                if built.model.compute_dtype == "float16":
+                    # The next float32 would mostly be the same number there.
+                    weight = weight.astype(np.float16)
                 variable.assign(np.nextafter(weight, weight.dtype.type(towards)))
             return built
 
