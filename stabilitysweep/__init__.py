@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from stabilitysweep.integrations.keras import StabilityGuard
     from stabilitysweep.numerics.outcomes import Thresholds
+    from stabilitysweep.report import write_report
     from stabilitysweep.result import Result, open_result
 
 __version__ = "0.1.0"
@@ -44,6 +45,7 @@ _HOME = {
     "load_config": "config",
     "open_result": "result",
     "run": "api",
+    "write_report": "report",
 }
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "load_config",
     "open_result",
     "run",
+    "write_report",
 ]
 
 

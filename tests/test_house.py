@@ -23,8 +23,8 @@ LAYERS = (
     "__main__",
     "cli",
     "integrations",
-    "report",
     "api",
+    "report",
     "diagnosing",
     "result",
     "recorded",
@@ -60,6 +60,7 @@ TENSORFLOW = {"tensorflow", "keras", "keras_tuner"}
 WITHOUT_TENSORFLOW = (
     "cli",
     "api",
+    "report",
     "diagnosing",
     "result",
     "recorded",
@@ -206,6 +207,7 @@ def test_the_public_names_are_these() -> None:
         "load_config",
         "open_result",
         "run",
+        "write_report",
     ]
     for name in stabilitysweep.__all__:
         assert getattr(stabilitysweep, name) is not None

@@ -9,6 +9,7 @@ import typer
 
 from stabilitysweep.cli import commands as _commands  # noqa: F401  adds them to the app
 from stabilitysweep.cli import deciding as _deciding  # noqa: F401  as these
+from stabilitysweep.cli import reporting as _reporting  # noqa: F401  and this
 from stabilitysweep.cli.app import app
 from stabilitysweep.cli.terminal import fail, program
 from stabilitysweep.errors import StabilitySweepError

@@ -10,21 +10,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from stabilitysweep.analysis import Axis
+from stabilitysweep.analysis.spacing import Spacing, spacing
 from stabilitysweep.figures import style, text
 
-Kind = Literal["log", "linear", "category"]
-
-_FEW = 6  # values: up to here each is labelled, and even spacing reads better than true
-_EVEN = 3.0  # largest gap over smallest: below this, spacing counts as regular
-_LOPSIDED = 25.0  # above this, a linear axis would hide most of its cells
-_WIDE = 100.0  # largest value over smallest: from here on, logarithms are natural
 _TURNED = 13.5  # points between labels at 45 degrees
 _LABELLED = 12  # values: up to here a true axis is labelled at its values, if they fit
 
@@ -57,7 +51,7 @@ class Scale:
         values: float64 [n], the positions of the values themselves.
     """
 
-    kind: Kind
+    kind: Spacing
     edges: NDArray[np.float64]
     labels: tuple[str, ...]
     values: NDArray[np.float64]
@@ -91,7 +85,7 @@ def make_scale(axis: Axis | None) -> Scale:
     """Chooses how to draw an axis; None is one unlabelled cell."""
     if axis is None:
         return Scale("category", np.array([-0.5, 0.5]), ("",), np.zeros(1))
-    kind = _kind(axis)
+    kind = spacing(axis)
     if kind == "category":
         places = np.arange(len(axis), dtype=np.float64)
         return Scale(kind, np.arange(len(axis) + 1, dtype=np.float64) - 0.5, axis.labels, places)
@@ -124,26 +118,6 @@ def place(scale: Scale, axis: Axis, values: NDArray[np.float64]) -> NDArray[np.f
         places = np.interp(np.log(places), drawn, at, left=np.nan, right=np.nan)
     inside = (places >= scale.edges[0]) & (places <= scale.edges[-1])
     return np.where(inside, places, np.nan)
-
-
-def _kind(axis: Axis) -> Kind:
-    if not axis.numeric or len(axis) < 2:
-        return "category"
-    values = axis.numbers
-    positive = bool(values[0] > 0)
-    wide = positive and bool(values[-1] / values[0] >= _WIDE)
-    uneven_log = _unevenness(np.log10(values)) if positive else math.inf
-    uneven_linear = _unevenness(values)
-    if len(axis) <= _FEW:
-        return "log" if wide and uneven_log <= _EVEN else "category"
-    if wide or (positive and uneven_log < uneven_linear and uneven_log <= _LOPSIDED):
-        return "log"
-    return "linear" if uneven_linear <= _LOPSIDED else "category"
-
-
-def _unevenness(drawn: NDArray[np.float64]) -> float:
-    gaps = np.diff(drawn)
-    return float(gaps.max() / gaps.min())
 
 
 def horizontal_ticks(scale: Scale, length: float) -> Ticks:

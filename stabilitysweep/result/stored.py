@@ -43,7 +43,7 @@ from stabilitysweep.store import (
     Entry,
     SQLiteStore,
 )
-from stabilitysweep.types import Outcome
+from stabilitysweep.types import Outcome, Trace
 
 
 class StoredTrials:
@@ -236,6 +236,11 @@ class StoredTrials:
             outcome = rejudge(outcome, *losses, self._thresholds)
         cause = None if explanation is None else explanation.cause.value
         return entry._replace(result=replace(stored, outcome=outcome, cause=cause))
+
+    def traces(self) -> dict[str, Trace]:
+        """Return the curves of all trials that have some, by id."""
+        with self._open() as store:
+            return store.traces(self.trials["trial_id"].tolist())
 
     def explain(self, trial_id: str) -> Explanation | None:
         """Return why a trial failed, see docs/causes.md; None if it did not.

@@ -1,0 +1,164 @@
+"""The page put together: payload, sections, scripts and styles in one file of HTML."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from stabilitysweep.analysis.picks import Recommendation
+from stabilitysweep.errors import ResultError, UserError
+from stabilitysweep.folder import make_folder, write_text
+from stabilitysweep.recorded import subject
+from stabilitysweep.report.payload import VERSION, result_payload
+from stabilitysweep.result import Result, open_result
+
+REPORT = "report.html"
+"""The name of the page in the result folder."""
+
+BUDGET = 14_000_000
+"""Bytes that a page is to stay under, as long as curves are what it can do without."""
+
+_ESCAPED = {
+    "<": "\\u003c",
+    ">": "\\u003e",
+    "&": "\\u0026",
+    "\u2028": "\\u2028",
+    "\u2029": "\\u2029",
+}
+
+
+def write_report(
+    result: Result | str | Path, *others: Result | str | Path, out: str | Path | None = None
+) -> Path:
+    """Write a result, or several beside each other, as one page of HTML.
+
+    The page holds all that it shows: it loads nothing, and sends nothing.
+
+    Args:
+        result: a result or its folder.
+        others: results to put beside it.
+        out: the file; None is `report.html` in the folder of the first result.
+
+    Returns:
+        The file.
+
+    Raises:
+        ResultError: a folder is no result or has no trial yet, one is given twice, or the file
+            cannot be written.
+    """
+    opened = [each if isinstance(each, Result) else open_result(each) for each in (result, *others)]
+    path = opened[0].folder / REPORT if out is None else Path(out)
+    if path.is_dir():
+        raise ResultError(f"--out: expected a file, got a folder: {path}")
+    text = page(opened)
+    make_folder(path.parent)
+    write_text(path, text)
+    return path
+
+
+def page(results: Sequence[Result]) -> str:
+    """Return the page of results as HTML.
+
+    Raises:
+        ResultError: one has no trial yet, or one is given twice.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    _check(results)
+    plotly, script, style = get_plotlyjs(), _assets(".js"), _assets(".css")
+    room = BUDGET - len(plotly) - len(script) - len(style)
+    labels = _labels(results)
+    payload = {
+        "version": VERSION,
+        "results": [
+            result_payload(each, label, _recommended(each).picks, room / len(results))
+            for each, label in zip(results, labels, strict=True)
+        ],
+        "overlap": None,
+    }
+    scripts = [plotly, script]
+    environment = Environment(
+        loader=PackageLoader("stabilitysweep.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html.j2").render(
+        title=", ".join(labels),
+        policy=_policy(scripts),
+        style=style,
+        scripts=scripts,
+        payload=strict_json(payload),
+    )
+
+
+def strict_json(value: Any) -> str:
+    """Return JSON that can stand in a page: without NaN, and nothing in it ends a script.
+
+    Raises:
+        ValueError: a NaN or an infinity.
+    """
+    text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    for sign, escaped in _ESCAPED.items():
+        text = text.replace(sign, escaped)
+    return text
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """What the page may do: run these very scripts, and load nothing."""
+    digests = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
+    return (
+        f"default-src 'none'; script-src {digests}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+def _assets(ending: str) -> str:
+    """The files of this ending, one after another in the order of their names."""
+    folder = files("stabilitysweep.report") / "assets"
+    found = sorted((each for each in folder.iterdir() if each.name.endswith(ending)), key=_name)
+    return "\n".join(each.read_text(encoding="utf-8") for each in found)
+
+
+def _name(entry: Any) -> str:
+    return str(entry.name)
+
+
+def _check(results: Sequence[Result]) -> None:
+    seen: dict[Path, Path] = {}
+    for result in results:
+        if result.trials.empty:
+            raise ResultError(
+                f"{result.folder}: expected a result with trials, got one without any. Run the "
+                "sweep first."
+            )
+        place = result.folder.resolve()
+        if place in seen:
+            raise ResultError(f"expected different results, got {result.folder} twice.")
+        seen[place] = result.folder
+
+
+def _labels(results: Sequence[Result]) -> list[str]:
+    """What each is called: its name and data, and its folder where that is no name."""
+    own = [subject(result.config) for result in results]
+    if len(set(own)) == len(own):
+        return own
+    return [f"{name}: {result.folder}" for name, result in zip(own, results, strict=True)]
+
+
+def _recommended(result: Result) -> Recommendation:
+    try:
+        return result.recommend()
+    except UserError as error:
+        return Recommendation((), "", False, None, (), 0, 0, 0, 0, {}, reason=str(error))
