@@ -32,7 +32,7 @@ from stabilitysweep.models.recorder import compute_dtypes
 from stabilitysweep.numerics.probes import limit_bits
 from stabilitysweep.store import write_json
 
-EVERY = 10
+EVERY = 100
 """Steps between two checks, unless the user says otherwise."""
 REPORT = "stability-guard"
 """The folder of the report, unless the user says otherwise."""
@@ -140,6 +140,7 @@ class StabilityGuard(keras.callbacks.Callback):
         watching = self._watching
         if watching is None or self._acted:
             return
+        before = self._steps_run
         for reading in watching.collect():
             self._started = True
             self._evidence.add(reading)
@@ -152,7 +153,7 @@ class StabilityGuard(keras.callbacks.Callback):
             self._warn_blind(batch)
             return
         step, every = self._last.step, self._settings.every
-        due = any(is_due(passed, every) for passed in range(self._checked + 1, step + 1))
+        due = any(is_due(passed, every) for passed in range(before + 1, step + 1))
         if self._verdict.onset is None and due:
             self._check(step)
         if self._verdict.onset is not None:

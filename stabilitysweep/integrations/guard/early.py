@@ -109,12 +109,16 @@ class EarlyWarnings:
         self._losses.append(reading.loss)
         if self._first_loss is None:
             self._first_loss = reading.loss
+        if len(self._losses) < WINDOW or reading.loss <= self._losses[-WINDOW]:
+            return  # most steps: no more is computed
         own = list(self._losses)
+        least = factor**BLOCK
+        if max(own[-BLOCK:]) < least ** (BLOCKS - 1) * min(own[-WINDOW : BLOCK - WINDOW]):
+            return
         levels = _levels(own[-WINDOW:])
         highest = max(own[:-WINDOW], default=0.0)
-        if levels is None or levels[-1] < max(_RISEN * self._first_loss, highest):
+        if levels[-1] < max(_RISEN * self._first_loss, highest):
             return
-        least = factor**BLOCK
         if all(after >= least * before for before, after in itertools.pairwise(levels)):
             rate = (levels[-1] / levels[0]) ** (1 / (WINDOW - BLOCK))
             text = (
@@ -124,8 +128,6 @@ class EarlyWarnings:
             yield GuardWarning("loss_growth", reading.step, text)
 
 
-def _levels(losses: Sequence[float]) -> list[float] | None:
-    """The medians of the blocks of a full window; None where it is not full."""
-    if len(losses) < WINDOW:
-        return None
+def _levels(losses: Sequence[float]) -> list[float]:
+    """The medians of the blocks of a window."""
     return [statistics.median(losses[at : at + BLOCK]) for at in range(0, WINDOW, BLOCK)]

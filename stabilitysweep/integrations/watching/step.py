@@ -7,6 +7,7 @@ are the user's.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -119,12 +120,10 @@ class StepRecorder:
         Of more steps than the ring has rows, the last ones.
         """
         table = self._local(self._ring)[0]
-        fresh = table[table[:, 0] > self._seen]
-        if not len(fresh):
-            return []
-        fresh = fresh[np.argsort(fresh[:, 0])]
-        self._seen = int(fresh[-1, 0])
-        return [self._read(dict(zip(_ROW, row.tolist(), strict=True))) for row in fresh]
+        latest = int(table[:, 0].max())
+        first = max(self._seen, latest - self._rows)
+        self._seen = max(self._seen, latest)
+        return [self._read(*table[step % self._rows].tolist()) for step in range(first, latest)]
 
     def looks(self) -> dict[int, tuple[TensorStats, ...]]:
         """Return the gradients of those steps that were looked at, by step; scaled as they were."""
@@ -313,22 +312,35 @@ class StepRecorder:
         sums = [context.all_reduce(tf.distribute.ReduceOp.SUM, value) for value in own]
         return [tf.cast(total, value.dtype) for total, value in zip(sums, values, strict=True)]
 
-    def _read(self, row: dict[str, float]) -> Reading:
-        place, before = int(row["place"]), int(row["place_before"])
-        found = None if place < 0 else _found(self._places[place], row["kind"])
+    def _read(
+        self,
+        step: float,
+        iteration: float,
+        loss: float,
+        squares: float,
+        scale: float,
+        skipped: float,
+        lossless: float,
+        place: float,
+        kind: float,
+        place_before: float,
+        kind_before: float,
+    ) -> Reading:
+        """The record of a row, whose order is that of `_ROW`."""
+        found = None if place < 0 else _found(self._places[int(place)], kind)
         weights = None
-        if before >= 0:
-            weights = _found((Stage.WEIGHT, self._weights[before]), row["kind_before"])
+        if place_before >= 0:
+            weights = _found((Stage.WEIGHT, self._weights[int(place_before)]), kind_before)
         return Reading(
-            step=int(row["step"]),
-            iteration=int(row["iteration"]),
-            loss=float("nan") if row["lossless"] else row["loss"],
-            gradient_norm=float(np.sqrt(row["squares"])),
-            loss_scale=row["scale"],
-            skipped=bool(row["skipped"]),
+            step=int(step),
+            iteration=int(iteration),
+            loss=math.nan if lossless else loss,
+            gradient_norm=math.sqrt(squares),
+            loss_scale=scale,
+            skipped=bool(skipped),
             found=found,
             found_before=weights,
-            lossless=bool(row["lossless"]),
+            lossless=bool(lossless),
         )
 
 
