@@ -7,6 +7,9 @@ from typing import Any
 
 from stabilitysweep.analysis.axes import value_label, value_labels
 
+_KINDS = {"nan": "NaN", "+inf": "+Inf", "-inf": "-Inf"}
+_MINUTE, _HOUR = 60.0, 3600.0
+
 
 def spoken(axis: str) -> str:
     """An axis in a sentence: `learning_rate` is `learning rate`."""
@@ -49,6 +52,44 @@ def number(value: float | None) -> str:
         return "-"
     mantissa, _, exponent = f"{value:.4g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
+
+
+def share(part: int, whole: int) -> str:
+    """A part in percent; one that is there never reads as 0.0 %, nor a lack as 100 %."""
+    if not whole:
+        return ""
+    percent = 100 * part / whole
+    if 0 < percent < 0.05:
+        return "< 0.1 %"
+    if 99.95 <= percent < 100:
+        return "> 99.9 %"
+    return f"{percent:.1f} %"
+
+
+def duration(seconds: float) -> str:
+    """A measured time: `8.3 s`, `17 s`, `2 min 5 s`, `1 h 12 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // 60} min {whole % 60} s"
+    minutes = round(seconds / _MINUTE)
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """Settings as `plot --where` takes them: `depth=1, learning_rate=0.01, seed=2`."""
+    return ", ".join(f"{name}={value_label(value)}" for name, value in values.items())
+
+
+def onset(step: int, stage: str | None, tensor: str | None, kind: str | None) -> str:
+    """What became non-finite first: `step 3: activation dense_1 became +Inf`."""
+    what = " ".join(part for part in (stage, tensor) if part and part != "loss") or "loss"
+    if stage == "input":
+        return f"step {step}: the training data hold {_KINDS[kind or 'nan']} in column {tensor}"
+    return f"step {step:,}: {what} became {_KINDS[kind or 'nan']}"
 
 
 def _named(axis: str, label: str) -> str:

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from stabilitysweep.analysis import value_label
-from stabilitysweep.analysis.comparison import Agreement, Comparison
-from stabilitysweep.analysis.shifts import Shift
+from stabilitysweep.analysis.comparison import Comparison
+from stabilitysweep.analysis.sentences.comparison import (
+    agreement,
+    axes_of,
+    incomplete,
+    members,
+    most_fragile,
+    pairs,
+    safe_in_all,
+    slices,
+)
+from stabilitysweep.analysis.sentences.table import TextTable
 from stabilitysweep.cli.exporting import print_json
 from stabilitysweep.cli.layout import columns, fields, warning
 from stabilitysweep.cli.options import opened_result
 from stabilitysweep.cli.terminal import console, emit, note
-from stabilitysweep.cli.words import counted, share
+from stabilitysweep.cli.words import counted
 from stabilitysweep.errors import ResultError
 from stabilitysweep.folder import FIGURES, require_writable
 from stabilitysweep.result.compared import title_of, write_comparison
 
-_MOST_SLICES = 12
 _LABEL_WIDTH = len("most fragile")
 
 
@@ -92,7 +99,7 @@ def comparison_view(found: Comparison, title: str, written: Sequence[Path]) -> R
     """
     facts: list[tuple[RenderableType, RenderableType]] = [
         ("compared", Text(title, style="bold")),
-        ("axes", _axes(found)),
+        ("axes", axes_of(found)),
     ]
     unshared = "\n".join(map(str, found.unshared))
     differences = "\n".join(map(str, found.differences))
@@ -100,15 +107,16 @@ def comparison_view(found: Comparison, title: str, written: Sequence[Path]) -> R
         facts.append(("not shared", unshared))
     if differences:
         facts.append(("differing", f"{differences}\n(which limits what this comparison says)"))
+    lacking = incomplete(found)
     parts: list[RenderableType] = [
         fields(facts, _LABEL_WIDTH),
         "",
-        _members(found),
-        *_incomplete(found),
+        _shown(members(found), unbroken=1),
+        *([] if lacking is None else [warning(lacking)]),
         "",
-        _agreement(found),
+        _shown(agreement(found)),
         "",
-        _pairs(found),
+        _shown(pairs(found), unbroken=2),
         "",
         fields(
             [
@@ -118,8 +126,11 @@ def comparison_view(found: Comparison, title: str, written: Sequence[Path]) -> R
             _LABEL_WIDTH,
         ),
     ]
-    if found.brackets is not None and len(found.aligned.slice_axes()):
-        parts += ["", _slices(found)]
+    safe = slices(found)
+    if safe is not None:
+        parts += ["", _shown(safe)]
+        if safe.more:
+            parts.append(f"and {counted(safe.more, 'slice')} more: see the JSON")
     labels = dict(
         zip((".png", ".svg", ".csv", ".json"), ("figure", "", "table", "json"), strict=True)
     )
@@ -127,152 +138,5 @@ def comparison_view(found: Comparison, title: str, written: Sequence[Path]) -> R
     return Group(*parts, "", fields(files, _LABEL_WIDTH))
 
 
-def _axes(found: Comparison) -> str:
-    return " x ".join(f"{len(axis)} {name}" for name, axis in found.axes.items())
-
-
-def _members(found: Comparison) -> RenderableType:
-    """What is compared: one a line, with what it is and how much of it is stable."""
-    of_data = found.kind != "dataset" and any(member.dataset for member in found.members)
-    fragile = {each.name: each for each in found.fragilities}
-    heads = [found.kind, *(["data set"] if of_data else []), "budget", "trials", "missing"]
-    heads += ["stable", f"below the others ({found.unit})"]
-    rows = []
-    for member in found.members:
-        own = fragile[member.name]
-        stable = "-" if own.share_stable is None else f"{100 * own.share_stable:.1f} %"
-        below = "-" if own.below is None else f"{own.below:+.2f}"
-        rows.append(
-            (
-                member.name,
-                *([member.dataset or "several"] if of_data else []),
-                member.budget,
-                f"{len(member.trials):,}",
-                f"{member.missing:,}",
-                stable,
-                below,
-            )
-        )
-    return columns(heads, rows, text=3 if of_data else 2, unbroken=1)
-
-
-def _incomplete(found: Comparison) -> Iterator[RenderableType]:
-    lacking = [member for member in found.members if member.missing]
-    if lacking:
-        each = ", ".join(f"{m.name} {counted(m.missing, 'trial')}" for m in lacking)
-        yield warning(f"not complete, so cells are not measured: {each} to be run.")
-
-
-def _agreement(found: Comparison) -> RenderableType:
-    """The table of cells by agreement."""
-    total = found.agreement.size
-    rows = [
-        (
-            f"stable in {kind}" if kind is not Agreement.UNMEASURED else str(kind),
-            f"{count:,}",
-            share(count, total),
-        )
-        for kind, count in found.counts.items()
-    ]
-    return columns(("cells", "number", "share"), rows, text=1)
-
-
-def _pairs(found: Comparison) -> RenderableType:
-    """Every two members: how alike their stable regions are, how far their boundaries apart."""
-    moved: dict[tuple[str, str], Shift] = {(each.one, each.other): each for each in found.shifts}
-    heads = ["from", "to", "overlap"]
-    if moved:
-        heads += ["shift (decades)", "known to lie in", "over the slices", "slices"]
-    rows = []
-    for each in found.overlaps:
-        overlap = "-" if each.overlap is None else f"{each.overlap:.3f}"
-        row = [each.one, each.other, overlap]
-        if moved:
-            row += _shift(moved[each.one, each.other])
-        rows.append(row)
-    return columns(heads, rows, text=2, unbroken=2)
-
-
-def _shift(found: Shift) -> list[str]:
-    """A shift's cells: its size, the bracket's bounds, its spread, of how many slices."""
-    size = "-" if found.decades is None else f"{found.decades:+.3f}"
-    low = "" if found.low is None else f"{found.low:+.3f}"
-    high = "" if found.high is None else f"{found.high:+.3f}"
-    known = f"{low} to {high}" if low and high else f"{low} or more" if low else ""
-    known = known or (f"{high} or less" if high else "-")
-    spread = "-"
-    if found.smallest is not None and found.largest is not None:
-        spread = f"{found.smallest:+.3f} to {found.largest:+.3f}"
-    slices = f"{found.slices}" + (f" (+ {found.open_slices} open)" if found.open_slices else "")
-    return [size, known, spread, slices + (", refined" if found.refined else "")]
-
-
-def most_fragile(found: Comparison) -> str:
-    """Which member breaks first, by how much, and along which axis."""
-    first = found.most_fragile
-    if first is None or first.below is None:
-        if any(each.below is None for each in found.fragilities):
-            return (
-                "nothing can be said: too little is measured in all, or the boundary lies beyond "
-                "the learning rates that were tried"
-            )
-        return "none: all break alike"
-    what = "its boundary lies" if found.brackets is not None else "its stable region is smaller by"
-    unit = "decades" if found.brackets is not None else "of the cells"
-    below = " below the others'" if found.brackets is not None else ""
-    width = 0.0 if found.brackets is None else found.brackets.width
-    by = f"{what} {first.below:.2f} {unit}{below} in the mean"
-    if first.below <= width:
-        return (
-            f"none is known to be: {first.name} would be, {by}, but boundaries are known to "
-            f"{width:.2f} {unit} alone. Refine them to be sure"
-        )
-    sentences = [f"{first.name}: {by}"]
-    if found.brackets is not None and not found.brackets.closed.all():
-        sentences.append("a boundary that is open counts as at the end that is known")
-    if first.along is not None and first.below_there is not None:
-        there = f"{first.along} = {value_label(first.value)}"
-        sentences.append(f"most along {first.along}: at {there} by {first.below_there:.2f} {unit}")
-    elif others := ", ".join(name for name in found.axes if name != found.aligned.rate):
-        sentences.append(f"alike along {others}, as far as boundaries are known")
-    return "\n".join(sentences)
-
-
-def safe_in_all(found: Comparison) -> str:
-    """How many cells are stable in all, and up to which learning rate every slice is."""
-    known = int((found.states >= 0).all(axis=0).sum())
-    stable = found.counts[Agreement.ALL]
-    sentence = f"{stable:,} of the {counted(known, 'cell')} measured in all"
-    if found.brackets is None:
-        return sentence
-    safe = found.safe_slices()["safe"]
-    if safe.isna().all():
-        return f"{sentence}; in no slice is a learning rate known to be safe in all"
-    if safe.isna().any():
-        some = f"{int(safe.isna().sum())} of {counted(len(safe), 'slice')}"
-        return f"{sentence}; in {some} no learning rate is known to be safe in all"
-    steps = _budgets(found)
-    return f"{sentence}; up to learning rate {value_label(safe.min())} everywhere, for {steps}"
-
-
-def _budgets(found: Comparison) -> str:
-    return " and ".join(dict.fromkeys(member.budget for member in found.members))
-
-
-def _slices(found: Comparison) -> RenderableType:
-    """The largest learning rate that is safe in all, slice by slice."""
-    table = found.safe_slices()
-    axes = list(table.columns[: len(found.aligned.slice_axes())])
-    rows = [
-        (
-            *(value_label(row[name]) for name in axes),
-            "none" if pd.isna(row["safe"]) else value_label(row["safe"]),
-            row["limited_by"] or "not measured in all",
-        )
-        for row in table.head(_MOST_SLICES).to_dict("records")
-    ]
-    shown = columns((*axes, "safe in all up to", "limited by"), rows, text=len(axes) + 2)
-    if len(table) <= _MOST_SLICES:
-        return shown
-    more = counted(len(table) - _MOST_SLICES, "slice")
-    return Group(shown, f"and {more} more: see the JSON")
+def _shown(table: TextTable, unbroken: int = 0) -> RenderableType:
+    return columns(table.heads, table.rows, text=table.text, unbroken=unbroken)

@@ -9,7 +9,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from stabilitysweep.analysis.axes import value_label
-from stabilitysweep.analysis.survival import FailedRun, Survival
+from stabilitysweep.analysis.sentences.survival import interval, line, when
+from stabilitysweep.analysis.survival import FailedRun
 from stabilitysweep.cli.layout import columns, fields
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import counted, number, settings
@@ -21,7 +22,6 @@ _STYLES = {
     CellVerdict.WITHDRAWN: "red",
     CellVerdict.UNKNOWN: "magenta",
 }
-_MOST_ONSETS = 3
 _MOST_SENTENCES = 3
 _MOST_CELLS = 8
 
@@ -52,11 +52,6 @@ def headline(confirmation: Confirmation) -> str:
     return f"{text}: {confirmation.short} fewer than wanted, and there are no more to try"
 
 
-def interval(runs: Survival) -> str:
-    """The interval of the share that survives: `83.2 to 100 %`."""
-    return f"{_percent(runs.low)} to {_percent(runs.high)} %" if runs.runs else ""
-
-
 def confirmed_facts(result: Result) -> Iterator[tuple[str, RenderableType]]:
     """The long runs that a result has, for `show`: one fact a budget."""
     for place, each in enumerate(result.long_runs):
@@ -65,21 +60,11 @@ def confirmed_facts(result: Result) -> Iterator[tuple[str, RenderableType]]:
         head += " without a failure"
         if each.missing:
             head += f"; {counted(each.missing, 'run')} not made yet"
-        lines = [head, *map(_line, each.cells[:_MOST_CELLS])]
+        lines = [head, *map(line, each.cells[:_MOST_CELLS])]
         if len(each.cells) > _MOST_CELLS:
             lines.append(f"and {counted(len(each.cells) - _MOST_CELLS, 'cell')} more")
         lines.append(command("show", each.folder))
         yield "" if place else "confirmed", "\n".join(lines)
-
-
-def _line(runs: Survival) -> str:
-    text = f"{settings(runs.settings)}: {runs.survived} of {runs.runs} survived"
-    text += f", 95 % interval {interval(runs)}" if runs.runs else ""
-    return text + (f", first failure at step {min(runs.onsets):,}" if runs.onsets else "")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g}"
 
 
 def _of_seeds(confirmation: Confirmation) -> str:
@@ -108,23 +93,11 @@ def _table(confirmation: Confirmation) -> RenderableType:
         if each is None:
             rows.append([*row, *[""] * (len(heads) - len(row))])
             continue
-        row += [f"{each.survived} of {each.runs}", interval(each), _when(each)]
+        row += [f"{each.survived} of {each.runs}", interval(each), when(each)]
         row.append(number(each.val_loss))
         row += [str(each.stalled)] * stalled + [str(each.crashed)] * crashed
         rows.append(row)
     return columns(heads, rows, text=len(names) + 1, unbroken=len(names) + 1)
-
-
-def _when(runs: Survival) -> str:
-    """The onset steps of the runs that failed, the first few."""
-    if not runs.failures:
-        return "-"
-    steps = [f"{step:,}" for step in runs.onsets[:_MOST_ONSETS]]
-    more = len(runs.onsets) - len(steps)
-    steps += [f"{more} later"] if more else []
-    diverged = len(runs.failures) - len(runs.onsets)
-    steps += [f"{diverged} diverged"] if diverged else []
-    return ", ".join(steps)
 
 
 def _reasons(confirmation: Confirmation) -> Iterator[tuple[str, RenderableType]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -10,12 +10,12 @@ from rich.text import Text
 
 from stabilitysweep.analysis import value_label
 from stabilitysweep.analysis.advice import Change
-from stabilitysweep.analysis.picks import BestAnywhere, Evidence, Pick, Recommendation
+from stabilitysweep.analysis.picks import Recommendation
+from stabilitysweep.analysis.sentences.picks import facts, headline, rows
 from stabilitysweep.cli.exporting import print_json
 from stabilitysweep.cli.layout import columns, fields, warning
 from stabilitysweep.cli.options import opened_result
 from stabilitysweep.cli.terminal import command, console, emit, note
-from stabilitysweep.cli.words import counted, number, settings
 from stabilitysweep.errors import UserError
 from stabilitysweep.folder import make_folder, write_text
 
@@ -23,8 +23,6 @@ NEXT = "next.yaml"
 """The config to run next, in the first result's folder."""
 
 _LABELS = len("best anywhere")
-_AS_FACTOR = 10.0
-"""Above it a cost in percent would be hard to read."""
 _BESIDE = 4
 """Picks that a terminal of 80 has room for beside each other."""
 
@@ -133,8 +131,8 @@ def picks_view(found: Recommendation) -> RenderableType:
     Args:
         found: with at least one pick.
     """
-    parts: list[RenderableType] = [Text(_headline(found), style="bold"), "", *_table(found)]
-    return Group(*parts, fields(list(_facts(found)), _LABELS), *_warnings(found))
+    parts: list[RenderableType] = [Text(headline(found), style="bold"), "", *_table(found)]
+    return Group(*parts, fields(list(facts(found)), _LABELS), *_warnings(found))
 
 
 def nothing_view(found: Recommendation) -> RenderableType:
@@ -156,103 +154,14 @@ def _warnings(found: Recommendation) -> list[RenderableType]:
     return ["", *(warning(text) for text in found.notes)] if found.notes else []
 
 
-def _headline(found: Recommendation) -> str:
-    direction = "highest" if found.higher_is_better else "lowest"
-    text = (
-        f"{counted(len(found.picks), 'pick')} of {counted(found.safe, 'safe cell')} "
-        f"(of {found.cells:,}), {direction} {found.metric} first"
-    )
-    if len(found.datasets) > 1:
-        text += f"; safe in all of {', '.join(found.datasets)}"
-    return text
-
-
 def _table(found: Recommendation) -> Iterator[RenderableType]:
     """A column a pick, so that any number of axes has room; a few picks beside each other."""
     for start in range(0, len(found.picks), _BESIDE):
         picks = found.picks[start : start + _BESIDE]
         heads = ["", *(f"pick {start + place}" for place in range(1, len(picks) + 1))]
-        rows = [[label, *map(show, picks)] for label, show in _rows(found)]
-        yield columns(heads, rows, text=1, unbroken=1)
+        shown = [[label, *map(show, picks)] for label, show in rows(found)]
+        yield columns(heads, shown, text=1, unbroken=1)
         yield ""
-
-
-def _rows(found: Recommendation) -> Iterator[tuple[str, Callable[[Pick], str]]]:
-    for axis in found.picks[0].axes:
-        yield axis, lambda pick, axis=axis: value_label(pick.axes[axis])  # type: ignore[misc]
-    several = len(found.datasets) > 1
-    if not several:
-        yield found.metric, lambda pick: number(pick.score)
-    yield "cost of safety", lambda pick: _cost(pick.safety_cost)
-    for place, name in enumerate(found.datasets) if several else ():
-        yield f"  {name}: {found.metric}", _of(place, lambda own: number(own.score))
-        yield "    cost", _of(place, lambda own: _cost(own.cost))
-        if found.margin:
-            yield "    stable up to", _of(place, lambda own: number(own.safe))
-    if found.margin:
-        yield "stable up to", lambda pick: number(pick.safe)
-        yield "fails at", lambda pick: "-" if pick.open_ended else number(pick.failing)
-        yield "margin", _margin
-        yield "  in decades", lambda pick: f"{pick.margin_decades or 0:.2f}"
-    yield (
-        "headroom, bits",
-        lambda pick: "-" if pick.headroom_bits is None else f"{pick.headroom_bits:.1f}",
-    )
-
-
-def _of(place: int, show: Callable[[Evidence], str]) -> Callable[[Pick], str]:
-    return lambda pick: show(pick.per_dataset[place])
-
-
-def _facts(found: Recommendation) -> Iterator[tuple[str, RenderableType]]:
-    best: dict[str, BestAnywhere] = {}
-    for pick in found.picks:
-        for own in pick.per_dataset:
-            best[own.dataset] = own.best_anywhere
-    label = "best anywhere"
-    for name, cell in best.items():
-        where = settings({axis: value for axis, value in cell.axes.items() if axis != "dataset"})
-        of = f"{name}: " if len(best) > 1 else ""
-        yield label, f"{of}{found.metric} {number(cell.score)} at {where}\n{_standing(cell)}"
-        label = ""
-    first = found.picks[0]
-    seeds, steps = min(p.seeds for p in found.picks), _steps(first)
-    held = f"{counted(seeds, 'seed')} a cell{steps}"
-    if found.margin:
-        held += (
-            f"; every trial is stable from the learning rate of a pick to {found.margin:g} times it"
-            f" ({', '.join(f'{pick.trials:,}' for pick in found.picks)} trials)"
-        )
-    yield "evidence", held
-
-
-def _steps(pick: Pick) -> str:
-    return "" if pick.steps is None else f", {counted(pick.steps, 'step')}"
-
-
-def _standing(cell: BestAnywhere) -> str:
-    held = f"{cell.stable} of {counted(cell.trials, 'seed')} stable"
-    if cell.margin is None:
-        return held
-    if cell.margin < 1 - 1e-9:
-        return f"{held}; above the boundary: some learning rate below it fails"
-    if cell.margin < 1 + 1e-9:
-        return f"{held}; the last learning rate before the boundary"
-    return f"{held}; the boundary is at {cell.margin:.3g} times its learning rate or more"
-
-
-def _margin(pick: Pick) -> str:
-    more = " or more" if pick.open_ended else ""
-    return f"x {10 ** (pick.margin_decades or 0):.3g}{more}"
-
-
-def _cost(cost: float) -> str:
-    """A relative cost in percent; of a best that is 0 it cannot be said."""
-    if cost == float("inf"):
-        return "-"
-    if cost >= _AS_FACTOR:
-        return f"{cost:,.0f} times"
-    return "none" if cost == 0 else f"{100 * cost:.2g} %" if cost < 0.1 else f"{100 * cost:.0f} %"
 
 
 def _next(

@@ -22,10 +22,11 @@ from stabilitysweep.analysis import (
     ShareKind,
     Summary,
 )
+from stabilitysweep.analysis.sentences.limits import rate_limit, rate_limits
 from stabilitysweep.cli import words
 from stabilitysweep.cli.plan_view import brief, whole
 from stabilitysweep.cli.progress import Pace, bar, line, reporting
-from stabilitysweep.cli.summary_view import overview, rate_limit, rate_limits
+from stabilitysweep.cli.summary_view import overview
 from stabilitysweep.cli.trial_view import trial_view
 from stabilitysweep.execution import Options
 from stabilitysweep.runner import Progress
