@@ -43,7 +43,15 @@ from stabilitysweep.grid import Grid, Trial
 from stabilitysweep.numerics.outcomes import Thresholds
 from stabilitysweep.planning import Work, plan_work
 from stabilitysweep.provenance import provenance
-from stabilitysweep.store import BUILD, DIGESTS, VERDICTS, ConfigRecord, Entry, SQLiteStore
+from stabilitysweep.store import (
+    BUILD,
+    DIGESTS,
+    VERDICTS,
+    ConfigRecord,
+    Entry,
+    SQLiteStore,
+    run_noted,
+)
 from stabilitysweep.types import Compiled, Outcome, TrialResult, Verdict
 
 _DIGESTS_SECONDS = 1.0
@@ -276,6 +284,7 @@ def train(
             observe(progress)
         # Closed at once when anything interrupts us, so that no worker trains on.
         with (
+            run_noted(store, lambda: progress.done - len(crashed)),
             _digests_kept(sweep, store) as keep,
             closing(executor.train(work.jobs, sweep.data)) as finished,
         ):

@@ -18,6 +18,9 @@ VERDICTS = "verdicts"
 DIGESTS = "digests"
 """The fact under which it keeps which models of a user's were trained."""
 
+RUNS = "runs"
+"""The fact under which it keeps how long each run took: `started`, `seconds`, `trials` trained."""
+
 BUILD = "build"
 """In place of the engine, with trials whose model cannot be built."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from stabilitysweep.numerics.outcomes import Thresholds
 from stabilitysweep.provenance import provenance
 from stabilitysweep.result import open_result
 from stabilitysweep.result.searched import OF_SEARCH
-from stabilitysweep.store import Entry, SQLiteStore
+from stabilitysweep.store import Entry, SQLiteStore, run_noted
 from stabilitysweep.types import Outcome, TrialResult
 
 _RATE = "learning_rate"
@@ -66,6 +66,8 @@ class Record:
         self._rate: str | None = None
         self._epochs: int | None = None
         self._store: SQLiteStore | None = None
+        self._noted = ExitStack()
+        self._trained = 0
 
     def known_trials(self) -> dict[str, dict[str, Any]]:
         """Return the `hp` values of the trials in the folder, by KerasTuner's id; writes nothing.
@@ -129,6 +131,8 @@ class Record:
         if self._store is None:
             self._store = SQLiteStore(self.folder / folders.DATABASE)
             self._store.set_meta("thresholds", asdict(Thresholds()))
+            self._trained = 0
+            self._noted.enter_context(run_noted(self._store, lambda: self._trained))
 
     def add(
         self,
@@ -177,13 +181,14 @@ class Record:
         }
         placed = {axis.column: axis.place(values.get(axis.column)) for axis in axes}
         self._store.add([Entry({**placed, OF_SEARCH: of_search}, execution, result)])
+        self._trained += 1
 
     def close(self) -> None:
         """End writing, and write the tables for others to read."""
         if self._store is None:
             return
         store, self._store = self._store, None
-        with closing(store):
+        with closing(store), self._noted:
             begun = store.latest_config() is not None
         if not begun:
             return
