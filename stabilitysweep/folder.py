@@ -16,6 +16,9 @@ from stabilitysweep.errors import ResultError
 DATABASE = "sweep.db"
 CONFIG = "config.yaml"
 FIGURES = "figures"
+REPORT = "report.html"
+"""The page of a result."""
+
 REFINED = "refined"
 """The folder of the trials between the rates of a grid, in that of the sweep."""
 

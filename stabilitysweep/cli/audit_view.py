@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-import yaml
 from rich.console import RenderableType
 from rich.text import Text
 
+from stabilitysweep.analysis.sentences.findings import grouped, merged, tally
 from stabilitysweep.cli.layout import fields
 from stabilitysweep.cli.words import counted
 from stabilitysweep.data import Finding, Severity
-from stabilitysweep.data.finding import setting
 
 _STYLES = {Severity.CRITICAL: "bold red", Severity.WARNING: "bold yellow", Severity.NOTE: "cyan"}
 _SHOWN_COLUMNS = 5
 _LONGEST_NAME = 40
-_JOINED = {"exclude", "missing_values"}
-_FILLS_ALL = ("median", "most_frequent")  # either fills categories by the most frequent
 
 
 Audit = Mapping[str, Sequence[Finding]]
@@ -40,7 +34,7 @@ def whole_audit(audit: Audit, *, every: bool = False) -> Iterator[RenderableType
         yield _head(label, findings)
         yield from _entries(findings, every=every)
         apart = bool(findings)
-    if not every and any(len(group) > 1 for found in audit.values() for group in _groups(found)):
+    if not every and any(len(group) > 1 for found in audit.values() for group in grouped(found)):
         yield Text("(check --all names every column)", style="dim")
 
 
@@ -58,18 +52,6 @@ def brief_audit(audit: Audit) -> Iterator[RenderableType]:
             yield Text(f"{_printable(label)}: {counted(notes, 'note')}: check {shows}", "dim")
 
 
-def tally(severities: Iterable[str]) -> str:
-    """Findings by severity, the worst first: `1 critical, 2 warnings`; `nothing` if none."""
-    counts = Counter(severities)
-    words = {Severity.CRITICAL: "critical", Severity.WARNING: "", Severity.NOTE: ""}
-    parts = [
-        counted(counts[severity], severity.value, plural)
-        for severity, plural in words.items()
-        if counts[severity]
-    ]
-    return ", ".join(parts) or "nothing"
-
-
 def _head(label: str, findings: Sequence[Finding]) -> Text:
     if not findings:
         return Text(f"audit of {_printable(label)}: nothing found", "dim")
@@ -78,18 +60,13 @@ def _head(label: str, findings: Sequence[Finding]) -> Text:
 
 
 def _entries(findings: Sequence[Finding], *, every: bool) -> Iterator[RenderableType]:
-    groups = [[finding] for finding in findings] if every else list(_groups(findings))
+    groups = [[finding] for finding in findings] if every else list(grouped(findings))
     before: Severity | None = None
     for group in groups:
         severity = group[0].severity
         label = Text(severity.value, _STYLES[severity]) if severity is not before else Text("")
         before = severity
         yield fields([(label, _entry(group))])
-
-
-def _groups(findings: Sequence[Finding]) -> Iterator[list[Finding]]:
-    for _, group in groupby(findings, key=lambda finding: (finding.severity, finding.code)):
-        yield list(group)
 
 
 def _entry(group: Sequence[Finding]) -> Text:
@@ -103,47 +80,13 @@ def _entry(group: Sequence[Finding]) -> Text:
         head.append(f": {shown}" + (f" and {more:,} more" if more > 0 else ""), "not bold")
     of_one = f"{names[0]}: " if len(names) > 1 else ""
     lines = [head, Text(of_one + _printable(first.text))]
-    remedy = _merged([finding.remedy for finding in group])
+    remedy = merged([finding.remedy for finding in group])
     shown = first.remedy if remedy is None else remedy
     lines += [Text(f"  {_printable(line)}", "green") for line in shown.splitlines()]
     if remedy is None:
         whose = f" mends {names[0]}" if names and first.remedy else ""
         lines.append(Text(f"  (this{whose}; check --all has what mends the others)", "dim"))
     return Text("\n").join(lines)
-
-
-def _merged(remedies: Sequence[str]) -> str | None:
-    """One remedy that mends all of several columns; None where there is no such."""
-    different = list(dict.fromkeys(remedies))
-    if len(different) == 1:
-        return different[0]
-    try:
-        parsed = [yaml.safe_load(remedy) for remedy in different]
-    except yaml.YAMLError:
-        return None
-    merged = parsed[0]
-    for other in parsed[1:]:
-        merged = _both(merged, other)
-    if not isinstance(merged, dict) or not all(isinstance(one, dict) for one in merged.values()):
-        return None
-    return "\n".join(setting(section, **settings) for section, settings in merged.items())
-
-
-def _both(one: Any, other: Any, key: str = "") -> Any:
-    """What does as much as both; None where nothing does."""
-    if one == other:
-        return one
-    if isinstance(one, dict) and isinstance(other, dict):
-        shared = {name: _both(one[name], other[name], name) for name in one if name in other}
-        # A section is lost as a whole: a part of a remedy mends nothing.
-        return None if None in shared.values() else {**one, **other, **shared}
-    if isinstance(one, list) and isinstance(other, list):
-        if key in _JOINED:  # what is left out or missing
-            return [*one, *(item for item in other if item not in one)]
-        return [item for item in one if item in other] or None  # features, or values of an axis
-    if key == "imputation" and {one, other} == set(_FILLS_ALL):
-        return _FILLS_ALL[0]
-    return None
 
 
 def _short(name: str) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from stabilitysweep.analysis import BoundaryStatus, value_label
 from stabilitysweep.analysis.refinement import reasons, tally
+from stabilitysweep.analysis.sentences.limits import refined_lines, steps_of, width_of
 from stabilitysweep.cli.layout import columns, fields
 from stabilitysweep.cli.terminal import command
 from stabilitysweep.cli.words import counted
@@ -73,22 +74,9 @@ def boundary_facts(result: Result) -> Iterator[tuple[str, RenderableType]]:
     """What `show` says of a refined boundary; nothing without one."""
     if result.refined is None:
         return
-    table = result.boundaries
-    own = table.loc[table["refined"]]
-    if own.empty:
+    lines = refined_lines(result.boundaries)
+    if not lines:
         return
-    widths = (own["failing"] / own["safe"].where(own["safe"] > 0) - 1).dropna()
-    apart = f" within {_percent(widths.max())}" if len(widths) else ""
-    lines = [f"the boundary of {counted(len(own), 'slice')}{apart}, for {_steps(own)}"]
-    if len(widths):
-        lowest, highest = own["safe"].min(), own["safe"].max()
-        span = value_label(lowest, _DIGITS)
-        if highest > lowest:
-            span += f" to {value_label(highest, _DIGITS)}"
-        lines.append(f"slice by slice, stable up to a learning rate of {span}")
-    ragged = int((own["islands"] > 0).sum())
-    if ragged:
-        lines.append(f"ragged in {counted(ragged, 'slice')}: stable rates above the first failure")
     lines.append(f"all of them: {command('refine', result.folder, '--all')}")
     yield "refined", "\n".join(lines)
 
@@ -118,7 +106,7 @@ def _facts(
     others = [name for name in result.axes if name != result.rate]
     of = f" of {', '.join(others)}" if others else ""
     yield "slices", f"{found.slices:,}{of}"
-    yield "bracketed", f"{found.within:,} within {_percent(tolerance)}"
+    yield "bracketed", f"{found.within:,} within {width_of(tolerance)}"
     if found.wider:
         yield "", f"{found.wider:,} farther apart: trials between could not be run"
     if found.ragged:
@@ -127,7 +115,7 @@ def _facts(
         what, advice = _REASONS[status]
         yield "not refined", f"{number:,}: {what}; {advice}"
     seeds = counted(int(result.trials["seed"].nunique()), "seed")
-    yield "holds for", f"{_steps(table)}, {seeds}"
+    yield "holds for", f"{steps_of(table)}, {seeds}"
     if result.summary.missing:
         missing = counted(result.summary.missing, "trial")
         yield "incomplete", f"{missing} of the sweep not run yet: a boundary may turn out lower"
@@ -162,7 +150,7 @@ def _table(table: pd.DataFrame, rate: str) -> RenderableType:
                 *(value_label(row[name]) for name in axes),
                 _rate(row["safe"]),
                 _rate(row["failing"]),
-                _percent(row["failing"] / row["safe"] - 1 if row["safe"] else math.nan),
+                width_of(row["failing"] / row["safe"] - 1 if row["safe"] else math.nan),
                 *([steps] if budget else []),
                 Text(_remark(row), justify="left"),
             ]
@@ -180,17 +168,5 @@ def _remark(row: Mapping[str, Any]) -> str:
     return ""
 
 
-def _steps(table: pd.DataFrame) -> str:
-    known = table["steps"].dropna()
-    if known.empty:
-        return "the sweep's steps"
-    low, high = int(known.min()), int(known.max())
-    return counted(high, "step") if low == high else f"{low:,} to {high:,} steps"
-
-
 def _rate(value: float) -> str:
     return "-" if math.isnan(value) else value_label(value, _DIGITS)
-
-
-def _percent(share: float) -> str:
-    return "-" if math.isnan(share) else f"{100 * share:.3g} %"

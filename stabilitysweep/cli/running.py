@@ -18,12 +18,13 @@ from stabilitysweep.cli.layout import fields
 from stabilitysweep.cli.models_view import fallback, not_built
 from stabilitysweep.cli.plan_view import brief, whole
 from stabilitysweep.cli.progress import reporting
-from stabilitysweep.cli.summary_view import crash_text, files, overview, what_next
+from stabilitysweep.cli.summary_view import files, overview, what_next
 from stabilitysweep.cli.terminal import command, console, emit, fail, note
 from stabilitysweep.cli.words import counted, duration
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.execution import Options, Plan
 from stabilitysweep.result import Result
+from stabilitysweep.result.next_steps import crash_text
 from stabilitysweep.runner import Progress
 from stabilitysweep.types import Outcome
 

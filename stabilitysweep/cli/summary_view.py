@@ -8,20 +8,19 @@ from pathlib import Path
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from stabilitysweep.analysis import BoundaryStatus, EarliestOnset, Summary
+from stabilitysweep.analysis import EarliestOnset, Summary
 from stabilitysweep.analysis.refined_boundary import RefinedBoundary
+from stabilitysweep.analysis.sentences.findings import tally
 from stabilitysweep.analysis.sentences.limits import rate_limits
-from stabilitysweep.cli.audit_view import tally
+from stabilitysweep.analysis.sentences.models import stored_models
 from stabilitysweep.cli.confirming_view import confirmed_facts
 from stabilitysweep.cli.layout import columns, fields, outcome_text
-from stabilitysweep.cli.models_view import stored_models
 from stabilitysweep.cli.refining_view import boundary_facts
 from stabilitysweep.cli.terminal import command
-from stabilitysweep.cli.words import counted, onset, settings, share
-from stabilitysweep.errors import UserError
-from stabilitysweep.folder import FIGURES, made_by
+from stabilitysweep.cli.words import onset, settings, share
+from stabilitysweep.folder import FIGURES, REPORT
 from stabilitysweep.result import Result
-from stabilitysweep.result.searched import OF_SEARCH
+from stabilitysweep.result.next_steps import crash_text, next_steps
 from stabilitysweep.store import Entry
 from stabilitysweep.types import Outcome
 
@@ -85,21 +84,10 @@ def causes(summary: Summary) -> RenderableType:
     return columns(("cause", "trials", "share of failures"), rows, text=1, unbroken=1)
 
 
-def crash_text(entry: Entry, number: int) -> str:
-    """How many trials could not be run, and why the first could not."""
-    reason = entry.result.message or "no reason was recorded"
-    if OF_SEARCH in entry.axes:
-        return (
-            f"{counted(number, 'trial')} could not be run.\ntrial {entry.result.trial_id}: {reason}"
-        )
-    first = f"trial {entry.result.trial_id}: {reason}"
-    again = "The next run tries them again." if number > 1 else "The next run tries it again."
-    return f"{counted(number, 'trial')} could not be run. {again}\n{first}"
-
-
 def files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Where the files are, figures first; a run that was stopped has not written them."""
+    """Where the files are, the page first; a run that was stopped has not written them."""
     for label, path in (
+        ("report", folder / REPORT),
         ("figures", folder / FIGURES / "stability.png"),
         ("", folder / FIGURES / "onset.png"),
         ("", folder / FIGURES / "learning.png"),
@@ -112,36 +100,8 @@ def files(folder: Path) -> Iterator[tuple[str, str]]:
 
 def what_next(result: Result) -> Iterator[tuple[str, str]]:
     """Commands that decide, those that have something to do; then some that look closer."""
-    folder, summary = result.folder, result.summary
-    recorded = result.config.recorded is not None  # what trains is refused
-    found = [command(word, folder) for word in _deciding(result)]
-    if summary.earliest_onset is not None:
-        found.append(command("show", folder, summary.earliest_onset.trial_id))
-    if summary.failures and not recorded:
-        found.append(command("diagnose", folder))
-    for place, text in enumerate(found):
-        yield "" if place else "next", text
-
-
-def _deciding(result: Result) -> Iterator[str]:
-    """Which commands that decide have something to go by."""
-    summary = result.summary
-    if result.config.recorded is not None and summary.trials:
-        yield "recommend"
-        return
-    if made_by(result.folder) or summary.trials == summary.outcomes[Outcome.CRASHED]:
-        return  # they go by the sweep that these trials were added to
-    if summary.stable_rate is not None:
-        table = result.boundaries
-        if ((table["status"] == BoundaryStatus.FOUND) & ~table["refined"]).any():
-            yield "refine"
-    yield "recommend"
-    try:
-        picks = result.recommend(count=1).picks
-    except UserError:  # it says itself why there is none
-        return
-    if picks:
-        yield "confirm"
+    for place, words in enumerate(next_steps(result)):
+        yield "" if place else "next", command(*words)
 
 
 def _searched(result: Result) -> Iterator[tuple[str, str]]:

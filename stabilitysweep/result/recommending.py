@@ -93,6 +93,17 @@ def recommended(
     return replace(found, notes=notes, configs=configs, next_config=following)
 
 
+def sweep_config(result: StoredTrials) -> str | None:
+    """Return the config of a sweep as YAML, to be run anywhere; None of a recorded search.
+
+    So of a result that holds some cells of a grid alone, which are another command's.
+    """
+    config = result.config
+    if config.recorded is not None or config.cells is not None:
+        return None
+    return _commented("", config) + as_text(plain_content(config))
+
+
 def sources_of(
     results: Sequence[tuple[StoredTrials, pd.DataFrame | None]], *, alike: bool
 ) -> list[Source]:

@@ -15,7 +15,8 @@ from rich.console import Console, Group, RenderableType
 from tiny_sweep import TINY, call, write_config
 
 import stabilitysweep
-from stabilitysweep.cli.audit_view import brief_audit, tally, whole_audit
+from stabilitysweep.analysis.sentences.findings import tally
+from stabilitysweep.cli.audit_view import brief_audit, whole_audit
 from stabilitysweep.cli.entry import main
 from stabilitysweep.data import Finding, Severity
 

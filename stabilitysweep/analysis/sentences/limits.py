@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
+
+import pandas as pd
 
 from stabilitysweep.analysis.axes import value_label
 from stabilitysweep.analysis.boundary import BoundaryStatus
 from stabilitysweep.analysis.refined_boundary import RefinedBoundary
 from stabilitysweep.analysis.summary import RateLimit, Summary
-from stabilitysweep.analysis.wording import spoken
+from stabilitysweep.analysis.wording import counted, spoken
 
 _MOST_LIMITS = 8
 _REFINED_DIGITS = 4
@@ -70,3 +73,41 @@ def _refined_limit(limit: RateLimit, refined: float | None) -> str:
         return f"learning rate {value_label(refined, _REFINED_DIGITS)}, refined"
     text = rate_limit(limit)
     return text if limit.value is None else f"{text} (of the grid)"
+
+
+def refined_lines(table: pd.DataFrame) -> list[str]:
+    """What there is to say of the slices whose boundary was refined; nothing without any.
+
+    Args:
+        table: of all boundaries, see `analysis.brackets.boundaries`.
+    """
+    own = table.loc[table["refined"]]
+    if own.empty:
+        return []
+    widths = (own["failing"] / own["safe"].where(own["safe"] > 0) - 1).dropna()
+    apart = f" within {width_of(widths.max())}" if len(widths) else ""
+    lines = [f"the boundary of {counted(len(own), 'slice')}{apart}, for {steps_of(own)}"]
+    if len(widths):
+        lowest, highest = own["safe"].min(), own["safe"].max()
+        span = value_label(lowest, _REFINED_DIGITS)
+        if highest > lowest:
+            span += f" to {value_label(highest, _REFINED_DIGITS)}"
+        lines.append(f"slice by slice, stable up to a learning rate of {span}")
+    ragged = int((own["islands"] > 0).sum())
+    if ragged:
+        lines.append(f"ragged in {counted(ragged, 'slice')}: stable rates above the first failure")
+    return lines
+
+
+def steps_of(table: pd.DataFrame) -> str:
+    """For how many steps boundaries hold."""
+    known = table["steps"].dropna()
+    if known.empty:
+        return "the sweep's steps"
+    low, high = int(known.min()), int(known.max())
+    return counted(high, "step") if low == high else f"{low:,} to {high:,} steps"
+
+
+def width_of(share: float) -> str:
+    """How far apart the ends of a bracket are: `2.5 %`."""
+    return "-" if math.isnan(share) else f"{100 * share:.3g} %"
