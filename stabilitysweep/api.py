@@ -18,6 +18,7 @@ from stabilitysweep.data.audit import audit as find_in_data
 from stabilitysweep.data.finding_table import finding_table
 from stabilitysweep.errors import ResultError, UserError
 from stabilitysweep.execution import Options, Plan
+from stabilitysweep.report import write_report
 from stabilitysweep.result import Result, open_result
 from stabilitysweep.result.compared import title_of, write_comparison
 from stabilitysweep.runner import Progress
@@ -56,7 +57,7 @@ def plan(
 
 
 def execute(plan: Plan, observe: Callable[[Progress], None] | None = None) -> Result:
-    """Do what `plan` says, and write table, summary and figures.
+    """Do what `plan` says, and write table, summary, figures and the page.
 
     Args:
         plan: what to do.
@@ -73,6 +74,8 @@ def execute(plan: Plan, observe: Callable[[Progress], None] | None = None) -> Re
     execution.carry_out(plan, observe)
     result = open_result(plan.folder)
     result.save()
+    if not result.trials.empty:
+        write_report(result)
     return result
 
 

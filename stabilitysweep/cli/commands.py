@@ -13,6 +13,7 @@ from stabilitysweep.cli.options import (
     Folder,
     Held,
     Json,
+    Open,
     Out,
     Quiet,
     StableBelow,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from stabilitysweep.result import Result
 
 
-@app.command(short_help="Train what is missing; write table and figures.")
+@app.command(short_help="Train what is missing; write table, figures, page.")
 def run(
     config: Config,
     out: Out = None,
@@ -44,8 +45,9 @@ def run(
         bool, typer.Option("--fresh", help="Start over; an old result is kept beside.")
     ] = False,
     quiet: Quiet = False,
+    open: Open = False,
 ) -> int:
-    """Train every trial that is not stored yet, then write table, summary and figures.
+    """Train every trial that is not stored yet, then write table, summary, figures and a page.
 
     Ctrl-C keeps what is finished; the same command goes on from there.
     """
@@ -63,8 +65,9 @@ def run(
     again += [] if workers is None else ["--workers", str(workers)]
     again += [] if compile == "graph" else ["--compile", compile]
     again += ["--quiet"] if quiet else []
+    again += ["--open"] if open else []
     options = Options(engine, workers, Compiled(compile), fresh)
-    return run_sweep(checked, out, options, quiet=quiet, again=again)
+    return run_sweep(checked, out, options, quiet=quiet, again=again, browse=open)
 
 
 @app.command(short_help="Print what a run would do; train nothing.")

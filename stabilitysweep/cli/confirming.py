@@ -12,6 +12,7 @@ from stabilitysweep.cli.progress import reporting
 from stabilitysweep.cli.running import Stopped, stopping
 from stabilitysweep.cli.terminal import command, console, emit, note
 from stabilitysweep.cli.words import counted
+from stabilitysweep.report import write_report
 from stabilitysweep.result import open_result
 from stabilitysweep.runner import Progress
 
@@ -50,6 +51,7 @@ def confirm_cells(
                 f"with the rest:\n  {command(*again)}"
             )
             return 128 + (interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT)
+    write_report(folder)  # it shows the long runs
     if json:
         print_json(found.to_json())
     else:

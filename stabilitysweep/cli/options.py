@@ -82,6 +82,7 @@ Held = Annotated[
     typer.Option(metavar="AXIS=VALUE", help="Hold an axis at one value. Repeatable."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print strict JSON.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 
 

@@ -16,6 +16,7 @@ from stabilitysweep.cli.terminal import command, console, emit, note
 from stabilitysweep.cli.words import counted, duration
 from stabilitysweep.folder import REFINED
 from stabilitysweep.refining import RoundProgress, held_rows
+from stabilitysweep.report import write_report
 from stabilitysweep.result import open_result
 from stabilitysweep.runner import Progress
 from stabilitysweep.types import Outcome
@@ -68,7 +69,8 @@ def refine_boundaries(
             )
             return 128 + (interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT)
     if seen.last.done:
-        done.save()  # the figures show the new boundary
+        done.save()  # the figures show the new boundary, as does the page
+        write_report(done)
     table = done.boundaries
     table = table.loc[held_rows(table, done.axes, done.rate, where)]
     if json:

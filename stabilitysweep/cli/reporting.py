@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import webbrowser
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from stabilitysweep.cli.app import app
-from stabilitysweep.cli.options import DivergedAbove, StableBelow, opened_result
-from stabilitysweep.cli.terminal import note
-
-Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
+from stabilitysweep.cli.browsing import open_page
+from stabilitysweep.cli.options import DivergedAbove, Open, StableBelow, opened_result
 
 
 @app.command(short_help="Write a page to look around in: one file, offline.")
@@ -47,10 +43,3 @@ def report(
     print(path)
     if open:
         open_page(path)
-
-
-def open_page(path: str | Path) -> None:
-    """Open a page in the browser; say where it is if there is none."""
-    target = Path(path).absolute()
-    if not webbrowser.open(target.as_uri()):
-        note(f"warning: no browser could be opened. The page is {target}")

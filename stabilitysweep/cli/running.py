@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from stabilitysweep import api
+from stabilitysweep.cli.browsing import open_page
 from stabilitysweep.cli.layout import fields
 from stabilitysweep.cli.models_view import fallback, not_built
 from stabilitysweep.cli.plan_view import brief, whole
@@ -23,6 +24,7 @@ from stabilitysweep.cli.terminal import command, console, emit, fail, note
 from stabilitysweep.cli.words import counted, duration
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.execution import Options, Plan
+from stabilitysweep.folder import REPORT
 from stabilitysweep.result import Result
 from stabilitysweep.result.next_steps import crash_text
 from stabilitysweep.runner import Progress
@@ -40,6 +42,7 @@ def run_sweep(
     *,
     quiet: bool,
     again: Sequence[str],
+    browse: bool = False,
 ) -> int:
     """Run a sweep and return the exit code.
 
@@ -49,6 +52,7 @@ def run_sweep(
         options: how to run it.
         quiet: print nothing but errors.
         again: the words of the command that goes on after an interruption.
+        browse: open the page in a browser at the end.
     """
     started = time.monotonic()
     screen = console()
@@ -75,6 +79,8 @@ def run_sweep(
             emit(screen, _closing(plan, result, time.monotonic() - started))
             if quiet and last.outcomes[Outcome.CRASHED]:
                 fail(_crashed(plan, result))
+            if browse:
+                open_page(plan.folder / REPORT)
         except KeyboardInterrupt as interrupt:
             note(_interrupted(plan, last, again))
             return 128 + (interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT)

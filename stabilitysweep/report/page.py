@@ -5,24 +5,47 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.resources import files
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from stabilitysweep import __version__
 from stabilitysweep.analysis.picks import Recommendation
+from stabilitysweep.analysis.sentences.table import TextTable
 from stabilitysweep.errors import ResultError, UserError
-from stabilitysweep.folder import make_folder, write_text
+from stabilitysweep.folder import REPORT, make_folder, write_text
 from stabilitysweep.recorded import subject
+from stabilitysweep.report.choices import (
+    Audited,
+    Confirmed,
+    Picks,
+    audited,
+    compared,
+    confirmed,
+    picks_of,
+)
+from stabilitysweep.report.commands import Purpose, commands_of, file_of, reproduced
 from stabilitysweep.report.payload import VERSION, result_payload
+from stabilitysweep.report.sections import (
+    Fact,
+    Failures,
+    failures_of,
+    outcomes_of,
+    provenance_of,
+    swept,
+    verdict_of,
+    warnings_of,
+)
 from stabilitysweep.result import Result, open_result
-
-REPORT = "report.html"
-"""The name of the page in the result folder."""
 
 BUDGET = 14_000_000
 """Bytes that a page is to stay under, as long as curves are what it can do without."""
 
+_LONGEST_NAME = 100
 _ESCAPED = {
     "<": "\\u003c",
     ">": "\\u003e",
@@ -42,7 +65,8 @@ def write_report(
     Args:
         result: a result or its folder.
         others: results to put beside it.
-        out: the file; None is `report.html` in the folder of the first result.
+        out: the file; None is `report.html` in the folder of the result. With others beside it,
+            or with trials judged by other thresholds than those stored, its name says so.
 
     Returns:
         The file.
@@ -52,9 +76,9 @@ def write_report(
             cannot be written.
     """
     opened = [each if isinstance(each, Result) else open_result(each) for each in (result, *others)]
-    path = opened[0].folder / REPORT if out is None else Path(out)
+    path = opened[0].folder / _file_name(opened) if out is None else Path(out)
     if path.is_dir():
-        raise ResultError(f"--out: expected a file, got a folder: {path}")
+        raise ResultError(f"{path}: expected a file to write the page to, got a folder.")
     text = page(opened)
     make_folder(path.parent)
     write_text(path, text)
@@ -72,17 +96,10 @@ def page(results: Sequence[Result]) -> str:
 
     _check(results)
     plotly, script, style = get_plotlyjs(), _assets(".js"), _assets(".css")
-    room = BUDGET - len(plotly) - len(script) - len(style)
     labels = _labels(results)
-    payload = {
-        "version": VERSION,
-        "results": [
-            result_payload(each, label, _recommended(each).picks, room / len(results))
-            for each, label in zip(results, labels, strict=True)
-        ],
-        "overlap": None,
-    }
-    scripts = [plotly, script]
+    found = [_recommended(each) for each in results]
+    views = [_view(*each) for each in zip(results, labels, found, strict=True)]
+    comparison = compared(results)
     environment = Environment(
         loader=PackageLoader("stabilitysweep.report"),
         autoescape=True,
@@ -90,13 +107,83 @@ def page(results: Sequence[Result]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2").render(
-        title=", ".join(labels),
-        policy=_policy(scripts),
-        style=style,
-        scripts=scripts,
-        payload=strict_json(payload),
+    scripts = [plotly, script]
+    content = {
+        "title": labels[0] if len(labels) == 1 else f"{len(labels)} results beside each other",
+        "policy": _policy(scripts),
+        "style": style,
+        "scripts": scripts,
+        "views": views,
+        "compared": comparison,
+        "version": __version__,
+    }
+    template = environment.get_template("page.html.j2")
+
+    def rendered(payload: str) -> str:
+        return template.render(content, payload=payload, fresh=count(1).__next__)
+
+    room = BUDGET - len(rendered("").encode())
+    payload = {
+        "version": VERSION,
+        "results": [
+            result_payload(each, label, own.picks, room / len(results))
+            for each, label, own in zip(results, labels, found, strict=True)
+        ],
+        "overlap": None if comparison is None else comparison.to_json(),
+    }
+    return rendered(strict_json(payload))
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a page says of one result."""
+
+    label: str
+    folder: str
+    verdict: str
+    warnings: tuple[str, ...]
+    swept: tuple[Fact, ...]
+    outcomes: TextTable
+    failures: Failures
+    picks: Picks
+    confirmed: tuple[Confirmed, ...]
+    audited: tuple[Audited, ...]
+    provenance: tuple[Fact, ...]
+    commands: tuple[Purpose, ...]
+    config: str | None
+    config_file: str
+
+
+def _view(result: Result, label: str, found: Recommendation) -> View:
+    return View(
+        label=label,
+        folder=str(result.folder),
+        verdict=verdict_of(result),
+        warnings=tuple(warnings_of(result)),
+        swept=tuple(swept(result)),
+        outcomes=outcomes_of(result),
+        failures=failures_of(result),
+        picks=picks_of(found, result.config.name, recorded=result.config.recorded is not None),
+        confirmed=tuple(confirmed(result)),
+        audited=tuple(audited(result)),
+        provenance=tuple(provenance_of(result)),
+        commands=tuple(commands_of(result, bool(found.picks))),
+        config=reproduced(result),
+        config_file=file_of(result),
     )
+
+
+def _file_name(results: Sequence[Result]) -> str:
+    """Another name than that of the page that a run writes, where it shows something else."""
+    first, *others = results
+    name = Path(REPORT).stem
+    if others:
+        beside = "_".join(re.sub(r"[^\w.=-]+", "-", each.folder.resolve().name) for each in others)
+        name += f"_with_{beside[:_LONGEST_NAME]}"
+    if first.thresholds is not None:
+        judged = asdict(first.thresholds).values()
+        name += "_judged_" + "_".join(f"{value:g}" for value in judged)
+    return f"{name}{Path(REPORT).suffix}"
 
 
 def strict_json(value: Any) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,20 +15,13 @@ from stabilitysweep.analysis.picks import Pick
 from stabilitysweep.analysis.spacing import spacing
 from stabilitysweep.recorded import with_alike
 from stabilitysweep.report.columns import coded, distinct, packed_ids, trial_columns
+from stabilitysweep.report.commands import command
 from stabilitysweep.report.curves import curves
 from stabilitysweep.result import Result
 from stabilitysweep.result.searched import scattered
 from stabilitysweep.types import Kind, Stage
 
 VERSION = 1
-
-PROGRAM = "python -m stabilitysweep"
-"""How the program is called, wherever the page is read."""
-
-
-def command(*words: str | Path) -> str:
-    """A command line, ready to be pasted into a shell."""
-    return f"{PROGRAM} {shlex.join(map(str, words))}"
 
 
 def result_payload(
