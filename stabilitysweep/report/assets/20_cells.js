@@ -17,9 +17,10 @@
  * @property {Uint32Array} start first trial of each cell in `trials`, and one more
  * @property {Uint32Array} trials trials sorted by cell
  * @property {Uint32Array} counts trials by cell and outcome
+ * @property {Int32Array|null} owner the cell that each one's place belongs to; null: each is its own
  */
 
-/** The levels of an axis that the filter allows, `most` at most. */
+/** The levels of an axis that the filter allows, `most` at most. Of the y axis the first is the lowest. */
 function placeOf(model, name, allowed, most = Infinity) {
   const axis = name ? model.byName.get(name) : null;
   if (!axis) return { axis: null, levels: [0], position: null, left: 0 };
@@ -68,7 +69,7 @@ function groupCells(model, mask, places) {
   const next = start.slice();
   const trials = new Uint32Array(start[size]);
   for (let i = 0; i < model.n; i++) if (cell[i] >= 0) trials[next[cell[i]]++] = i;
-  return { ...places, size, start, trials, counts };
+  return { ...places, size, start, trials, counts, owner: null };
 }
 
 /** Trials of a cell that could be run. */

@@ -10,15 +10,58 @@
  */
 
 /** Walks along a line of cells as far as every one is measured and none failed. */
-function walkLine(counts, first, stride, length) {
-  let index = -1;
+function walkLine(cells, first, stride, length) {
+  const { counts, owner } = cells;
+  const line = { index: -1, last: -1, next: -1, status: "no_failure" };
   for (let k = 0; k < length; k++) {
     const c = first + k * stride;
-    if (!measuredOf(counts, c)) return { index, status: index < 0 ? "unmeasured" : "gap" };
-    if (failuresOf(counts, c)) return { index, status: index < 0 ? "all_fail" : "found" };
-    index = k;
+    if (owner && owner[c] !== c) { // a rate of another result's grid
+      if (line.index >= 0 && owner[c] === first + line.index * stride) line.last = k;
+      continue;
+    }
+    const end = !measuredOf(counts, c) ? "gap" : failuresOf(counts, c) ? "found" : null;
+    if (end) {
+      line.next = k;
+      line.status = line.index >= 0 ? end : end === "gap" ? "unmeasured" : "all_fail";
+      if (owner && end === "found" && line.index < 0) {
+        while (line.last + 1 < k && owner[first + (line.last + 1) * stride] !== c) line.last++;
+      }
+      return line;
+    }
+    line.index = line.last = k;
   }
-  return { index, status: "no_failure" };
+  return line;
+}
+
+/**
+ * Where a panel is of one result, a level that only another result's grid has belongs to the cell of
+ * the nearest level of its own: on a true axis the own cells fill the panel.
+ * @returns {Int32Array|null} the owner of every cell; null where every cell is its own
+ */
+function ownersOf(model, cells, scales) {
+  const facet = ["rows", "columns"].find((side) => cells[side].axis && cells[side].axis.name === RESULT_AXIS);
+  if (!facet) return null;
+  const nx = cells.x.levels.length, ny = cells.y.levels.length, nc = cells.columns.levels.length;
+  const owner = Int32Array.from({ length: cells.size }, (_, c) => c);
+  for (let panel = 0; panel < cells.rows.levels.length * nc; panel++) {
+    const part = cells[facet].levels[facet === "rows" ? Math.floor(panel / nc) : panel % nc];
+    const [ownX, ownY] = ["x", "y"].map((side) => nearestOwn(cells[side], scales[side], part));
+    for (let j = 0; j < ny; j++) for (let i = 0; i < nx; i++) owner[(panel * ny + j) * nx + i] = (panel * ny + ownY[j]) * nx + ownX[i];
+  }
+  return owner;
+}
+
+/** For every level shown, the position of the nearest one of a result's own grid, if between two of them. */
+function nearestOwn(place, scale, part) {
+  const all = place.levels.map((_, k) => k);
+  const table = place.axis && place.axis.tables ? place.axis.tables[part] : null;
+  if (!table || scale.kind === "category") return all;
+  const own = all.filter((k) => table.includes(place.levels[k]));
+  if (!own.length) return all;
+  return all.map((k) => {
+    if (k < own[0] || k > own[own.length - 1]) return k;
+    return own.reduce((best, other) => (Math.abs(scale.centres[other] - scale.centres[k]) < Math.abs(scale.centres[best] - scale.centres[k]) ? other : best), own[0]);
+  });
 }
 
 /** The refined bracket of what is pooled in a line: the lowest safe and failing of all. */
@@ -53,10 +96,10 @@ function findBoundaries(model, cells, whole) {
     for (let k = 0; k < other.levels.length; k++) {
       const first = panel * panelSize + (along === "x" ? k * rate.levels.length : k);
       const stride = along === "x" ? 1 : other.levels.length;
-      const line = walkLine(cells.counts, first, stride, rate.levels.length);
+      const line = walkLine(cells, first, stride, rate.levels.length);
       const number = (at) => (at >= 0 && at < rate.levels.length ? rate.axis.numbers[rate.levels[at]] : null);
       line.safe = number(line.index);
-      line.failing = line.status === "found" || line.status === "all_fail" ? number(line.index + 1) : null;
+      line.failing = line.status === "found" || line.status === "all_fail" ? number(line.next) : null;
       line.refined = false;
       if (whole && line.status === "found") {
         const held = heldBy(cells, Math.floor(panel / cells.columns.levels.length), panel % cells.columns.levels.length);

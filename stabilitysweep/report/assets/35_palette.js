@@ -48,7 +48,7 @@ const THEMES = {
   dark: {
     paper: "#16181c", ink: "#e7e7e5", soft: "#a8abb0", frame: "#8a8d93", grid: "#33363c", gap: "#16181c",
     neutral: "#3a3e45", crashed: "#8b8e94", failed: "#55585e", hatch: "#565a61", unmeasured: "#22252a",
-    line: "#111111", casing: "#ffffff", bracket: "#9a9a9a",
+    line: "#ffffff", casing: "#101010", bracket: "#9a9a9a",
   },
 };
 

@@ -36,6 +36,13 @@ function paint(model, cells, colour) {
     else if (dominant[c] < 0) painting.z[c] = NaN;
     if (dominant[c] === CRASHED) painting.glyphs[c] = CRASHED;
   }
+  if (cells.owner) {
+    for (let c = 0; c < cells.size; c++) {
+      if (cells.owner[c] === c) continue;
+      painting.z[c] = painting.z[cells.owner[c]];
+      painting.glyphs[c] = -1;
+    }
+  }
   return painting;
 }
 

@@ -43,7 +43,7 @@ function panelHeight(cells, scale, width, lines) {
   const n = cells.y.levels.length;
   if (!cells.y.axis) return 72;
   const room = Math.max(96, 780 / lines - 30);
-  const wanted = scale.kind === "category" || n <= 8 ? Math.max(110, n * 34) : Math.max(180, Math.min(n * 22, 0.8 * width));
+  const wanted = scale.kind === "category" || n <= 8 ? Math.max(n < 3 ? 100 : 150, n * 40) : Math.max(180, Math.min(n * 22, 0.8 * width));
   return Math.round(Math.min(wanted, 460, Math.max(room, Math.min(n * 13, 320))));
 }
 
@@ -62,15 +62,15 @@ function panelTitle(cells, row, column, width) {
  * Lays the panels out.
  * @param {Cells} cells
  * @param {number} available width in pixels
+ * @param {{x: Scale, y: Scale}} scales
  * @returns {Layout}
  */
-function makeLayout(cells, available) {
-  const x = makeScale(cells.x), y = makeScale(cells.y);
+function makeLayout(cells, available, { x, y }) {
   const columns = cells.columns.levels.length, rows = cells.rows.levels.length;
   const faceted = Boolean(cells.columns.axis || cells.rows.axis);
   const yLabels = cells.y.axis ? cells.y.levels.map((code) => cut(shortLabel(cells.y.axis, code), 20)) : [];
   const left = Math.ceil(cells.y.axis ? 30 + Math.max(24, ...yLabels.map((label) => textWidth(label, TICK_SIZE))) : 8);
-  const right = 12, between = 14;
+  const right = 12, between = cells.x.axis && available > 500 ? 28 : 16;
   const wide = rows === 1 && columns > 1 ? Math.min(220, 60 + 5 * cells.x.levels.length) : 84;
   const fit = Math.max(1, Math.floor((available - left - right + between) / (wide + between)));
   let perLine = columns;
@@ -104,17 +104,30 @@ function makeLayout(cells, available) {
   };
 }
 
-/** The rectangle of a cell in pixels. */
+/** The rectangle of a cell in pixels, with the levels that it owns. */
 function rectOf(cells, layout, c) {
   const nx = cells.x.levels.length, ny = cells.y.levels.length;
   const panel = panelOf(cells, layout, c);
-  const i = c % nx, j = Math.floor(c / nx) % ny;
+  let i = c % nx, j = Math.floor(c / nx) % ny, right = i, upper = j;
+  if (cells.owner && cells.owner[c] === c) {
+    const owned = (a, b) => cells.owner[c + (b - first[1]) * nx + (a - first[0])] === c;
+    const first = [i, j];
+    while (i > 0 && owned(i - 1, first[1])) i--;
+    while (right < nx - 1 && owned(right + 1, first[1])) right++;
+    while (j > 0 && owned(first[0], j - 1)) j--;
+    while (upper < ny - 1 && owned(first[0], upper + 1)) upper++;
+  }
   const left = panel.left + layout.x.edges[i] * layout.panelWidth;
-  const top = panel.top + (1 - layout.y.edges[j + 1]) * layout.panelHeight;
+  const top = panel.top + (1 - layout.y.edges[upper + 1]) * layout.panelHeight;
   return {
-    left, top, width: (layout.x.edges[i + 1] - layout.x.edges[i]) * layout.panelWidth,
-    height: (layout.y.edges[j + 1] - layout.y.edges[j]) * layout.panelHeight,
+    left, top, width: (layout.x.edges[right + 1] - layout.x.edges[i]) * layout.panelWidth,
+    height: (layout.y.edges[upper + 1] - layout.y.edges[j]) * layout.panelHeight,
   };
+}
+
+/** The cell that a cell's place belongs to. */
+function ownerOf(cells, c) {
+  return c >= 0 && cells.owner ? cells.owner[c] : c;
 }
 
 /** The panel that a cell lies in. */
@@ -140,13 +153,20 @@ function cellAtPoint(cells, layout, left, top) {
     const panel = layout.panels[place];
     const across = (left - panel.left) / layout.panelWidth, up = 1 - (top - panel.top) / layout.panelHeight;
     if (across < 0 || across >= 1 || up < 0 || up >= 1) continue;
-    return (place * ny + levelAt(layout.y.edges, up)) * nx + levelAt(layout.x.edges, across);
+    return ownerOf(cells, (place * ny + levelAt(layout.y.edges, up)) * nx + levelAt(layout.x.edges, across));
   }
   return -1;
 }
 
 /** The cell one step from another; it goes on into the next panel at a panel's end. */
 function stepFrom(cells, layout, c, dx, dy) {
+  let at = c, next = oneLevelFrom(cells, layout, c, dx, dy);
+  while (next !== at && ownerOf(cells, next) === c) [at, next] = [next, oneLevelFrom(cells, layout, next, dx, dy)];
+  return ownerOf(cells, next);
+}
+
+/** The place one level from another. */
+function oneLevelFrom(cells, layout, c, dx, dy) {
   const nx = cells.x.levels.length, ny = cells.y.levels.length;
   const panel = panelOf(cells, layout, c);
   let i = (c % nx) + dx, j = (Math.floor(c / nx) % ny) + dy;

@@ -20,10 +20,9 @@ function heatmapTrace(model, cells, layout, painting) {
     }
   });
   const { stops, most } = colourScale(model, painting);
-  const gapX = smallestCell(layout.x, layout.panelWidth) >= 7 ? 1 : 0;
-  const gapY = smallestCell(layout.y, layout.panelHeight) >= 7 ? 1 : 0;
+  const gap = cells.owner === null && smallestOf(layout) >= 7 ? 1 : 0;
   return { type: "heatmap", x, y, z, colorscale: stops, zmin: 0, zmax: most, zauto: false, showscale: false,
-    hoverinfo: "skip", xgap: gapX, ygap: gapY, zsmooth: false };
+    hoverinfo: "skip", xgap: gap, ygap: gap, zsmooth: false };
 }
 
 /** A path of lines; a null ends one. */
@@ -135,12 +134,22 @@ function turnedTexts(layout) {
   return found;
 }
 
-/** Glyphs of the cells, where they are few and large enough. */
-function glyphTraces(model, cells, layout, painting) {
-  const small = Math.min(smallestCell(layout.x, layout.panelWidth), smallestCell(layout.y, layout.panelHeight));
+/** The lesser side of the smallest cell, in pixels. */
+function smallestOf(layout) {
+  return Math.min(smallestCell(layout.x, layout.panelWidth), smallestCell(layout.y, layout.panelHeight));
+}
+
+/** Whether glyphs are drawn: they are few, and the cells large enough. */
+function hasGlyphs(layout, painting) {
   let count = 0;
   for (const glyph of painting.glyphs) if (glyph >= 0) count++;
-  if (!count || count > MOST_GLYPHS || small < 7) return [];
+  return count > 0 && count <= MOST_GLYPHS && smallestOf(layout) >= 7;
+}
+
+/** Glyphs of the cells. */
+function glyphTraces(model, cells, layout, painting) {
+  if (!hasGlyphs(layout, painting)) return [];
+  const small = smallestOf(layout);
   const size = Math.min(10, Math.max(5, small * 0.45));
   const marks = { x: [], y: [], symbol: [], size: [], colour: [], edge: [] };
   const questions = [];
@@ -170,7 +179,7 @@ function glyphTraces(model, cells, layout, painting) {
 function boundaryPlace(line, scale) {
   if (line.status === "unmeasured") return NaN;
   if (line.refined && line.safe > 0) return scale.place(Math.sqrt(line.safe * line.failing));
-  return scale.edges[line.index + 1];
+  return scale.edges[line.last + 1];
 }
 
 /** The boundary of every panel: the bracket's band, the line and its casing; dashed where it is open. */

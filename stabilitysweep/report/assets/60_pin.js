@@ -124,9 +124,10 @@ function pinCard(app, held, place) {
   const twins = twinsOf(app, held);
   const curves = el("div", { class: "curves" });
   const texts = el("div", { class: "card-side" }, twinsTable(app, twins), neighboursTable(app, held));
-  card.append(el("div", { class: "card-top" }, el("div", { class: "card-curves" }, el("h4", { text: "Loss by step" }), curves), texts));
-  const wordsOf = [...new Set(trials.map((trial) => causeText(model, trial)).filter(Boolean))].slice(0, 3);
-  for (const text of wordsOf) card.append(el("p", { class: "cause-text", text }));
+  const reasons = el("div", { class: "reasons" });
+  for (const text of [...new Set(trials.map((trial) => causeText(model, trial)).filter(Boolean))].slice(0, 3)) reasons.append(el("p", { class: "cause-text", text }));
+  card.append(el("div", { class: "card-top" },
+    el("div", { class: "card-curves" }, el("h4", { text: "Loss by step" }), el("div", {}, curves), reasons), texts));
   if (trials.length) {
     const box = el("div", {}, trialsTable(app, held, trials, false));
     if (trials.length > MOST_ROWS) {

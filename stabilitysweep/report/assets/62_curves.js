@@ -32,6 +32,27 @@ function curveTraces(app, twin, panel) {
   return traces;
 }
 
+const MOST_DECADES = 6; // above the first losses
+
+/** The lowest and the highest loss. */
+function extent(traces) {
+  const all = traces.flatMap((trace) => trace.y);
+  return [Math.min(...all), Math.max(...all)];
+}
+
+/** The range of the loss axis, in decades where it is logarithmic. */
+function curveRange(positive, lowest, highest) {
+  const [low, high] = positive ? [Math.log10(lowest), Math.log10(highest)] : [lowest, highest];
+  const room = 0.05 * (high - low) || 0.5;
+  return [low - room, high + room];
+}
+
+/** The loss above which curves are cut, so that the others can be read. */
+function cutAt(traces) {
+  const first = traces.filter((trace) => !trace.text && trace.y.length).map((trace) => trace.y[0]);
+  return first.length ? Math.max(...first) * 10 ** MOST_DECADES : Infinity;
+}
+
 /** Draws the curves of twins in panels beside each other, or below where it is narrow. */
 function drawCurves(app, target, twins) {
   const width = Math.max(240, Math.floor(target.getBoundingClientRect().width));
@@ -49,7 +70,11 @@ function drawCurves(app, target, twins) {
   const layout = { width, height, margin: { l: 48, r: 10, t: 24, b: 40 }, paper_bgcolor: paper, plot_bgcolor: paper, showlegend: false, hovermode: "closest", dragmode: false,
     font: { family: FONT, size: TICK_SIZE, color: soft }, hoverlabel: { font: { family: FONT, size: 12 } }, annotations: [] };
   const positive = traces.every((trace) => trace.y.every((loss) => loss > 0));
-  const decades = positive ? Math.log10(Math.max(...traces.flatMap((trace) => trace.y)) / Math.min(...traces.flatMap((trace) => trace.y))) : 0;
+  const [lowest, highest] = extent(traces);
+  const top = positive ? cutAt(traces) : Infinity;
+  for (const trace of traces) if (trace.text) trace.y = trace.y.map((loss) => Math.min(loss, top));
+  const range = curveRange(positive, lowest, Math.min(top, highest));
+  const decades = positive ? Math.log10(Math.min(top, highest) / lowest) : 0;
   twins.forEach((twin, panel) => {
     const suffix = panel ? String(panel + 1) : "";
     const column = panel % across, line = Math.floor(panel / across);
@@ -58,7 +83,7 @@ function drawCurves(app, target, twins) {
     const axis = { fixedrange: true, gridcolor: grid, linecolor: frame, zeroline: false, showline: true, mirror: true, ticks: "outside", ticklen: 4, tickcolor: frame, automargin: false };
     layout[`xaxis${suffix}`] = { ...axis, domain: [left, left + one], anchor: `y${suffix}`, title: { text: line === lines - 1 || panel + across >= twins.length ? "step" : "", standoff: 6 }, nticks: 5, ...(panel ? { matches: "x" } : {}) };
     layout[`yaxis${suffix}`] = { ...axis, domain: [top - high / tall, top], anchor: `x${suffix}`, type: positive ? "log" : "linear", showticklabels: column === 0,
-      exponentformat: "power", ...(positive && decades > 1.2 ? { dtick: Math.max(1, Math.ceil(decades / 6)) } : { nticks: 5 }), ...(panel ? { matches: "y" } : {}) };
+      exponentformat: "power", range: [...range], autorange: false, ...(positive && decades > 1.2 ? { dtick: Math.max(1, Math.ceil(decades / 6)) } : { nticks: 5 }) };
     const label = twin.label || "";
     if (label) layout.annotations.push({ xref: "paper", yref: "paper", x: left, y: top, xanchor: "left", yanchor: "bottom", showarrow: false, text: plotText(cut(label, Math.floor((one * inner) / 6.5))), font: { family: FONT, size: LABEL_SIZE, color: ink, weight: twin.own ? 700 : 400 } });
   });
@@ -73,6 +98,7 @@ function drawCurves(app, target, twins) {
   if (traces.some((trace) => trace.mode === "markers" && trace.text)) key.append(el("li", {}, el("span", { class: "cross", text: "×", "aria-hidden": "true" }), el("span", { text: "became NaN or Inf" })));
   const most = Math.max(...twins.map((twin) => twin.trials.length));
   if (most > MOST_CURVES) key.append(el("li", { text: `the first ${MOST_CURVES} trials` }));
+  if (top < highest) key.append(el("li", { text: `cut at ${formatNumber(top, 2)}` }));
   target.parentElement.append(key);
 }
 

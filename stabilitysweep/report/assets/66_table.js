@@ -34,7 +34,7 @@ function drawTable(app) {
   }
   const rows = [];
   const size = Math.min(view.cells.size, MOST_CELLS);
-  for (let c = 0; c < size; c++) rows.push(mapTableRow(app, c));
+  for (let c = 0; c < size; c++) if (ownerOf(view.cells, c) === c) rows.push(mapTableRow(app, c));
   parts.table.replaceChildren(table("numbers map-cells", mapTableHead(view.cells), rows, "The map as a table, one row a cell"));
   if (size < view.cells.size) {
     parts.table.append(el("p", { class: "note", text: `The first ${formatCount(size)} of ${formatCount(view.cells.size)} cells; filters narrow it.` }));

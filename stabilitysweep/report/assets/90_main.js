@@ -47,13 +47,20 @@ function makeView(app) {
   const { model, state } = app;
   const found = filterTrials(model, state);
   const whole = found.shown === model.n;
+  const y = placeOf(model, state.y, state.axes);
+  if (y.axis && !y.axis.numbers) { // categories read from the top, numbers rise
+    y.levels.reverse();
+    y.levels.forEach((code, place) => { y.position[code] = place; });
+  }
   const cells = groupCells(model, found.mask, {
-    x: placeOf(model, state.x, state.axes), y: placeOf(model, state.y, state.axes),
+    x: placeOf(model, state.x, state.axes), y,
     rows: placeOf(model, state.rows, state.axes, MOST_FACETS), columns: placeOf(model, state.columns, state.axes, MOST_FACETS),
   });
+  const scales = { x: makeScale(cells.x), y: makeScale(cells.y) };
+  cells.owner = ownersOf(model, cells, scales);
   const room = app.paperWidth || app.parts.plot.clientWidth || 800;
   return { found, whole, cells, painting: paint(model, cells, state.colour), boundaries: findBoundaries(model, cells, whole),
-    layout: makeLayout(cells, Math.floor(room)), notes: viewNotes(app, cells, whole) };
+    layout: makeLayout(cells, Math.floor(room), scales), notes: viewNotes(app, cells, whole) };
 }
 
 /** Draws everything but the pins' cards. @returns {Promise} */
@@ -134,7 +141,7 @@ function start() {
     narrow: narrow.matches, touch: window.matchMedia("(pointer: coarse)").matches, timing: { decoded: performance.now() - began } };
   const keepHash = () => {
     const hash = writeHash(model, app.state);
-    if (hash !== window.location.hash.slice(1)) window.history.replaceState(null, "", `#${hash}`);
+    if (hash !== window.location.hash.slice(1)) window.history.replaceState(null, "", hash ? `#${hash}` : window.location.href.split("#")[0]);
   };
   app.say = (text) => { app.parts.live.textContent = text; };
   app.repin = () => { drawPins(app); drawFrames(app); keepHash(); };
@@ -156,7 +163,8 @@ function start() {
   narrow.addEventListener("change", (event) => { app.narrow = event.matches; app.open.clear(); app.redraw(); });
   new ResizeObserver(onceAFrame(() => { if (app.parts.plot.clientWidth !== app.width && !app.paperWidth) app.redraw(); })).observe(app.parts.plot);
   window.addEventListener("hashchange", () => {
-    if (window.location.hash.slice(1) === writeHash(model, app.state)) return;
+    const hash = window.location.hash.slice(1);
+    if ((hash && !hash.includes("=")) || hash === writeHash(model, app.state)) return; // an anchor of the page
     app.state = readHash(model, window.location.hash);
     app.redraw();
   });
