@@ -14,14 +14,19 @@ from stabilitysweep.numerics.probes import nonfinite_sum, widen
 from stabilitysweep.numerics.statistics import FIELDS, statistics
 
 
-def squares(tensor: Any) -> tf.Tensor:
-    """Return the sum of squares of a tensor, or of slices: a float64 scalar.
+def squares(tensors: Sequence[Any]) -> tf.Tensor:
+    """Return the sum of squares over all tensors, or slices: a float64 scalar.
 
     Half precision is widened. A finite sum proves every entry finite; one that is not may
     have overflowed.
     """
-    values = tensor.values if isinstance(tensor, tf.IndexedSlices) else tensor
-    return 2.0 * tf.cast(tf.nn.l2_loss(widen(values)), tf.float64)
+    if not tensors:
+        return tf.zeros([], tf.float64)
+    values = [t.values if isinstance(t, tf.IndexedSlices) else t for t in tensors]
+    halves = [tf.nn.l2_loss(widen(value)) for value in values]
+    if len({half.dtype for half in halves}) > 1:
+        halves = [tf.cast(half, tf.float64) for half in halves]
+    return 2.0 * tf.reduce_sum(tf.cast(tf.stack(halves), tf.float64))
 
 
 def nonfinite_sums(tensors: Sequence[Any]) -> tf.Tensor:

@@ -134,7 +134,7 @@ class StateWatch:
 def _looker(values: list[Any], measured: list[Any], *, xla: bool) -> Any:
     def look() -> tuple[tf.Tensor, tf.Tensor]:
         tensors = [_value(variable) for variable in values]
-        proof = tf.add_n([measures.squares(tensor) for tensor in tensors])
+        proof = measures.squares(tensors)
         sums = tf.cond(
             tf.math.is_finite(proof),
             lambda: tf.zeros([len(tensors)]),

@@ -30,10 +30,8 @@ Place = tuple[Stage, str]
 Head = tuple[Quantity, str, str, int]
 
 _STEP, _STREAK, _BROKEN, _LOOKS = range(4)
-_ROW = (
-    "step", "iteration", "loss", "squares", "scale", "skipped", "lossless",
-    "place", "kind", "place_before", "kind_before",
-)  # fmt: skip
+_ROW = 11
+"""Numbers of a row, in the order of `StepRecorder._read`."""
 LOOKS = 8
 """Looks that are kept."""
 
@@ -43,28 +41,34 @@ def is_due(step: int, every: int) -> bool:
     return step % every == 0 or (step < every and step & (step - 1) == 0)
 
 
+class _Gradient(NamedTuple):
+    """A gradient that is about to be applied, and the variable it belongs to."""
+
+    path: str
+    size: int
+    value: Any
+
+
 class _Checked(NamedTuple):
     """What was found before the updates of a step.
 
     Attributes:
         loss: float64, with penalties; 0 where the step told none.
         squares: float64, of all gradients, unscaled.
-        scale: float32, the loss scale.
-        sums: float32 [1 + G], `nonfinite_sum` of the loss and the gradients.
-        before: float32 [W], the same of the weights.
+        scale: float64, the loss scale.
+        found: float64 [4], as `_found_first` returns it.
         applied: the count of steps before the update; None without an update.
         inner: the optimizer that counts; None without one.
-        named: the gradients with the names of their variables.
+        gradients: all of them.
     """
 
     loss: tf.Tensor
     squares: tf.Tensor
     scale: tf.Tensor
-    sums: tf.Tensor
-    before: tf.Tensor
+    found: tf.Tensor
     applied: tf.Tensor | None
     inner: Any
-    named: list[tuple[str, Any]]
+    gradients: list[_Gradient]
 
 
 class StepRecorder:
@@ -84,8 +88,8 @@ class StepRecorder:
         self._ear = Ear(model)
         self._strategy = model.distribute_strategy
         self._replicas = self._strategy.num_replicas_in_sync
-        self._counters = self._variable(np.zeros(4, np.int64))
-        self._ring = self._variable(np.full((rows, len(_ROW)), -1.0))
+        self._counters = self._variable(np.zeros(4))
+        self._ring = self._variable(np.full((rows, _ROW), -1.0))
         self._look_steps = self._variable(np.zeros(LOOKS, np.int64))
         self._looks: tf.Variable | None = None
         self._places: list[Place] = [(Stage.LOSS, "loss")]
@@ -147,77 +151,92 @@ class StepRecorder:
     ) -> _Checked:
         """Look at the loss and at the gradients that are about to be applied."""
         model = self._model
-        named = [(_path(v), g) for g, v in pairs if g is not None]
-        gradients = [gradient for _, gradient in named]
-        weights = [w.value for w in model.trainable_variables]
-        held = [v.value for v in model.non_trainable_variables if _floating(v)]
-        self._weights = [*(w.path for w in model.trainable_variables), *held_paths(model)]
+        own = [_Gradient(_path(v), _size(v), g) for g, v in pairs if g is not None]
         if not later:
             self._places = [(Stage.LOSS, "loss")]
-        self._places += [(Stage.GRADIENT, path) for path, _ in named]
+            self._weights = [*(w.path for w in model.trainable_variables), *held_paths(model)]
+        offset = len(self._places) - 1
+        self._places += [(Stage.GRADIENT, gradient.path) for gradient in own]
 
         loss = tf.zeros([], tf.float64) if heard.loss is None else tf.cast(heard.loss, tf.float64)
-        scale = _scale(optimizer)
-        squared = tf.add_n([tf.zeros([], tf.float64), *map(measures.squares, gradients)])
+        scale = tf.cast(_scale(optimizer), tf.float64)
+        squared = measures.squares([gradient.value for gradient in own])
         loss, proof = self._over_replicas([loss, squared])
-        proven = tf.math.is_finite(proof) & tf.math.is_finite(loss)
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
 
         def exact() -> tuple[tf.Tensor, tf.Tensor]:
+            weights = [w.value for w in model.trainable_variables]
+            held = [v.value for v in model.non_trainable_variables if _floating(v)]
             return (
-                measures.nonfinite_sums([loss, *gradients]),
-                measures.nonfinite_sums([*weights, *held]),
+                measures.nonfinite_sums([loss, *(gradient.value for gradient in own)]),
+                # Of a second optimizer: the first has updated them in this very step.
+                tf.zeros([1]) if later else measures.nonfinite_sums([*weights, *held]),
             )
 
-        def nothing() -> tuple[tf.Tensor, tf.Tensor]:
-            return tf.zeros([1 + len(gradients)]), tf.zeros([len(weights) + len(held)])
-
-        sums, before = tf.cond(proven, nothing, exact)
-        (sums,) = self._over_replicas([sums])
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
         return _Checked(
             loss=loss,
-            squares=squared / tf.cast(scale, tf.float64) ** 2,
+            squares=squared / (scale * scale),
             scale=scale,
-            sums=sums,
-            before=before,
+            found=self._exactly(tf.math.is_finite(proof + loss), exact, len(own), offset),
             applied=None if inner is None else tf.identity(inner._iterations.value),
             inner=inner,
-            named=named,
+            gradients=own,
         )
+
+    def _exactly(
+        self,
+        proven: tf.Tensor,
+        exact: Callable[[], tuple[tf.Tensor, tf.Tensor]],
+        gradients: int,
+        offset: int,
+    ) -> tf.Tensor:
+        """What of a step is not finite, looked for only where it is not proven to be finite."""
+        nothing = tf.constant([-1.0, 0.0, -1.0, 0.0], tf.float64)
+        if self._replicas == 1:
+            return tf.cond(proven, lambda: nothing, lambda: _found_first(*exact(), offset))
+
+        # Replicas have gradients of their own, and the same weights.
+        def apart() -> tuple[tf.Tensor, tf.Tensor]:
+            sums, before = exact()
+            return sums, _found_first(tf.zeros([1]), before, 0)
+
+        sums, before = tf.cond(proven, lambda: (tf.zeros([1 + gradients]), nothing), apart)
+        (sums,) = self._over_replicas([sums])
+        return tf.concat([_found_first(sums, tf.zeros([1]), offset)[:2], before[2:]], axis=0)
 
     def _due(self, step: tf.Tensor) -> tf.Tensor:
         """The same as `is_due`, in the graph."""
-        early = (step < self._every) & tf.equal(tf.bitwise.bitwise_and(step, step - 1), 0)
-        return early | tf.equal(step % self._every, 0)
+        early = [float(at) for at in range(1, min(self._every, 1 << 20)) if at & (at - 1) == 0]
+        regular = tf.equal(tf.math.floormod(step, tf.constant(self._every, tf.float64)), 0.0)
+        if not early:
+            return regular
+        return regular | tf.reduce_any(tf.equal(step, tf.constant(early, tf.float64)))
 
     def _look(
-        self, named: Sequence[tuple[str, Any]], counters: tf.Tensor, wanted: tf.Tensor
+        self, gradients: Sequence[_Gradient], counters: tf.Tensor, wanted: tf.Tensor
     ) -> tf.Tensor:
         """Measure every gradient, where that is wanted, and keep it in place of the oldest.
 
         Returns:
             The number of looks so far.
         """
-        if not named:
+        if not gradients:
             return counters[_LOOKS]
-        dtypes = {
-            w.path: dtype
-            for w, dtype in zip(
-                self._model.trainable_variables, compute_dtypes(self._model), strict=True
-            )
-        }
-        dense = [tf.convert_to_tensor(gradient) for _, gradient in named]
+        model = self._model
+        paths = [variable.path for variable in model.trainable_variables]
+        dtypes = dict(zip(paths, compute_dtypes(model), strict=True))
         self._heads = [
-            (Quantity.GRADIENT, path, dtypes.get(path, g.dtype.name), g.shape.num_elements() or 1)
-            for (path, _), g in zip(named, dense, strict=True)
+            (Quantity.GRADIENT, path, dtypes.get(path, value.dtype.name), size)
+            for path, size, value in gradients
         ]
-        looks, steps = self._kept_looks(len(named)), self._look_steps
-        place = tf.one_hot(counters[_LOOKS] % LOOKS, LOOKS, on_value=True, off_value=False)
+        looks, steps = self._kept_looks(len(gradients)), self._look_steps
 
         def keep() -> tf.Tensor:
-            found = measures.table(dense)
+            turn = tf.cast(counters[_LOOKS], tf.int64) % LOOKS
+            place = tf.one_hot(turn, LOOKS, on_value=True, off_value=False)
+            found = measures.table([tf.convert_to_tensor(value) for _, _, value in gradients])
             looks.assign(tf.where(place[:, None, None], found[None], looks))
-            steps.assign(tf.where(place, counters[_STEP] + 1, steps))
+            steps.assign(tf.where(place, tf.cast(counters[_STEP], tf.int64) + 1, steps))
             return counters[_LOOKS] + 1
 
         return tf.cond(wanted, keep, lambda: counters[_LOOKS])
@@ -226,40 +245,35 @@ class StepRecorder:
 
     def _write(self, heard: Heard, checked: Sequence[_Checked]) -> None:
         """Write the row of a step."""
-        sums = tf.concat([checked[0].sums, *(c.sums[1:] for c in checked[1:])], axis=0)
-        before = tf.concat([c.before for c in checked[:1]], axis=0)
-        counters = tf.identity(self._counters)
-        step = counters[_STEP] + 1
-        place, kind = _first(sums)
-        place_before, kind_before = _first(before)
         main = checked[0]
-        iteration = tf.zeros([], tf.int64)
-        skipped = tf.zeros([], tf.bool)
+        found, squared = main.found, main.squares
+        for other in checked[1:]:
+            found = tf.where(found[0] >= 0, found, other.found)
+            squared += other.squares
+        counters = tf.identity(self._counters)
+        step, streak, broken, _ = tf.unstack(counters)
+        step += 1
+        iteration = skipped = tf.zeros([], tf.float64)
         if main.inner is not None and main.applied is not None:
-            iteration = tf.cast(main.inner._iterations.value, tf.int64)
-            skipped = tf.equal(main.applied, main.inner._iterations.value)
-        row = {
-            "step": step,
-            "iteration": iteration,
-            "loss": main.loss,
-            "squares": tf.add_n([c.squares for c in checked]),
-            "scale": main.scale,
-            "skipped": skipped,
-            "lossless": heard.loss is None,
-            "place": place,
-            "kind": kind,
-            "place_before": place_before,
-            "kind_before": kind_before,
-        }
-        values = tf.stack([tf.cast(row[name], tf.float64) for name in _ROW])
-        here = tf.range(self._rows, dtype=tf.int64)[:, None] == (step - 1) % self._rows
-        self._ring.assign(tf.where(here, values[None], self._ring))
-        bad = place >= 0
-        calm = tf.equal(counters[_STREAK], 0) & tf.equal(counters[_BROKEN], 0)
-        named = [pair for c in checked for pair in c.named]
-        looks = self._look(named, counters, (bad | self._due(step)) & calm)
-        streak = tf.where(bad, counters[_STREAK] + 1, 0)
-        broken = counters[_BROKEN] | tf.cast(bad & ~skipped, tf.int64)
+            now = main.inner._iterations.value
+            iteration = tf.cast(now, tf.float64)
+            if main.inner is not self._model.optimizer:  # it scales the loss
+                skipped = tf.cast(tf.equal(main.applied, now), tf.float64)
+        lossless = tf.constant(float(heard.loss is None), tf.float64)
+        values = [step, iteration, main.loss, squared, main.scale, skipped, lossless]
+        row = tf.concat([tf.stack(values), found], axis=0)
+        if self._replicas == 1:
+            place = tf.cast(step - 1, tf.int64) % self._rows
+            self._ring.scatter_update(tf.IndexedSlices(row[None], place[None]))
+        else:
+            here = tf.range(self._rows, dtype=tf.float64) == tf.math.floormod(step - 1, self._rows)
+            self._ring.assign(tf.where(here[:, None], row[None], self._ring))
+        bad = found[0] >= 0
+        calm = tf.equal(streak + broken, 0)
+        gradients = [gradient for one in checked for gradient in one.gradients]
+        looks = self._look(gradients, counters, (bad | self._due(step)) & calm)
+        streak = tf.where(bad, streak + 1, 0)
+        broken = tf.where(bad, tf.maximum(broken, 1 - skipped), broken)
         self._counters.assign(tf.stack([step, streak, broken, looks]))
 
     # --- variables
@@ -326,7 +340,7 @@ class StepRecorder:
         place_before: float,
         kind_before: float,
     ) -> Reading:
-        """The record of a row, whose order is that of `_ROW`."""
+        """The record of a row."""
         found = None if place < 0 else _found(self._places[int(place)], kind)
         weights = None
         if place_before >= 0:
@@ -350,6 +364,23 @@ def _found(place: Place, code: float) -> Found:
     return Found(*place, kind)
 
 
+def _found_first(sums: tf.Tensor, before: tf.Tensor, offset: int) -> tf.Tensor:
+    """Name what is first not finite of the loss and the gradients, and of the weights.
+
+    Args:
+        sums: `nonfinite_sum` of the loss and the gradients, [1 + G].
+        before: the same of the weights, [W].
+        offset: places before those of these gradients.
+
+    Returns:
+        float64 [4]: place and kind code of the first, place and kind code of the weight; -1
+        and 0 if there is none.
+    """
+    place, kind = _first(sums)
+    place = tf.where(place > 0, place + offset, place)
+    return tf.cast(tf.stack([place, kind, *_first(before)]), tf.float64)
+
+
 def _first(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The first place that is not finite and its kind code; -1 and 0 if there is none."""
     bad = sums != 0
@@ -371,6 +402,10 @@ def _scale(optimizer: Any) -> tf.Tensor:
 
 def _floating(variable: Any) -> bool:
     return bool(tf.as_dtype(variable.dtype).is_floating)
+
+
+def _size(variable: Any) -> int:
+    return math.prod(variable.shape)
 
 
 def _path(variable: Any) -> str:
