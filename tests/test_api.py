@@ -62,6 +62,7 @@ def test_results_land_in_the_current_folder_under_their_name() -> None:
     assert names == {
         "config.yaml",
         "figures",
+        "report.html",
         "summary.json",
         "sweep.db",
         "trials.csv",

@@ -150,10 +150,11 @@ def encode(column: pd.Series[Any], axis: Axis) -> NDArray[np.int64]:
     Returns:
         int64 [N], from 0 to len(axis) - 1; -1 where the value is not on the axis.
     """
-    if column.dtype == object:
-        column = column.map(_plain)
     # Only the few distinct values are matched in Python, however many rows there are.
-    codes, distinct = pd.factorize(column, use_na_sentinel=False)
+    try:
+        codes, distinct = pd.factorize(column, use_na_sentinel=False)
+    except TypeError:  # lists, which have no hash
+        codes, distinct = pd.factorize(column.map(_plain), use_na_sentinel=False)
     places = [axis.index_of(value) for value in distinct]
     table = np.array([-1 if place is None else place for place in places], dtype=np.int64)
     return table[codes] if len(table) else np.empty(0, dtype=np.int64)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from stabilitysweep.analysis import CAUSES, OUTCOMES
@@ -22,6 +23,9 @@ from stabilitysweep.result.searched import scattered
 from stabilitysweep.types import Kind, Stage
 
 VERSION = 1
+
+_OF_TEXTS = 0.15
+"""The part of the room that sentences may take."""
 
 
 def result_payload(
@@ -42,7 +46,7 @@ def result_payload(
     kinds = distinct(trials["onset_kind"], list(Kind))
     tensors = distinct(trials["onset_tensor"])
     causes = distinct(trials["cause"], list(CAUSES))
-    texts = distinct(trials["cause_text"])
+    texts = kept_texts(trials, _OF_TEXTS * room)
     columns = trial_columns(trials, axes, seeds)
     columns |= {
         "onset_stage": coded(trials["onset_stage"], stages, "u8"),
@@ -76,6 +80,21 @@ def result_payload(
     used = len(json.dumps(found, ensure_ascii=False).encode())
     traces = result.traces()
     return found | {"curves": curves(ids, traces, room - used)}
+
+
+def kept_texts(trials: pd.DataFrame, room: float) -> list[str]:
+    """Return why trials failed, as far as there is room: of the lowest seeds first.
+
+    Each sentence has numbers of its own, so that of many trials they are most of a page.
+
+    Args:
+        trials: the trials table.
+        room: bytes there are for them.
+    """
+    rows = trials[["seed", "cause_text"]].dropna().sort_values("seed", kind="stable")
+    texts = distinct(rows["cause_text"])
+    sizes = np.cumsum([len(json.dumps(text)) + 1 for text in texts])
+    return texts[: int(np.searchsorted(sizes, room, side="right"))]
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
