@@ -26,7 +26,7 @@ const OUTCOME_GLYPHS = [null, "dash", "triangle-up", "x", "question"];
 
 /** Plotly's symbol of a glyph: its name, whether it is made of lines, its size beside the others. */
 const SYMBOLS = {
-  x: ["x-thin-open", true, 1], "triangle-up": ["triangle-up", false, 1.1], dash: ["line-ew-open", true, 1],
+  x: ["x-thin-open", true, 1], "triangle-up": ["triangle-up", false, 1.1], dash: ["line-ew-open", true, 0.75],
   plus: ["cross-thin-open", true, 1.1], bar: ["line-ns-open", true, 1], square: ["square", false, 0.85],
   "triangle-down": ["triangle-down", false, 1.1], diamond: ["diamond", false, 0.95], circle: ["circle", false, 0.85],
   question: ["?", false, 1.3],

@@ -84,7 +84,7 @@ function legendEntries(model, view) {
     const label = glyph >= 10 ? spaced(model.causes[glyph - 10]) : glyph === CRASHED ? "all crashed" : painting.notes.includes("no onset") ? "diverged, no onset" : `mostly ${OUTCOMES[glyph]}`;
     entries.push([label, swatch(ground, glyphForm(model, glyph), luminance(ground) < 0.3)]);
   }
-  if (empty) entries.push(["not trained", hatchSwatch()]);
+  if (empty) entries.push([view.whole ? "not trained" : "not trained, or hidden by the filters", hatchSwatch()]);
   const lines = boundaries ? boundaries.lines : [];
   const has = (test) => lines.some(test);
   if (has((line) => !line.refined && (line.status === "found" || line.status === "all_fail"))) entries.push(["boundary: no failure at lower rates", lineSwatch(false)]);

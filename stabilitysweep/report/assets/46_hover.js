@@ -27,12 +27,17 @@ function outcomesBySeed(model, trials) {
     .sort((a, b) => Number(a[0]) - Number(b[0]));
 }
 
+/** What an empty cell is called. */
+function emptyText(view) {
+  return view.whole ? "not trained" : "no trial shown";
+}
+
 /** One sentence on a cell, for the live region and for labels. */
 function cellSentence(app, c) {
   const { model, view } = app;
   const held = settingsOf(model, heldByCell(view.cells, c)).map(([name, label]) => `${name} ${label}`).join(", ");
   const summary = summarize(model, cellTrials(view.cells, c));
-  if (!summary.trials) return `${held}: not trained.`;
+  if (!summary.trials) return `${held}: ${emptyText(view)}.`;
   const parts = [`${held}: ${outcomesText(summary.counts)}`];
   if (summary.measured) parts.push(`stability ${formatShare(summary.stability)}`);
   if (summary.onset) parts.push(`onset median step ${formatStep(summary.onset.median)}, earliest ${formatStep(summary.onset.earliest)}`);
@@ -59,7 +64,7 @@ function tooltipContent(app, c) {
   const trials = cellTrials(cells, c);
   const summary = summarize(model, trials);
   const content = [terms(settingsOf(model, heldByCell(cells, c)))];
-  if (!summary.trials) return [...content, el("p", { class: "tip-strong", text: view.whole ? "not trained" : "no trial shown here" })];
+  if (!summary.trials) return [...content, el("p", { class: "tip-strong", text: emptyText(view) })];
   content.push(el("p", { class: "tip-strong", text: `${summary.measured ? `stability ${formatShare(summary.stability)}` : "all crashed"} · ${outcomesText(summary.counts)}` }));
   const pairs = [];
   if (!["stability", "cause", "onset"].includes(app.state.colour)) pairs.push([app.state.colour, painting.text(c)]);
@@ -117,7 +122,9 @@ function drawFrames(app) {
   frameCell(parts.cursor, view, app.cursor);
   const frames = state.pins.map((held, place) => {
     const frame = el("div", { class: "pin-frame" }, el("span", { text: letterOf(place) }));
-    frameCell(frame, view, cellAt(view.cells, held));
+    const c = cellAt(view.cells, held);
+    frameCell(frame, view, c);
+    if (c >= 0) frame.classList.toggle("low", rectOf(view.cells, view.layout, c).top < panelOf(view.cells, view.layout, c).top + 14);
     return frame;
   });
   parts.frames.replaceChildren(...frames);

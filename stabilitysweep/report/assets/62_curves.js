@@ -16,7 +16,7 @@ function curveTraces(app, twin, panel) {
     const colour = colours[seed % colours.length];
     const name = `seed ${model.seeds[seed]}`;
     traces.push({ type: "scatter", mode: curve.loss.length > 1 ? "lines" : "markers", x: curve.steps, y: curve.loss, name: plotText(name), showlegend: false,
-      xaxis: `x${suffix}`, yaxis: `y${suffix}`, line: { width: 1.6, color: colour, dash: DASHES[Math.floor(place / colours.length) % DASHES.length] },
+      xaxis: `x${suffix}`, yaxis: `y${suffix}`, line: { width: 1.6, color: colour, dash: DASHES[(app.paperWidth ? seed : Math.floor(place / colours.length)) % DASHES.length] },
       marker: { color: colour, size: 5 }, hovertemplate: `step %{x}<br>loss %{y:.4g}<extra>${plotText(name)}</extra>` });
     if (curve.bad === null) return;
     const onset = model.columns.onset_step[trial];
@@ -91,8 +91,8 @@ function drawCurves(app, target, twins) {
   const seeds = [...new Set(twins.flatMap((twin) => twin.trials.slice(0, MOST_CURVES).map((trial) => app.model.columns.seed[trial])))].sort((a, b) => a - b).slice(0, 12);
   const key = el("ul", { class: "seed-key" });
   for (const seed of seeds) {
-    const mark = el("span", { class: "dash", "aria-hidden": "true" });
-    mark.style.backgroundColor = LINES[themeName()][seed % LINES.light.length];
+    const mark = svg("svg", { viewBox: "0 0 26 4", width: 26, height: 4, "aria-hidden": "true" }, svg("path", { d: "M0 2 H26", "stroke-width": 2.6,
+      stroke: LINES[themeName()][seed % LINES.light.length], "stroke-dasharray": app.paperWidth ? ["none", "7 4", "2 3", "7 3 2 3"][seed % 4] : "none" }));
     key.append(el("li", {}, mark, el("span", { text: `seed ${app.model.seeds[seed]}` })));
   }
   if (traces.some((trace) => trace.mode === "markers" && trace.text)) key.append(el("li", {}, el("span", { class: "cross", text: "×", "aria-hidden": "true" }), el("span", { text: "became NaN or Inf" })));

@@ -15,7 +15,7 @@ function mapTableRow(app, c) {
   const held = heldByCell(cells, c);
   const labels = [cells.rows, cells.columns, cells.y, cells.x].filter((place) => place.axis).map((place) => place.axis.labels[held[place.axis.name]]);
   const summary = summarize(model, cellTrials(cells, c));
-  if (!summary.trials) return tableRow("td", [...labels, "0", ...OUTCOMES.map(() => "0"), "not trained", "–", "–", "–", "–", "–"]);
+  if (!summary.trials) return tableRow("td", [...labels, "0", ...OUTCOMES.map(() => "0"), emptyText(view), "–", "–", "–", "–", "–"]);
   return tableRow("td", [
     ...labels, String(summary.trials), ...summary.counts.map(String), summary.measured ? formatShare(summary.stability) : "–",
     summary.onset ? formatStep(summary.onset.median) : "–", summary.onset ? formatStep(summary.onset.earliest) : "–",

@@ -34,6 +34,8 @@ function viewNotes(app, cells, whole) {
     const allowed = state.axes.get(axis.name);
     return allowed && allowed.size === 1 ? `${axis.name} = ${axis.labels[[...allowed][0]]}` : axis.name;
   });
+  const facets = [cells.columns, cells.rows].filter((place) => place.axis && place.axis.name !== RESULT_AXIS).map((place) => place.axis.name);
+  if (facets.length) notes.push(`One map for each value of ${facets.join(" and ")}.`);
   if (pooled.length) notes.push(`Each cell pools ${pooled.join(", ")}${model.seeds.length > 1 ? " and the seeds" : ""}.`);
   if (!whole) notes.push("Filters hide trials: shares and the boundary are of the trials shown.");
   for (const side of ["columns", "rows"]) {
@@ -66,12 +68,15 @@ function makeView(app) {
 /** Draws everything but the pins' cards. @returns {Promise} */
 function drawView(app) {
   const held = app.view && app.cursor >= 0 ? heldByCell(app.view.cells, app.cursor) : null;
+  const began = performance.now();
   app.view = makeView(app);
+  app.timing.computed = performance.now() - began;
   app.cursor = held ? cellAt(app.view.cells, held) : -1;
   const { view, parts, model, state } = app;
   for (const side of ["width", "height"]) parts.stage.style[side] = `${view.layout[side]}px`;
   parts.stage.setAttribute("aria-label", `Map of ${state.colour} over ${[state.x, state.y].filter(Boolean).join(" and ")}. Arrow keys move from cell to cell, Enter pins.`);
   const drawn = drawMap(parts.canvas, model, view.cells, view.layout, view.painting, view.boundaries);
+  app.timing.plotted = performance.now() - began;
   drawControls(app);
   drawFilters(app);
   drawCount(app);
@@ -134,11 +139,11 @@ function publicInterface(app) {
 function start() {
   setTheme(document.documentElement.dataset.theme);
   watchCopies();
-  const began = performance.now();
+  const began = performance.now(); // from navigation
   const model = decodePayload(JSON.parse(byId("payload").textContent));
   const narrow = window.matchMedia("(max-width: 700px)");
   const app = { model, state: readHash(model, window.location.hash), parts: makeParts(), view: null, cursor: -1, open: new Map(), paperWidth: null,
-    narrow: narrow.matches, touch: window.matchMedia("(pointer: coarse)").matches, timing: { decoded: performance.now() - began } };
+    narrow: narrow.matches, touch: window.matchMedia("(pointer: coarse)").matches, timing: { began, decoded: performance.now() - began } };
   const keepHash = () => {
     const hash = writeHash(model, app.state);
     if (hash !== window.location.hash.slice(1)) window.history.replaceState(null, "", hash ? `#${hash}` : window.location.href.split("#")[0]);
