@@ -253,14 +253,6 @@ def _pick_config(
 ) -> str:
     result = stored[0]
     listed = _merged(stored) if len(stored) > 1 else []
-    content = with_values(
-        result.config,
-        pick.axes,
-        name=other_name(result.config.name, f"pick{place}"),
-        kept=result.rate,
-        idle=_idle(result, pick.axes),
-        datasets=[] if DATASET in pick.axes else listed,
-    )
     shown = value_label(pick.score)
     recorded = result.config.recorded
     if recorded is not None:
@@ -272,6 +264,14 @@ def _pick_config(
         limit = None if pick.safe is None or found.margin is None else pick.safe / found.margin
         comment = _commented(said, result.config)
         return pick_text(result.trials, result.config, pick.axes, comment, best, limit)
+    content = with_values(
+        result.config,
+        pick.axes,
+        name=other_name(result.config.name, f"pick{place}"),
+        kept=result.rate,
+        idle=_idle(result, pick.axes),
+        datasets=[] if DATASET in pick.axes else listed,
+    )
     said = (
         f"Pick {place} of {', '.join(str(each.folder) for each in stored)}: {pick.metric} {shown}"
     )

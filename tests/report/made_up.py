@@ -7,7 +7,9 @@ half precision, the loss grows until it overflows; near it some seeds fail and o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from stabilitysweep.config import parse_config
 from stabilitysweep.folder import CONFIG, DATABASE
 from stabilitysweep.grid import Grid, Trial
+from stabilitysweep.result.searched import OF_SEARCH
 from stabilitysweep.store import RUNS, Entry, SQLiteStore
 from stabilitysweep.types import Compiled, Kind, Onset, Outcome, Stage, Trace, TrialResult
 
@@ -38,22 +41,21 @@ _FINDING = {
 
 
 def config_of(trials: int = 360, **sections: Any) -> dict[str, Any]:
-    """Return a config with about so many trials, at least 4 and exactly so for 360 and 50,000.
+    """Return a config with about so many trials, at least 10; exactly so for 360 and 50,000.
 
     Args:
         trials: how many.
         sections: of the config, instead of those made up.
     """
+    rates = 25 if trials > 500 else 15 if trials == 360 else 10
     axes: dict[str, Any] = {
-        "learning_rate": {"from": 1e-3, "to": 10, "num": 25 if trials > 500 else 10, "scale": "log"},
+        "learning_rate": {"from": 1e-3, "to": 10, "num": rates, "scale": "log"},
         "depth": [1, 2, 4, 8],
         "precision": ["float32", "float16"],
         "activation": ["relu", "tanh", "gelu", "elu", "selu"],
         "batch_size": [8, 16, 32, 64, 128],
         "l2": [0, 1e-5, 1e-4, 1e-3, 1e-2],
     }
-    if trials == 360:
-        axes |= {"learning_rate": axes["learning_rate"] | {"num": 15}, "depth": [1, 2, 4, 8]}
     grid: dict[str, Any] = {}
     cells = 1
     for name, values in axes.items():
@@ -130,12 +132,84 @@ def _first(grid: Grid, number: int) -> Iterator[Trial]:
         yield trial
 
 
+def make_recorded(folder: Path, trials: int = 24) -> Path:
+    """Write the result of a search of KerasTuner's: random settings, each tried once.
+
+    Args:
+        folder: where to; made.
+        trials: how many.
+    """
+    rates, units = [1e-3, 1e-2, 1e-1, 1.0], [8, 16, 32]
+    content = {
+        "name": "searched",
+        "recorded": {
+            "tuner": "RandomSearch",
+            "project": "a <b>project</b>",
+            "rate": "learning_rate",
+            "exact": ["learning_rate"],
+        },
+        "dataset": {"function": "keras_tuner:search", "label": "arguments of search"},
+        "model": {"build": "my_search:build"},
+        "training": {"epochs": 2},
+        "grid": {"learning_rate": rates, "units": units},
+        "seeds": 1,
+    }
+    draw = np.random.default_rng(0)
+    entries = []
+    for number in range(trials):
+        bin_of, width = int(draw.integers(len(rates))), int(draw.choice(units))
+        exact = float(rates[bin_of] * draw.uniform(1, 10))
+        name = hashlib.blake2b(str(number).encode(), digest_size=8).hexdigest()
+        axes = {
+            "learning_rate": rates[bin_of],
+            "units": width,
+            OF_SEARCH: {
+                "trial": f"{number:04d}",
+                "attempt": 0,
+                "execution": 0,
+                "values": {"learning_rate": exact, "units": width},
+                "optimizer": "sgd",
+                "loss": "mse",
+                "precision": "float32",
+            },
+        }
+        entries.append(Entry(axes, 0, outcome_of(name, exact, budget=40)))
+    folder.mkdir(parents=True)
+    with SQLiteStore(folder / DATABASE) as store:
+        store.set_meta("thresholds", {"stable_below": 0.99, "diverged_above": 1.01})
+        store.record_config(parse_config(content).resolved(), {"flags": {"engine": "recorded"}})
+        store.add(entries)
+    return folder
+
+
 def _made_up(trial: Trial, outcome: Outcome | None, curves: bool) -> TrialResult:
-    precision = trial.training.precision
-    half = precision != "float32"
-    rate = float(trial.training.learning_rate)
-    luck = int(trial.trial_id[:6], 16) / 0xFFFFFF
-    limit = 0.4 / trial.model.depth * (0.6 if half else 1.0) * (0.8 + 0.4 * luck)
+    training = trial.training
+    rate = float(training.learning_rate)
+    half, depth = training.precision != "float32", trial.model.depth
+    found = outcome_of(trial.trial_id, rate, depth, half, training.steps or 0, outcome)
+    return found if curves else replace(found, trace=None)
+
+
+def outcome_of(
+    trial_id: str,
+    rate: float,
+    depth: int = 1,
+    half: bool = False,
+    budget: int = 100,
+    outcome: Outcome | None = None,
+) -> TrialResult:
+    """Make up what a trial comes to.
+
+    Args:
+        trial_id: its id, which decides what else would be chance.
+        rate: its learning rate.
+        depth: of its network.
+        half: whether it is trained in half precision.
+        budget: its steps.
+        outcome: what it comes to; None makes one up.
+    """
+    luck = int(trial_id[:6], 16) / 0xFFFFFF
+    limit = 0.4 / depth * (0.6 if half else 1.0) * (0.8 + 0.4 * luck)
     if outcome is None:
         outcome = Outcome.NONFINITE if rate > limit else Outcome.STABLE
         if outcome is Outcome.STABLE and rate > 0.9 * limit:
@@ -143,8 +217,7 @@ def _made_up(trial: Trial, outcome: Outcome | None, curves: bool) -> TrialResult
         elif rate < 2e-3:
             outcome = Outcome.STALLED
     if outcome is Outcome.CRASHED:
-        return TrialResult(trial.trial_id, outcome, "made up", message=CRASHED)
-    budget = trial.training.steps or 0
+        return TrialResult(trial_id, outcome, "made up", message=CRASHED)
     steps = _steps(budget)
     onset = None
     growth = {Outcome.STABLE: -0.8 * min(rate / limit, 1.0), Outcome.STALLED: 0.0}.get(outcome, 0.2)
@@ -154,7 +227,7 @@ def _made_up(trial: Trial, outcome: Outcome | None, curves: bool) -> TrialResult
     flat = np.ones(len(steps), np.float32)
     final = float(loss[-1])
     return TrialResult(
-        trial_id=trial.trial_id,
+        trial_id=trial_id,
         outcome=outcome,
         engine="made up",
         compiled=Compiled.GRAPH,
@@ -171,7 +244,7 @@ def _made_up(trial: Trial, outcome: Outcome | None, curves: bool) -> TrialResult
         headroom_bits=14.0 * luck if half else 120.0 + luck,
         zero_gradients=0.25 * luck,
         steps_run=int(steps[-1]),
-        trace=Trace(steps, loss.astype(np.float32), flat, flat, flat, flat) if curves else None,
+        trace=Trace(steps, loss.astype(np.float32), flat, flat, flat, flat),
     )
 
 
