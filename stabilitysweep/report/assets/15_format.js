@@ -48,14 +48,23 @@ function powerOfTen(power) {
   return `10${power < 0 ? "⁻" : ""}${digits}`;
 }
 
-/** A level's label, short enough for a tick: long decimals get four digits. */
+/** A level's label, short enough for a tick: long decimals get four digits, results what tells them apart. */
 function shortLabel(axis, code) {
   const label = axis.labels[code];
+  if (axis.name === RESULT_AXIS) return withoutCommon(axis.labels, label);
   if (axis.numbers && label.length > 7) {
     const short = formatNumber(axis.numbers[code]);
     if (short.length < label.length) return short;
   }
   return label;
+}
+
+/** A long label without the beginning that all of them share. */
+function withoutCommon(labels, label) {
+  let shared = 0;
+  while (shared < label.length && labels.every((other) => other[shared] === label[shared])) shared++;
+  while (shared > 0 && !" /:".includes(label[shared - 1])) shared--;
+  return label.length > 28 && shared > 12 && shared < label.length ? `…${label.slice(shared)}` : label;
 }
 
 /** @param {string} text @param {number} most characters @returns {string} */
@@ -108,8 +117,8 @@ function byId(id) {
 const measuring = document.createElement("canvas").getContext("2d");
 
 /** Width of a text in pixels. */
-function textWidth(text, size) {
-  measuring.font = `${size}px ${FONT}`;
+function textWidth(text, size, weight = 400) {
+  measuring.font = `${weight} ${size}px ${FONT}`;
   return measuring.measureText(text).width;
 }
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";

@@ -28,6 +28,7 @@ function defaultState(model) {
     colour: "stability", outcomes: null, causes: null, seeds: null, axes: new Map(), pins: [], table: false,
   };
   if (model.byName.has(RESULT_AXIS)) {
+    for (const side of ["columns", "rows"]) if (state[side] && model.byName.get(state[side]).labels.includes(ABSENT)) state[side] = null;
     if (!state.columns) state.columns = RESULT_AXIS;
     else if (!state.rows) state.rows = RESULT_AXIS;
   }

@@ -52,9 +52,9 @@ function panelTitle(cells, row, column, width) {
   const parts = [[cells.columns, column], [cells.rows, row]].filter(([place]) => place.axis)
     .map(([place, at]) => [place.axis.name, shortLabel(place.axis, place.levels[at])]);
   const long = parts.map(([name, label]) => `${name} = ${label}`).join(" · ");
-  if (textWidth(long, LABEL_SIZE) * 1.06 <= width) return long;
+  if (textWidth(long, LABEL_SIZE, 600) <= width) return long;
   let short = parts.map(([, label]) => label).join(" · ");
-  while (short.length > 3 && textWidth(short, LABEL_SIZE) * 1.06 > width) short = cut(short, short.length - 1);
+  while (short.length > 3 && textWidth(short, LABEL_SIZE, 600) > width) short = cut(short, short.length - 1);
   return short;
 }
 
@@ -68,7 +68,7 @@ function panelTitle(cells, row, column, width) {
 function makeLayout(cells, available, { x, y }) {
   const columns = cells.columns.levels.length, rows = cells.rows.levels.length;
   const faceted = Boolean(cells.columns.axis || cells.rows.axis);
-  const yLabels = cells.y.axis ? cells.y.levels.map((code) => cut(shortLabel(cells.y.axis, code), 20)) : [];
+  const yLabels = cells.y.axis ? cells.y.levels.map((code) => cut(shortLabel(cells.y.axis, code), yCharacters(available))) : [];
   const left = Math.ceil(cells.y.axis ? 30 + Math.max(24, ...yLabels.map((label) => textWidth(label, TICK_SIZE))) : 8);
   const right = 12, between = cells.x.axis && available > 500 ? 28 : 16;
   const wide = rows === 1 && columns > 1 ? Math.min(220, 60 + 5 * cells.x.levels.length) : 84;
@@ -102,6 +102,11 @@ function makeLayout(cells, available, { x, y }) {
     width, height: top + (cells.x.axis ? 22 : 4), panelWidth: one, panelHeight: high, perLine, lines, panels, left,
     x, y, xTicks, yTicks: verticalTicks(cells.y, y, high, TICK_SIZE), xTitle: axisTitle(cells.x, x), yTitle: axisTitle(cells.y, y),
   };
+}
+
+/** How many characters of a label beside the map are shown. */
+function yCharacters(available) {
+  return available < 500 ? 10 : 20;
 }
 
 /** The rectangle of a cell in pixels, with the levels that it owns. */

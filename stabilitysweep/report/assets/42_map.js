@@ -103,7 +103,7 @@ function labelItems(layout) {
     }
     if (panel.place > 0) continue;
     for (const tick of layout.yTicks.major) {
-      add(panel.left - 7, panel.top + (1 - tick.at) * layout.panelHeight, cut(tick.text, 20), "middle left");
+      add(panel.left - 7, panel.top + (1 - tick.at) * layout.panelHeight, cut(tick.text, yCharacters(layout.width)), "middle left");
     }
   }
   const middle = (layout.left + layout.width - 12) / 2;

@@ -73,17 +73,20 @@ function legendEntries(model, view) {
   const colours = theme();
   const grounds = new Map(); // a glyph's ground: that of the first cell that has it
   const shown = hasGlyphs(view.layout, painting);
-  let empty = false;
+  let empty = false, failed = false;
   for (let c = 0; c < cells.size; c++) {
-    if (shown && painting.glyphs[c] >= 0 && !grounds.has(painting.glyphs[c])) grounds.set(painting.glyphs[c], cellColour(model, painting, c));
+    const glyph = painting.glyphs[c];
+    if (painting.z[c] === FAILED) failed = true;
+    if ((shown || glyph >= CRASHED) && glyph >= 0 && !grounds.has(painting.glyphs[c])) grounds.set(painting.glyphs[c], cellColour(model, painting, c));
     if (Number.isNaN(painting.z[c])) empty = true;
   }
   for (const note of painting.notes) entries.push([note, swatch(colours.neutral)]);
   for (const glyph of [...grounds.keys()].sort((a, b) => (a >= 10 || b >= 10 ? a - b : b - a))) {
     const ground = grounds.get(glyph);
     const label = glyph >= 10 ? spaced(model.causes[glyph - 10]) : glyph === CRASHED ? "all crashed" : painting.notes.includes("no onset") ? "diverged, no onset" : `mostly ${OUTCOMES[glyph]}`;
-    entries.push([label, swatch(ground, glyphForm(model, glyph), luminance(ground) < 0.3)]);
+    entries.push([label, swatch(ground, shown ? glyphForm(model, glyph) : null, luminance(ground) < 0.3)]);
   }
+  if (failed && !shown) entries.push(["mostly failed", swatch(colours.failed)]);
   if (empty) entries.push([view.whole ? "not trained" : "not trained, or hidden by the filters", hatchSwatch()]);
   const lines = boundaries ? boundaries.lines : [];
   const has = (test) => lines.some(test);

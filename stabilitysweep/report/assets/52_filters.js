@@ -3,7 +3,7 @@
 const MOST_BOXES = 60;
 
 /** A group of checkboxes. */
-function boxes(app, id, title, labels, allowed, counts, change) {
+function boxes(app, id, title, labels, allowed, counts, change, shorten) {
   const group = el("fieldset", { class: "filter", id }, el("legend", { text: title }));
   const list = el("div", { class: "boxes" });
   labels.slice(0, MOST_BOXES).forEach((label, code) => {
@@ -15,7 +15,7 @@ function boxes(app, id, title, labels, allowed, counts, change) {
     } } });
     input.checked = !allowed || allowed.has(code);
     const text = counts ? el("span", { class: "count", text: formatCount(counts[code]) }) : null;
-    list.append(el("label", { class: "box", for: `${id}-${code}`, title: label }, input, el("span", { text: cut(label, 40) }), text));
+    list.append(el("label", { class: "box", for: `${id}-${code}`, title: label }, input, el("span", { text: cut((shorten || String)(label, code), 40) }), text));
   });
   if (labels.length > MOST_BOXES) list.append(el("p", { class: "note", text: `and ${labels.length - MOST_BOXES} more` }));
   group.append(list);
@@ -72,7 +72,7 @@ function drawFilters(app) {
     const id = `filter-axis${place}`;
     if (axis.labels.length < 2) return;
     if (axis.numbers && axis.labels.length > 3 && !axis.boolean) groups.push(range(app, axis, id));
-    else groups.push(boxes(app, id, axis.name, axis.labels, state.axes.get(axis.name), null, (codes) => setLevels(state, axis, codes || new Set(axis.labels.keys()))));
+    else groups.push(boxes(app, id, axis.name, axis.labels, state.axes.get(axis.name), null, (codes) => setLevels(state, axis, codes || new Set(axis.labels.keys())), (_, code) => shortLabel(axis, code)));
   });
   if (model.seeds.length > 1) {
     groups.push(boxes(app, "filter-seed", "seed", model.seeds, state.seeds, null, (codes) => { state.seeds = codes; }));

@@ -59,7 +59,8 @@ function commandButton(app, trial, kind) {
 function trialsTable(app, held, trials, open) {
   const { model } = app;
   const { columns } = model;
-  const pooled = model.axes.filter((axis) => !(axis.name in held) && axis.labels.length > 1);
+  const varies = (axis) => trials.some((trial) => axis.codes[trial] !== axis.codes[trials[0]]);
+  const pooled = model.axes.filter((axis) => !(axis.name in held) && varies(axis));
   const head = ["trial", "seed", ...pooled.map((axis) => axis.name), "outcome", "onset", "where", "first NaN", "cause", "initial", "final", "best", "val", "headroom", "steps", "copy"];
   const shown = open ? trials : trials.slice(0, MOST_ROWS);
   const rows = shown.map((trial) => {
@@ -79,12 +80,20 @@ function trialsTable(app, held, trials, open) {
 /** Other levels of the axes by which twins are looked at: precision, and the result. */
 function twinsOf(app, held) {
   const axes = ["precision", RESULT_AXIS].map((name) => app.model.byName.get(name)).filter((axis) => axis && axis.labels.length > 1);
-  let twins = [{ held, label: [] }];
+  let twins = [{ held }];
   for (const axis of axes) {
-    twins = twins.flatMap((twin) => axis.labels.map((label, code) => ({ held: { ...twin.held, [axis.name]: code }, label: [...twin.label, label] })));
+    twins = twins.flatMap((twin) => axis.labels.map((_, code) => ({
+      held: axis.name === RESULT_AXIS ? heldIn(app.model, twin.held, code) : { ...twin.held, [axis.name]: code } })));
   }
-  const found = twins.map((twin) => ({ held: twin.held, label: twin.label.join(" · "), trials: trialsAt(app.model, app.view.found.mask, twin.held) }));
-  const own = (twin) => pinKey(twin.held) === pinKey(held);
+  const keys = new Set(); // a result without precisions is met once a precision
+  twins = twins.filter((twin) => !keys.has(pinKey(twin.held)) && keys.add(pinKey(twin.held)));
+  const labelOf = (twin, axis) => {
+    const code = twin.held[axis.name];
+    return code === undefined ? "pooled" : axis.labels[code] === ABSENT ? null : shortLabel(axis, code);
+  };
+  const found = twins.map((twin) => ({ held: twin.held, label: axes.map((axis) => labelOf(twin, axis)).filter(Boolean).join(" · "), trials: trialsAt(app.model, app.view.found.mask, twin.held) }));
+  const present = (cell) => pinKey(Object.fromEntries(Object.entries(cell).filter(([name, code]) => app.model.byName.get(name).labels[code] !== ABSENT)));
+  const own = (twin) => present(twin.held) === present(held);
   return found.filter((twin) => twin.trials.length || own(twin)).map((twin) => ({ ...twin, own: own(twin) })).slice(0, 6);
 }
 

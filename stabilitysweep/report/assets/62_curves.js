@@ -47,6 +47,15 @@ function curveRange(positive, lowest, highest) {
   return [low - room, high + room];
 }
 
+/** Ticks of the loss axis: powers of ten, or round numbers of a short one. */
+function lossTicks(positive, [low, high]) {
+  if (!positive) return { nticks: 5 };
+  const round = logTicks(10 ** low, 10 ** high);
+  const values = round.length > 7 ? round.filter((_, k) => k % Math.ceil(round.length / 7) === 0) : round;
+  const few = values.length < 2 ? [10 ** (low + 0.05 * (high - low)), 10 ** (high - 0.05 * (high - low))].map((value) => Number(value.toPrecision(3))) : values;
+  return { tickvals: few, ticktext: few.map((value) => (value >= 1e4 || value < 1e-3 ? powerOfTen(Math.round(Math.log10(value))) : formatNumber(value))) };
+}
+
 /** The loss above which curves are cut, so that the others can be read. */
 function cutAt(traces) {
   const first = traces.filter((trace) => !trace.text && trace.y.length).map((trace) => trace.y[0]);
@@ -74,7 +83,6 @@ function drawCurves(app, target, twins) {
   const top = positive ? cutAt(traces) : Infinity;
   for (const trace of traces) if (trace.text) trace.y = trace.y.map((loss) => Math.min(loss, top));
   const range = curveRange(positive, lowest, Math.min(top, highest));
-  const decades = positive ? Math.log10(Math.min(top, highest) / lowest) : 0;
   twins.forEach((twin, panel) => {
     const suffix = panel ? String(panel + 1) : "";
     const column = panel % across, line = Math.floor(panel / across);
@@ -83,7 +91,7 @@ function drawCurves(app, target, twins) {
     const axis = { fixedrange: true, gridcolor: grid, linecolor: frame, zeroline: false, showline: true, mirror: true, ticks: "outside", ticklen: 4, tickcolor: frame, automargin: false };
     layout[`xaxis${suffix}`] = { ...axis, domain: [left, left + one], anchor: `y${suffix}`, title: { text: line === lines - 1 || panel + across >= twins.length ? "step" : "", standoff: 6 }, nticks: 5, ...(panel ? { matches: "x" } : {}) };
     layout[`yaxis${suffix}`] = { ...axis, domain: [top - high / tall, top], anchor: `x${suffix}`, type: positive ? "log" : "linear", showticklabels: column === 0,
-      exponentformat: "power", range: [...range], autorange: false, ...(positive && decades > 1.2 ? { dtick: Math.max(1, Math.ceil(decades / 6)) } : { nticks: 5 }) };
+      range: [...range], autorange: false, ...lossTicks(positive, range) };
     const label = twin.label || "";
     if (label) layout.annotations.push({ xref: "paper", yref: "paper", x: left, y: top, xanchor: "left", yanchor: "bottom", showarrow: false, text: plotText(cut(label, Math.floor((one * inner) / 6.5))), font: { family: FONT, size: LABEL_SIZE, color: ink, weight: twin.own ? 700 : 400 } });
   });
@@ -102,15 +110,35 @@ function drawCurves(app, target, twins) {
   target.parentElement.append(key);
 }
 
+/** The same cell in another result: axes that this lacks are left out, or stand at its dash. */
+function heldIn(model, held, part) {
+  const found = {};
+  for (const [name, code] of Object.entries(held)) {
+    const axis = model.byName.get(name);
+    if (name === RESULT_AXIS) found[name] = part;
+    else if (!axis.tables[part]) found[name] = axis.labels.indexOf(ABSENT);
+    else if (axis.labels[code] !== ABSENT) found[name] = code;
+  }
+  return found;
+}
+
 /** Cells one step away: the next lower and higher level; of categories all others. */
 function neighboursOf(model, held) {
   const found = [];
   for (const [name, code] of Object.entries(held)) {
     const axis = model.byName.get(name);
-    const levels = axis.numbers ? [code - 1, code + 1] : axis.labels.map((_, other) => other).filter((other) => other !== code).slice(0, 8);
+    const part = held[RESULT_AXIS];
+    const own = (level) => !axis.tables || part === undefined || !axis.tables[part] || axis.tables[part].includes(level);
+    const next = (step) => {
+      let level = code + step;
+      while (level >= 0 && level < axis.labels.length && !own(level)) level += step;
+      return level;
+    };
+    const others = () => axis.labels.map((_, other) => other).filter((other) => other !== code && axis.labels[other] !== ABSENT && own(other)).slice(0, 8);
+    const levels = axis.labels[code] === ABSENT ? [] : axis.numbers ? [next(-1), next(1)] : others();
     for (const level of levels) {
       if (level < 0 || level >= axis.labels.length) continue;
-      found.push({ axis, level, step: axis.numbers ? (level < code ? "lower" : "higher") : "other", held: { ...held, [name]: level } });
+      found.push({ axis, level, step: axis.numbers ? (level < code ? "lower" : "higher") : "other", held: name === RESULT_AXIS ? heldIn(model, held, level) : { ...held, [name]: level } });
     }
   }
   return found;
@@ -121,7 +149,7 @@ function neighboursTable(app, held) {
   const { model, view } = app;
   const rows = neighboursOf(model, held).map((next) => {
     const summary = summarize(model, trialsAt(model, view.found.mask, next.held));
-    const label = `${next.step === "lower" ? "↓ " : next.step === "higher" ? "↑ " : ""}${next.axis.labels[next.level]}`;
+    const label = `${next.step === "lower" ? "↓ " : next.step === "higher" ? "↑ " : ""}${shortLabel(next.axis, next.level)}`;
     const go = el("button", { type: "button", class: "link", text: label, "aria-label": `pin the cell at ${next.axis.name} ${next.axis.labels[next.level]}`, on: { click: () => pinAndGo(app, next.held) } });
     return tableRow("td", [next.axis.name, go, summary.measured ? formatShare(summary.stability) : "–", outcomesText(summary.counts), summary.onset ? formatStep(summary.onset.median) : "–"]);
   });
