@@ -82,5 +82,7 @@ function keepFocus(part, draw) {
   const id = active && part.contains(active) ? active.id : "";
   draw();
   const again = id ? byId(id) : null;
-  if (again) again.focus({ preventScroll: true });
+  if (!again) return;
+  const target = again.disabled ? part.querySelector("summary") : again;
+  if (target) target.focus({ preventScroll: true });
 }
