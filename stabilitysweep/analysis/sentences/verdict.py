@@ -46,6 +46,8 @@ def verdict(
     within = f" within {budget}" if budget else ""
     stalled = summary.outcomes[Outcome.STALLED]
     idle = f", though {stalled:,} learnt nothing" if stalled else ""
+    if stalled == measured:
+        idle = ", though it learnt nothing" if measured == 1 else ", though none learnt anything"
     if not summary.failures:
         held = "The one trial stayed" if measured == 1 else f"All {measured:,} trials stayed"
         return f"{held} stable{within}{idle}."
