@@ -56,7 +56,7 @@ class Example:
         trial_id: the trial.
         reason: what it stands for.
         settings: its values, and its seed.
-        onset: what became non-finite first; empty where it diverged.
+        onset: what became non-finite first; empty where it diverged, or the sentence says it.
         sentence: why it failed.
         remedies: the nearest cells in which no seed failed.
         commands: those that look closer.
@@ -185,14 +185,16 @@ def _examples(result: Result) -> Iterator[Example]:
     recorded = result.config.recorded is not None
     for each in shown:
         explanation = result.explain(each.trial_id)
+        sentence = "" if explanation is None else explanation.sentence
+        said = "" if "step" in sentence else met.get(each.trial_id, "")
         helps = remedies(result.trials, result.axes, each.trial_id, _REMEDIES, result.rate)
         words = ("show",) if recorded else ("show", "diagnose")
         yield Example(
             trial_id=each.trial_id,
             reason=each.reason,
             settings=settings(result.settings(each.trial_id)),
-            onset=met.get(each.trial_id, ""),
-            sentence="" if explanation is None else explanation.sentence,
+            onset=said,
+            sentence=sentence,
             remedies=tuple(map(str, helps)),
             commands=tuple(command(word, result.folder, each.trial_id) for word in words),
         )
