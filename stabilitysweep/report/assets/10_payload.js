@@ -26,7 +26,11 @@
  */
 
 const OUTCOMES = ["stable", "stalled", "diverged", "nonfinite", "crashed"];
-const STABLE = 0, STALLED = 1, DIVERGED = 2, NONFINITE = 3, CRASHED = 4;
+const STABLE = 0,
+  STALLED = 1,
+  DIVERGED = 2,
+  NONFINITE = 3,
+  CRASHED = 4;
 const NO_TEXT = 0xffffffff;
 const RESULT_AXIS = "result";
 const ABSENT = "–"; // the level of an axis that a result does not have
@@ -37,6 +41,7 @@ const STEPS = ["onset_step", "nan_step", "steps_run"];
 
 /** @param {string} text base64 @returns {ArrayBuffer} */
 function bytesOf(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text).buffer;
   const raw = atob(text);
   const bytes = new Uint8Array(raw.length);
   for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
@@ -120,7 +125,11 @@ function joinAxes(results, starts, n) {
     const axis = joinLevels(name, results);
     axis.codes = new Uint16Array(n);
     axis.tables = results.map((result) =>
-      levelTable(axis, result.axes.find((own) => own.name === name)));
+      levelTable(
+        axis,
+        result.axes.find((own) => own.name === name),
+      ),
+    );
     results.forEach((result, part) => {
       const table = axis.tables[part];
       const end = starts[part] + result.n;
@@ -135,7 +144,13 @@ function joinAxes(results, starts, n) {
     return axis;
   });
   if (results.length > 1) {
-    const axis = { name: RESULT_AXIS, labels: resultLabels(results), numbers: null, log: false, boolean: false };
+    const axis = {
+      name: RESULT_AXIS,
+      labels: resultLabels(results),
+      numbers: null,
+      log: false,
+      boolean: false,
+    };
     axis.codes = new Uint16Array(n);
     results.forEach((result, part) => axis.codes.fill(part, starts[part], starts[part] + result.n));
     axis.tables = null;
@@ -175,7 +190,10 @@ function decodePayload(payload) {
   const results = payload.results;
   const starts = [];
   let n = 0;
-  for (const result of results) { starts.push(n); n += result.n; }
+  for (const result of results) {
+    starts.push(n);
+    n += result.n;
+  }
   const words = {
     stage: union(results.map((result) => result.stages)),
     tensor: union(results.map((result) => result.tensors)),
@@ -186,8 +204,12 @@ function decodePayload(payload) {
   seeds.sort((a, b) => Number(a) - Number(b));
   const axes = joinAxes(results, starts, n);
   const columns = {
-    seed: new Uint16Array(n), outcome: new Uint8Array(n), cause: new Uint8Array(n),
-    onset_stage: new Uint8Array(n), onset_tensor: new Uint16Array(n), onset_kind: new Uint8Array(n),
+    seed: new Uint16Array(n),
+    outcome: new Uint8Array(n),
+    cause: new Uint8Array(n),
+    onset_stage: new Uint8Array(n),
+    onset_tensor: new Uint16Array(n),
+    onset_kind: new Uint8Array(n),
     cause_text: new Uint32Array(n),
   };
   for (const name of STEPS) columns[name] = new Int32Array(n);
@@ -208,18 +230,32 @@ function decodePayload(payload) {
   });
   for (let i = 0; i < n; i++) if (columns.outcome[i] === NONFINITE) columns.learning[i] = Infinity;
   const parts = results.map((result, part) => ({
-    result, start: starts[part], n: result.n, label: resultLabels(results)[part],
-    ids: Array.isArray(result.ids) ? result.ids : null, idBytes: null, curves: null,
+    result,
+    start: starts[part],
+    n: result.n,
+    label: resultLabels(results)[part],
+    ids: Array.isArray(result.ids) ? result.ids : null,
+    idBytes: null,
+    curves: null,
   }));
   const withCodes = (part, item, codes) => ({ ...item, part, codes: jointCodes(axes, part, codes) });
   return {
-    n, axes, seeds, outcomes: OUTCOMES, causes, columns, words, parts,
+    n,
+    axes,
+    seeds,
+    outcomes: OUTCOMES,
+    causes,
+    columns,
+    words,
+    parts,
     byName: new Map(axes.map((axis) => [axis.name, axis])),
     rate: (results.find((result) => result.rate) || { rate: null }).rate,
-    boundaries: results.flatMap((result, part) => (result.boundaries || []).map(
-      (boundary) => withCodes(part, boundary, boundaryCodes(result, boundary)))),
-    picks: results.flatMap((result, part) => (result.picks || []).map(
-      (pick) => withCodes(part, pick, pick.codes || {}))),
+    boundaries: results.flatMap((result, part) =>
+      (result.boundaries || []).map((boundary) => withCodes(part, boundary, boundaryCodes(result, boundary))),
+    ),
+    picks: results.flatMap((result, part) =>
+      (result.picks || []).map((pick) => withCodes(part, pick, pick.codes || {})),
+    ),
   };
 }
 
@@ -264,7 +300,8 @@ function curveOf(model, trial) {
   if (!stored || !stored.points || !stored.data) return null;
   if (!part.curves) {
     const buffer = bytesOf(stored.data);
-    part.curves = buffer.byteLength >= 2 * part.n * stored.points ? new Uint16Array(buffer) : new Uint8Array(buffer);
+    part.curves =
+      buffer.byteLength >= 2 * part.n * stored.points ? new Uint16Array(buffer) : new Uint8Array(buffer);
   }
   const most = part.curves instanceof Uint16Array ? 65535 : 255;
   const scale = (stored.hi - stored.lo) / (most - 2);

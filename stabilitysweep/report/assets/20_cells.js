@@ -30,7 +30,9 @@ function placeOf(model, name, allowed, most = Infinity) {
   const left = Math.max(0, levels.length - most);
   if (left) levels = levels.slice(0, most);
   const position = new Int32Array(axis.labels.length).fill(-1);
-  levels.forEach((code, place) => { position[code] = place; });
+  levels.forEach((code, place) => {
+    position[code] = place;
+  });
   return { axis, levels, position, left };
 }
 
@@ -102,7 +104,8 @@ function dominantOf(counts, c) {
 function medianOf(numbers, length) {
   if (!length) return NaN;
   const sorted = numbers.subarray(0, length).sort();
-  const low = sorted[(length - 1) >> 1], high = sorted[length >> 1];
+  const low = sorted[(length - 1) >> 1],
+    high = sorted[length >> 1];
   return low === high ? low : (low + high) / 2;
 }
 
@@ -111,7 +114,8 @@ function cellMedians(cells, column, take) {
   const found = new Float64Array(cells.size).fill(NaN);
   let room = new Float64Array(64);
   for (let c = 0; c < cells.size; c++) {
-    const first = cells.start[c], end = cells.start[c + 1];
+    const first = cells.start[c],
+      end = cells.start[c + 1];
     if (end - first > room.length) room = new Float64Array(2 * (end - first));
     let length = 0;
     for (let k = first; k < end; k++) {
@@ -147,7 +151,10 @@ function cellCauses(cells, causes, kinds) {
     }
     let most = 0;
     for (let code = 0; code < kinds; code++) {
-      if (counts[code] > most) { most = counts[code]; found[c] = code; }
+      if (counts[code] > most) {
+        most = counts[code];
+        found[c] = code;
+      }
     }
   }
   return found;
@@ -162,7 +169,10 @@ function summarize(model, trials) {
   const { columns } = model;
   const counts = new Uint32Array(5);
   const causes = new Map();
-  const onsets = [], losses = [], learning = [], headroom = [];
+  const onsets = [],
+    losses = [],
+    learning = [],
+    headroom = [];
   let first = -1; // the trial with the earliest onset
   for (const trial of trials) {
     const outcome = columns.outcome[trial];
@@ -175,19 +185,27 @@ function summarize(model, trials) {
       if (first < 0 || onset < columns.onset_step[first]) first = trial;
     }
     if (outcome === CRASHED) continue;
-    for (const [list, name] of [[losses, "best_loss"], [learning, "learning"], [headroom, "headroom_bits"]]) {
+    for (const [list, name] of [
+      [losses, "best_loss"],
+      [learning, "learning"],
+      [headroom, "headroom_bits"],
+    ]) {
       if (!Number.isNaN(columns[name][trial])) list.push(columns[name][trial]);
     }
   }
   const median = (list) => medianOf(Float64Array.from(list), list.length);
   const sorted = [...causes].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
   return {
-    trials: trials.length, counts: [...counts],
-    measured: measuredOf(counts, 0), failures: failuresOf(counts, 0), stability: stabilityOf(counts, 0),
+    trials: trials.length,
+    counts: [...counts],
+    measured: measuredOf(counts, 0),
+    failures: failuresOf(counts, 0),
+    stability: stabilityOf(counts, 0),
     dominant: dominantOf(counts, 0),
     causes: sorted.map(([code, count]) => ({ cause: model.causes[code], count })),
     onset: onsets.length ? { median: median(onsets), earliest: Math.min(...onsets), trial: first } : null,
-    best_loss: median(losses), learning: median(learning),
+    best_loss: median(losses),
+    learning: median(learning),
     headroom_bits: headroom.length ? Math.min(...headroom) : NaN,
   };
 }

@@ -15,7 +15,8 @@ function walkLine(cells, first, stride, length) {
   const line = { index: -1, last: -1, next: -1, status: "no_failure" };
   for (let k = 0; k < length; k++) {
     const c = first + k * stride;
-    if (owner && owner[c] !== c) { // a rate of another result's grid
+    if (owner && owner[c] !== c) {
+      // a rate of another result's grid
       if (line.index >= 0 && owner[c] === first + line.index * stride) line.last = k;
       continue;
     }
@@ -41,12 +42,15 @@ function walkLine(cells, first, stride, length) {
 function ownersOf(model, cells, scales) {
   const facet = ["rows", "columns"].find((side) => cells[side].axis && cells[side].axis.name === RESULT_AXIS);
   if (!facet) return null;
-  const nx = cells.x.levels.length, ny = cells.y.levels.length, nc = cells.columns.levels.length;
+  const nx = cells.x.levels.length,
+    ny = cells.y.levels.length,
+    nc = cells.columns.levels.length;
   const owner = Int32Array.from({ length: cells.size }, (_, c) => c);
   for (let panel = 0; panel < cells.rows.levels.length * nc; panel++) {
     const part = cells[facet].levels[facet === "rows" ? Math.floor(panel / nc) : panel % nc];
     const [ownX, ownY] = ["x", "y"].map((side) => nearestOwn(cells[side], scales[side], part));
-    for (let j = 0; j < ny; j++) for (let i = 0; i < nx; i++) owner[(panel * ny + j) * nx + i] = (panel * ny + ownY[j]) * nx + ownX[i];
+    for (let j = 0; j < ny; j++)
+      for (let i = 0; i < nx; i++) owner[(panel * ny + j) * nx + i] = (panel * ny + ownY[j]) * nx + ownX[i];
   }
   return owner;
 }
@@ -60,7 +64,13 @@ function nearestOwn(place, scale, part) {
   if (!own.length) return all;
   return all.map((k) => {
     if (k < own[0] || k > own[own.length - 1]) return k;
-    return own.reduce((best, other) => (Math.abs(scale.centres[other] - scale.centres[k]) < Math.abs(scale.centres[best] - scale.centres[k]) ? other : best), own[0]);
+    return own.reduce(
+      (best, other) =>
+        Math.abs(scale.centres[other] - scale.centres[k]) < Math.abs(scale.centres[best] - scale.centres[k])
+          ? other
+          : best,
+      own[0],
+    );
   });
 }
 
@@ -89,7 +99,8 @@ function refinedBracket(model, held) {
 function findBoundaries(model, cells, whole) {
   const along = ["x", "y"].find((side) => cells[side].axis && cells[side].axis.name === model.rate);
   if (!along || !cells[along].axis.numbers) return null;
-  const rate = cells[along], other = along === "x" ? cells.y : cells.x;
+  const rate = cells[along],
+    other = along === "x" ? cells.y : cells.x;
   const panelSize = cells.x.levels.length * cells.y.levels.length;
   const lines = [];
   for (let panel = 0; panel < cells.rows.levels.length * cells.columns.levels.length; panel++) {
@@ -102,7 +113,11 @@ function findBoundaries(model, cells, whole) {
       line.failing = line.status === "found" || line.status === "all_fail" ? number(line.next) : null;
       line.refined = false;
       if (whole && line.status === "found") {
-        const held = heldBy(cells, Math.floor(panel / cells.columns.levels.length), panel % cells.columns.levels.length);
+        const held = heldBy(
+          cells,
+          Math.floor(panel / cells.columns.levels.length),
+          panel % cells.columns.levels.length,
+        );
         if (other.axis) held[other.axis.name] = other.levels[k];
         Object.assign(line, refinedBracket(model, held));
       }
@@ -122,7 +137,9 @@ function heldBy(cells, row, column) {
 
 /** The codes that a cell holds the axes of the map at. */
 function heldByCell(cells, c) {
-  const nx = cells.x.levels.length, ny = cells.y.levels.length, nc = cells.columns.levels.length;
+  const nx = cells.x.levels.length,
+    ny = cells.y.levels.length,
+    nc = cells.columns.levels.length;
   const panel = Math.floor(c / (nx * ny));
   const held = heldBy(cells, Math.floor(panel / nc), panel % nc);
   if (cells.y.axis) held[cells.y.axis.name] = cells.y.levels[Math.floor(c / nx) % ny];

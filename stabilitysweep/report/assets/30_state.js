@@ -24,11 +24,20 @@ function defaultState(model) {
   const known = (name) => (name && model.byName.has(name) ? name : null);
   const state = {
     x: known(wanted.x) || (model.axes[0] ? model.axes[0].name : null),
-    y: known(wanted.y), rows: known(wanted.rows), columns: known(wanted.columns),
-    colour: "stability", outcomes: null, causes: null, seeds: null, axes: new Map(), pins: [], table: false,
+    y: known(wanted.y),
+    rows: known(wanted.rows),
+    columns: known(wanted.columns),
+    colour: "stability",
+    outcomes: null,
+    causes: null,
+    seeds: null,
+    axes: new Map(),
+    pins: [],
+    table: false,
   };
   if (model.byName.has(RESULT_AXIS)) {
-    for (const side of ["columns", "rows"]) if (state[side] && model.byName.get(state[side]).labels.includes(ABSENT)) state[side] = null;
+    for (const side of ["columns", "rows"])
+      if (state[side] && model.byName.get(state[side]).labels.includes(ABSENT)) state[side] = null;
     if (!state.columns) state.columns = RESULT_AXIS;
     else if (!state.rows) state.rows = RESULT_AXIS;
   }
@@ -39,7 +48,8 @@ function defaultState(model) {
 function placeAxis(state, side, name) {
   const before = state[side];
   for (const other of SIDES) {
-    if (other !== side && name && state[other] === name) state[other] = other === "x" && !before ? state[other] : before;
+    if (other !== side && name && state[other] === name)
+      state[other] = other === "x" && !before ? state[other] : before;
   }
   state[side] = name;
 }
@@ -70,7 +80,8 @@ function readAllowed(text, labels) {
 function writeCodes(codes, labels) {
   const sorted = [...codes].sort((a, b) => a - b);
   const run = sorted.length > 2 && sorted[sorted.length - 1] - sorted[0] === sorted.length - 1;
-  if (run) return `${encodeURIComponent(labels[sorted[0]])}..${encodeURIComponent(labels[sorted[sorted.length - 1]])}`;
+  if (run)
+    return `${encodeURIComponent(labels[sorted[0]])}..${encodeURIComponent(labels[sorted[sorted.length - 1]])}`;
   return sorted.map((code) => encodeURIComponent(labels[code])).join(",");
 }
 
@@ -85,7 +96,12 @@ function readCodes(text, labels) {
     return codes;
   }
   if (text === "") return new Set();
-  return new Set(text.split(",").map(find).filter((code) => code >= 0));
+  return new Set(
+    text
+      .split(",")
+      .map(find)
+      .filter((code) => code >= 0),
+  );
 }
 
 /**
@@ -97,7 +113,8 @@ function readCodes(text, labels) {
 function writeHash(model, state) {
   const first = defaultState(model);
   const parts = [];
-  for (const side of SIDES) if (state[side] !== first[side]) parts.push(`${side}=${encodeURIComponent(state[side] || "")}`);
+  for (const side of SIDES)
+    if (state[side] !== first[side]) parts.push(`${side}=${encodeURIComponent(state[side] || "")}`);
   if (state.colour !== first.colour) parts.push(`colour=${state.colour}`);
   if (state.outcomes) parts.push(`outcome=${writeCodes(state.outcomes, model.outcomes)}`);
   if (state.causes) parts.push(`cause=${writeCodes(state.causes, causeNames(model))}`);
@@ -106,8 +123,10 @@ function writeHash(model, state) {
     parts.push(`only.${encodeURIComponent(name)}=${writeCodes(codes, model.byName.get(name).labels)}`);
   }
   for (const held of state.pins) {
-    const cell = Object.entries(held).map(([name, code]) =>
-      `${encodeURIComponent(name)}:${encodeURIComponent(model.byName.get(name).labels[code])}`);
+    const cell = Object.entries(held).map(
+      ([name, code]) =>
+        `${encodeURIComponent(name)}:${encodeURIComponent(model.byName.get(name).labels[code])}`,
+    );
     parts.push(`pin=${cell.join(";")}`);
   }
   if (state.table) parts.push("table=1");
@@ -136,7 +155,8 @@ function readHash(model, hash) {
     if (state[side] && taken.has(state[side])) state[side] = null;
     if (state[side]) taken.add(state[side]);
   }
-  if (!state.x) return { ...state, ...(({ x, y, rows, columns }) => ({ x, y, rows, columns }))(defaultState(model)) };
+  if (!state.x)
+    return { ...state, ...(({ x, y, rows, columns }) => ({ x, y, rows, columns }))(defaultState(model)) };
   return state;
 }
 
@@ -181,7 +201,10 @@ function causeNames(model) {
 
 /** @param {Object<string, number>} held @returns {string} the same for the same cell */
 function pinKey(held) {
-  return Object.entries(held).map(([name, code]) => `${name}:${code}`).sort().join(";");
+  return Object.entries(held)
+    .map(([name, code]) => `${name}:${code}`)
+    .sort()
+    .join(";");
 }
 
 /**
@@ -198,10 +221,12 @@ function filterTrials(model, state) {
     for (const code of allowed) passes[code] = 1;
     for (let i = 0; i < model.n; i++) if (!passes[codes[i]]) mask[i] = 0;
   };
-  for (const [name, allowed] of state.axes) narrow(model.byName.get(name).codes, allowed, model.byName.get(name).labels.length);
+  for (const [name, allowed] of state.axes)
+    narrow(model.byName.get(name).codes, allowed, model.byName.get(name).labels.length);
   if (state.seeds) narrow(model.columns.seed, state.seeds, model.seeds.length);
   const none = model.causes.length;
-  const outcomes = new Uint32Array(5), causes = new Uint32Array(none + 1);
+  const outcomes = new Uint32Array(5),
+    causes = new Uint32Array(none + 1);
   const byOutcome = new Uint8Array(5).fill(state.outcomes ? 0 : 1);
   const byCause = new Uint8Array(none + 1).fill(state.causes ? 0 : 1);
   for (const code of state.outcomes || []) byOutcome[code] = 1;
@@ -209,7 +234,8 @@ function filterTrials(model, state) {
   let shown = 0;
   for (let i = 0; i < model.n; i++) {
     if (!mask[i]) continue;
-    const outcome = model.columns.outcome[i], cause = Math.min(model.columns.cause[i], none);
+    const outcome = model.columns.outcome[i],
+      cause = Math.min(model.columns.cause[i], none);
     if (byCause[cause]) outcomes[outcome]++;
     if (byOutcome[outcome]) causes[cause]++;
     mask[i] = byOutcome[outcome] & byCause[cause];

@@ -1,11 +1,62 @@
 // Colours and glyphs: those of the figures. Colour never carries a meaning alone.
 
-const CIVIDIS = ["#00224e", "#002e6a", "#1a386f", "#32436d", "#434e6c", "#535a6d", "#61656f", "#6f7073", "#7d7c78",
-  "#8c8878", "#9b9476", "#aba072", "#bcae6c", "#cdbb63", "#dec958", "#f0d846", "#fee838"];
-const INFERNO = ["#10092d", "#210c4a", "#340a5f", "#490b6a", "#5a116e", "#6d186e", "#7f1e6c", "#922568", "#a52c60",
-  "#b63458", "#c73e4c", "#d54a41", "#e35933", "#ed6925", "#f57d15", "#fa9008", "#fca50a"];
-const BLUE_RED = ["#0a3b70", "#1b5a9c", "#2f79b5", "#4393c3", "#75b2d4", "#a0cce2", "#c7e0ed", "#e1edf3", "#f7f6f6",
-  "#f9ebe3", "#fce0d0", "#fbd0b9", "#f7b99c", "#f3a481", "#e8896c", "#db6b55", "#cf5246"];
+const CIVIDIS = [
+  "#00224e",
+  "#002e6a",
+  "#1a386f",
+  "#32436d",
+  "#434e6c",
+  "#535a6d",
+  "#61656f",
+  "#6f7073",
+  "#7d7c78",
+  "#8c8878",
+  "#9b9476",
+  "#aba072",
+  "#bcae6c",
+  "#cdbb63",
+  "#dec958",
+  "#f0d846",
+  "#fee838",
+];
+const INFERNO = [
+  "#10092d",
+  "#210c4a",
+  "#340a5f",
+  "#490b6a",
+  "#5a116e",
+  "#6d186e",
+  "#7f1e6c",
+  "#922568",
+  "#a52c60",
+  "#b63458",
+  "#c73e4c",
+  "#d54a41",
+  "#e35933",
+  "#ed6925",
+  "#f57d15",
+  "#fa9008",
+  "#fca50a",
+];
+const BLUE_RED = [
+  "#0a3b70",
+  "#1b5a9c",
+  "#2f79b5",
+  "#4393c3",
+  "#75b2d4",
+  "#a0cce2",
+  "#c7e0ed",
+  "#e1edf3",
+  "#f7f6f6",
+  "#f9ebe3",
+  "#fce0d0",
+  "#fbd0b9",
+  "#f7b99c",
+  "#f3a481",
+  "#e8896c",
+  "#db6b55",
+  "#cf5246",
+];
 const LIGHT_IS_LOW = [...CIVIDIS].reverse();
 
 /** Okabe and Ito's colours, each with the glyph of its cause and whether that is drawn light. */
@@ -26,9 +77,15 @@ const OUTCOME_GLYPHS = [null, "dash", "triangle-up", "x", "question"];
 
 /** Plotly's symbol of a glyph: its name, whether it is made of lines, its size beside the others. */
 const SYMBOLS = {
-  x: ["x-thin-open", true, 1], "triangle-up": ["triangle-up", false, 1.1], dash: ["line-ew-open", true, 0.75],
-  plus: ["cross-thin-open", true, 1.1], bar: ["line-ns-open", true, 1], square: ["square", false, 0.85],
-  "triangle-down": ["triangle-down", false, 1.1], diamond: ["diamond", false, 0.95], circle: ["circle", false, 0.85],
+  x: ["x-thin-open", true, 1],
+  "triangle-up": ["triangle-up", false, 1.1],
+  dash: ["line-ew-open", true, 0.75],
+  plus: ["cross-thin-open", true, 1.1],
+  bar: ["line-ns-open", true, 1],
+  square: ["square", false, 0.85],
+  "triangle-down": ["triangle-down", false, 1.1],
+  diamond: ["diamond", false, 0.95],
+  circle: ["circle", false, 0.85],
   question: ["?", false, 1.3],
 };
 
@@ -41,14 +98,36 @@ const DASHES = ["solid", "dash", "dot", "dashdot"];
 
 const THEMES = {
   light: {
-    paper: "#ffffff", ink: "#1a1a1a", soft: "#555555", frame: "#666666", grid: "#e6e6e6", gap: "#ffffff",
-    neutral: "#f1f1f1", crashed: "#c9c9c9", failed: "#555555", hatch: "#a3a3a3", unmeasured: "#ededed",
-    line: "#1a1a1a", casing: "#ffffff", bracket: "#8f8f8f",
+    paper: "#ffffff",
+    ink: "#1a1a1a",
+    soft: "#555555",
+    frame: "#666666",
+    grid: "#e6e6e6",
+    gap: "#ffffff",
+    neutral: "#f1f1f1",
+    crashed: "#c9c9c9",
+    failed: "#555555",
+    hatch: "#a3a3a3",
+    unmeasured: "#ededed",
+    line: "#1a1a1a",
+    casing: "#ffffff",
+    bracket: "#8f8f8f",
   },
   dark: {
-    paper: "#16181c", ink: "#e7e7e5", soft: "#a8abb0", frame: "#8a8d93", grid: "#33363c", gap: "#16181c",
-    neutral: "#3a3e45", crashed: "#8b8e94", failed: "#55585e", hatch: "#565a61", unmeasured: "#22252a",
-    line: "#ffffff", casing: "#101010", bracket: "#9a9a9a",
+    paper: "#16181c",
+    ink: "#e7e7e5",
+    soft: "#a8abb0",
+    frame: "#8a8d93",
+    grid: "#33363c",
+    gap: "#16181c",
+    neutral: "#3a3e45",
+    crashed: "#8b8e94",
+    failed: "#55585e",
+    hatch: "#565a61",
+    unmeasured: "#22252a",
+    line: "#ffffff",
+    casing: "#101010",
+    bracket: "#9a9a9a",
   },
 };
 

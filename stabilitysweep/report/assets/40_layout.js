@@ -1,6 +1,8 @@
 // Where panels and cells lie, in pixels of the map: everything is drawn in these coordinates.
 
-const TICK_SIZE = 11, LABEL_SIZE = 12, MOST_FACETS = 6;
+const TICK_SIZE = 11,
+  LABEL_SIZE = 12,
+  MOST_FACETS = 6;
 
 /**
  * @typedef {Object} Panel
@@ -43,13 +45,20 @@ function panelHeight(cells, scale, width, lines) {
   const n = cells.y.levels.length;
   if (!cells.y.axis) return 72;
   const room = Math.max(96, 780 / lines - 30);
-  const wanted = scale.kind === "category" || n <= 8 ? Math.max(n < 3 ? 100 : 150, n * 40) : Math.max(180, Math.min(n * 22, 0.8 * width));
+  const wanted =
+    scale.kind === "category" || n <= 8
+      ? Math.max(n < 3 ? 100 : 150, n * 40)
+      : Math.max(180, Math.min(n * 22, 0.8 * width));
   return Math.round(Math.min(wanted, 460, Math.max(room, Math.min(n * 13, 320))));
 }
 
 /** A facet's title that fits a panel: `precision = float16`, `float16`, or cut. */
 function panelTitle(cells, row, column, width) {
-  const parts = [[cells.columns, column], [cells.rows, row]].filter(([place]) => place.axis)
+  const parts = [
+    [cells.columns, column],
+    [cells.rows, row],
+  ]
+    .filter(([place]) => place.axis)
     .map(([place, at]) => [place.axis.name, shortLabel(place.axis, place.levels[at])]);
   const long = parts.map(([name, label]) => `${name} = ${label}`).join(" · ");
   if (textWidth(long, LABEL_SIZE, 600) <= width) return long;
@@ -66,11 +75,17 @@ function panelTitle(cells, row, column, width) {
  * @returns {Layout}
  */
 function makeLayout(cells, available, { x, y }) {
-  const columns = cells.columns.levels.length, rows = cells.rows.levels.length;
+  const columns = cells.columns.levels.length,
+    rows = cells.rows.levels.length;
   const faceted = Boolean(cells.columns.axis || cells.rows.axis);
-  const yLabels = cells.y.axis ? cells.y.levels.map((code) => cut(shortLabel(cells.y.axis, code), yCharacters(available))) : [];
-  const left = Math.ceil(cells.y.axis ? 30 + Math.max(24, ...yLabels.map((label) => textWidth(label, TICK_SIZE))) : 8);
-  const right = 12, between = cells.x.axis && available > 500 ? 28 : 16;
+  const yLabels = cells.y.axis
+    ? cells.y.levels.map((code) => cut(shortLabel(cells.y.axis, code), yCharacters(available)))
+    : [];
+  const left = Math.ceil(
+    cells.y.axis ? 30 + Math.max(24, ...yLabels.map((label) => textWidth(label, TICK_SIZE))) : 8,
+  );
+  const right = 12,
+    between = cells.x.axis && available > 500 ? 28 : 16;
   const wide = rows === 1 && columns > 1 ? Math.min(220, 60 + 5 * cells.x.levels.length) : 84;
   const fit = Math.max(1, Math.floor((available - left - right + between) / (wide + between)));
   let perLine = columns;
@@ -80,7 +95,9 @@ function makeLayout(cells, available, { x, y }) {
   const width = Math.max(available, left + right + perLine * wide + (perLine - 1) * between);
   const one = Math.floor((width - left - right - (perLine - 1) * between) / perLine);
   const xTicks = horizontalTicks(cells.x, x, one, TICK_SIZE);
-  const widest = xTicks.turned ? Math.max(...xTicks.major.map((tick) => textWidth(cut(tick.text, 24), TICK_SIZE))) : 0;
+  const widest = xTicks.turned
+    ? Math.max(...xTicks.major.map((tick) => textWidth(cut(tick.text, 24), TICK_SIZE)))
+    : 0;
   const tickRoom = xTicks.turned ? Math.ceil(widest * 0.71 + 16) : 20;
   const high = panelHeight(cells, y, one, lines);
   const panels = [];
@@ -94,13 +111,34 @@ function makeLayout(cells, available, { x, y }) {
       const below = line === lines - 1 || (rows === 1 && (line + 1) * perLine + place >= columns);
       ragged = ragged || (below && line < lines - 1);
       const row = rows === 1 ? 0 : line;
-      panels.push({ row, column, line, place, left: left + place * (one + between), top, below, title: faceted ? panelTitle(cells, row, column, one) : "" });
+      panels.push({
+        row,
+        column,
+        line,
+        place,
+        left: left + place * (one + between),
+        top,
+        below,
+        title: faceted ? panelTitle(cells, row, column, one) : "",
+      });
     }
     top += high + (line === lines - 1 ? tickRoom : (ragged ? tickRoom : 6) + titleRoom);
   }
   return {
-    width, height: top + (cells.x.axis ? 22 : 4), panelWidth: one, panelHeight: high, perLine, lines, panels, left,
-    x, y, xTicks, yTicks: verticalTicks(cells.y, y, high, TICK_SIZE), xTitle: axisTitle(cells.x, x), yTitle: axisTitle(cells.y, y),
+    width,
+    height: top + (cells.x.axis ? 22 : 4),
+    panelWidth: one,
+    panelHeight: high,
+    perLine,
+    lines,
+    panels,
+    left,
+    x,
+    y,
+    xTicks,
+    yTicks: verticalTicks(cells.y, y, high, TICK_SIZE),
+    xTitle: axisTitle(cells.x, x),
+    yTitle: axisTitle(cells.y, y),
   };
 }
 
@@ -111,9 +149,13 @@ function yCharacters(available) {
 
 /** The rectangle of a cell in pixels, with the levels that it owns. */
 function rectOf(cells, layout, c) {
-  const nx = cells.x.levels.length, ny = cells.y.levels.length;
+  const nx = cells.x.levels.length,
+    ny = cells.y.levels.length;
   const panel = panelOf(cells, layout, c);
-  let i = c % nx, j = Math.floor(c / nx) % ny, right = i, upper = j;
+  let i = c % nx,
+    j = Math.floor(c / nx) % ny,
+    right = i,
+    upper = j;
   if (cells.owner && cells.owner[c] === c) {
     const owned = (a, b) => cells.owner[c + (b - first[1]) * nx + (a - first[0])] === c;
     const first = [i, j];
@@ -125,7 +167,9 @@ function rectOf(cells, layout, c) {
   const left = panel.left + layout.x.edges[i] * layout.panelWidth;
   const top = panel.top + (1 - layout.y.edges[upper + 1]) * layout.panelHeight;
   return {
-    left, top, width: (layout.x.edges[right + 1] - layout.x.edges[i]) * layout.panelWidth,
+    left,
+    top,
+    width: (layout.x.edges[right + 1] - layout.x.edges[i]) * layout.panelWidth,
     height: (layout.y.edges[upper + 1] - layout.y.edges[j]) * layout.panelHeight,
   };
 }
@@ -142,7 +186,8 @@ function panelOf(cells, layout, c) {
 
 /** The first index whose upper edge is above a fraction. */
 function levelAt(edges, fraction) {
-  let low = 0, high = edges.length - 2;
+  let low = 0,
+    high = edges.length - 2;
   while (low < high) {
     const middle = (low + high) >> 1;
     if (edges[middle + 1] <= fraction) low = middle + 1;
@@ -153,10 +198,12 @@ function levelAt(edges, fraction) {
 
 /** The cell at a point of the map in pixels; -1 where there is none. */
 function cellAtPoint(cells, layout, left, top) {
-  const nx = cells.x.levels.length, ny = cells.y.levels.length;
+  const nx = cells.x.levels.length,
+    ny = cells.y.levels.length;
   for (let place = 0; place < layout.panels.length; place++) {
     const panel = layout.panels[place];
-    const across = (left - panel.left) / layout.panelWidth, up = 1 - (top - panel.top) / layout.panelHeight;
+    const across = (left - panel.left) / layout.panelWidth,
+      up = 1 - (top - panel.top) / layout.panelHeight;
     if (across < 0 || across >= 1 || up < 0 || up >= 1) continue;
     return ownerOf(cells, (place * ny + levelAt(layout.y.edges, up)) * nx + levelAt(layout.x.edges, across));
   }
@@ -165,19 +212,35 @@ function cellAtPoint(cells, layout, left, top) {
 
 /** The cell one step from another; it goes on into the next panel at a panel's end. */
 function stepFrom(cells, layout, c, dx, dy) {
-  let at = c, next = oneLevelFrom(cells, layout, c, dx, dy);
-  while (next !== at && ownerOf(cells, next) === c) [at, next] = [next, oneLevelFrom(cells, layout, next, dx, dy)];
+  let at = c,
+    next = oneLevelFrom(cells, layout, c, dx, dy);
+  while (next !== at && ownerOf(cells, next) === c)
+    [at, next] = [next, oneLevelFrom(cells, layout, next, dx, dy)];
   return ownerOf(cells, next);
 }
 
 /** The place one level from another. */
 function oneLevelFrom(cells, layout, c, dx, dy) {
-  const nx = cells.x.levels.length, ny = cells.y.levels.length;
+  const nx = cells.x.levels.length,
+    ny = cells.y.levels.length;
   const panel = panelOf(cells, layout, c);
-  let i = (c % nx) + dx, j = (Math.floor(c / nx) % ny) + dy;
+  let i = (c % nx) + dx,
+    j = (Math.floor(c / nx) % ny) + dy;
   let { line, place } = panel;
-  if (i < 0) { place--; i = nx - 1; } else if (i >= nx) { place++; i = 0; }
-  if (j < 0) { line++; j = ny - 1; } else if (j >= ny) { line--; j = 0; }
+  if (i < 0) {
+    place--;
+    i = nx - 1;
+  } else if (i >= nx) {
+    place++;
+    i = 0;
+  }
+  if (j < 0) {
+    line++;
+    j = ny - 1;
+  } else if (j >= ny) {
+    line--;
+    j = 0;
+  }
   const next = layout.panels.findIndex((other) => other.line === line && other.place === place);
   return next < 0 ? c : (next * ny + j) * nx + i;
 }

@@ -17,13 +17,16 @@ function onsetPlace(model, trial) {
 /** The trials of a cell of the map by outcome: `2 stable, 1 nonfinite`. */
 function outcomesText(counts) {
   const parts = OUTCOMES.map((name, code) => [counts[code], name]).filter(([count]) => count);
-  return parts.length ? parts.map(([count, name]) => `${formatCount(count)} ${name}`).join(", ") : "not trained";
+  return parts.length
+    ? parts.map(([count, name]) => `${formatCount(count)} ${name}`).join(", ")
+    : "not trained";
 }
 
 /** Outcomes by seed, where the trials are few: pairs of seed and outcome. */
 function outcomesBySeed(model, trials) {
   const { seed, outcome, onset_step: onset } = model.columns;
-  return [...trials].map((trial) => [model.seeds[seed[trial]], OUTCOMES[outcome[trial]], onset[trial]])
+  return [...trials]
+    .map((trial) => [model.seeds[seed[trial]], OUTCOMES[outcome[trial]], onset[trial]])
     .sort((a, b) => Number(a[0]) - Number(b[0]));
 }
 
@@ -35,12 +38,17 @@ function emptyText(view) {
 /** One sentence on a cell, for the live region and for labels. */
 function cellSentence(app, c) {
   const { model, view } = app;
-  const held = settingsOf(model, heldByCell(view.cells, c)).map(([name, label]) => `${name} ${label}`).join(", ");
+  const held = settingsOf(model, heldByCell(view.cells, c))
+    .map(([name, label]) => `${name} ${label}`)
+    .join(", ");
   const summary = summarize(model, cellTrials(view.cells, c));
   if (!summary.trials) return `${held}: ${emptyText(view)}.`;
   const parts = [`${held}: ${outcomesText(summary.counts)}`];
   if (summary.measured) parts.push(`stability ${formatShare(summary.stability)}`);
-  if (summary.onset) parts.push(`onset median step ${formatStep(summary.onset.median)}, earliest ${formatStep(summary.onset.earliest)}`);
+  if (summary.onset)
+    parts.push(
+      `onset median step ${formatStep(summary.onset.median)}, earliest ${formatStep(summary.onset.earliest)}`,
+    );
   if (summary.causes.length) parts.push(`cause ${spaced(summary.causes[0].cause)}`);
   return `${parts.join("; ")}.`;
 }
@@ -65,22 +73,44 @@ function tooltipContent(app, c) {
   const summary = summarize(model, trials);
   const content = [terms(settingsOf(model, heldByCell(cells, c)))];
   if (!summary.trials) return [...content, el("p", { class: "tip-strong", text: emptyText(view) })];
-  content.push(el("p", { class: "tip-strong", text: `${summary.measured ? `stability ${formatShare(summary.stability)}` : "all crashed"} · ${outcomesText(summary.counts)}` }));
+  content.push(
+    el("p", {
+      class: "tip-strong",
+      text: `${summary.measured ? `stability ${formatShare(summary.stability)}` : "all crashed"} · ${outcomesText(summary.counts)}`,
+    }),
+  );
   const pairs = [];
-  if (!["stability", "cause", "onset"].includes(app.state.colour)) pairs.push([app.state.colour, painting.text(c)]);
+  if (!["stability", "cause", "onset"].includes(app.state.colour))
+    pairs.push([app.state.colour, painting.text(c)]);
   if (summary.onset) {
-    pairs.push(["onset", `median step ${formatStep(summary.onset.median)}, earliest ${formatStep(summary.onset.earliest)}`]);
+    pairs.push([
+      "onset",
+      `median step ${formatStep(summary.onset.median)}, earliest ${formatStep(summary.onset.earliest)}`,
+    ]);
     pairs.push(["earliest in", onsetPlace(model, summary.onset.trial)]);
   }
   if (summary.causes.length) {
     const [first, ...others] = summary.causes;
-    pairs.push(["cause", `${spaced(first.cause)} (${first.count})${others.length ? `, ${others.length} other` : ""}`]);
+    pairs.push([
+      "cause",
+      `${spaced(first.cause)} (${first.count})${others.length ? `, ${others.length} other` : ""}`,
+    ]);
   }
   if (pairs.length) content.push(terms(pairs));
   if (trials.length <= 6) {
     const list = el("ul", { class: "tip-seeds" });
     for (const [seed, outcome, onset] of outcomesBySeed(model, trials)) {
-      list.append(el("li", {}, el("span", { text: `seed ${seed}` }), el("span", { class: `outcome ${outcome}`, text: outcome + (onset >= 0 ? ` at step ${onset}` : "") })));
+      list.append(
+        el(
+          "li",
+          {},
+          el("span", { text: `seed ${seed}` }),
+          el("span", {
+            class: `outcome ${outcome}`,
+            text: outcome + (onset >= 0 ? ` at step ${onset}` : ""),
+          }),
+        ),
+      );
     }
     content.push(list);
   }
@@ -124,7 +154,11 @@ function drawFrames(app) {
     const frame = el("div", { class: "pin-frame" }, el("span", { text: letterOf(place) }));
     const c = cellAt(view.cells, held);
     frameCell(frame, view, c);
-    if (c >= 0) frame.classList.toggle("low", rectOf(view.cells, view.layout, c).top < panelOf(view.cells, view.layout, c).top + 14);
+    if (c >= 0)
+      frame.classList.toggle(
+        "low",
+        rectOf(view.cells, view.layout, c).top < panelOf(view.cells, view.layout, c).top + 14,
+      );
     return frame;
   });
   parts.frames.replaceChildren(...frames);

@@ -22,7 +22,7 @@ function precisionAxis(model) {
 
 /** Whether precisions stand side by side. */
 function precisionsBeside(state) {
-  return state.columns === "precision" || (state.rows === "precision");
+  return state.columns === "precision" || state.rows === "precision";
 }
 
 /** Puts precisions side by side, or pools them again. */
@@ -34,7 +34,8 @@ function togglePrecisions(state) {
   }
   const before = state.columns;
   placeAxis(state, "columns", "precision");
-  if (before && !state.rows && before !== "precision" && !SIDES.some((side) => state[side] === before)) state.rows = before;
+  if (before && !state.rows && before !== "precision" && !SIDES.some((side) => state[side] === before))
+    state.rows = before;
 }
 
 /**
@@ -48,24 +49,80 @@ function drawControls(app) {
     choice("control-x", "x", axisOptions(model, null), state.x, set("x")),
     choice("control-y", "y", axisOptions(model, "–"), state.y || "", set("y")),
     choice("control-rows", "rows of maps", axisOptions(model, "–"), state.rows || "", set("rows")),
-    choice("control-columns", "columns of maps", axisOptions(model, "–"), state.columns || "", set("columns")),
-    choice("control-colour", "colour", COLOURS.map((name) => [name, colourTitle(name)]), state.colour,
-      (name) => app.change(() => { state.colour = name; })),
+    choice(
+      "control-columns",
+      "columns of maps",
+      axisOptions(model, "–"),
+      state.columns || "",
+      set("columns"),
+    ),
+    choice(
+      "control-colour",
+      "colour",
+      COLOURS.map((name) => [name, colourTitle(name)]),
+      state.colour,
+      (name) =>
+        app.change(() => {
+          state.colour = name;
+        }),
+    ),
   ];
   const buttons = el("div", { class: "buttons" });
   if (precisionAxis(model)) {
-    buttons.append(el("button", { type: "button", id: "toggle-precision", "aria-pressed": String(precisionsBeside(state)),
-      text: "precisions side by side", on: { click: () => app.change(() => togglePrecisions(state)) } }));
+    buttons.append(
+      el("button", {
+        type: "button",
+        id: "toggle-precision",
+        "aria-pressed": String(precisionsBeside(state)),
+        text: "precisions side by side",
+        on: { click: () => app.change(() => togglePrecisions(state)) },
+      }),
+    );
   }
   buttons.append(
-    el("button", { type: "button", id: "toggle-table", "aria-pressed": String(state.table), "aria-controls": "map-table", text: "table",
-      on: { click: () => app.change(() => { state.table = !state.table; }) } }),
-    el("button", { type: "button", id: "swap", text: "swap x and y", disabled: !state.y,
-      on: { click: () => app.change(() => { [state.x, state.y] = [state.y, state.x]; }) } }),
-    el("button", { type: "button", id: "keys", text: "keys (?)", "aria-expanded": "false", on: { click: () => toggleKeys(app) } }));
-  keepFocus(app.parts.controls, () => app.parts.controls.replaceChildren(
-    disclosure("axes-box", `Axes and colour: ${[state.x, state.y, state.rows, state.columns].filter(Boolean).join(" × ")}, ${state.colour}`,
-      el("div", { class: "choices" }, ...controls, buttons), app)));
+    el("button", {
+      type: "button",
+      id: "toggle-table",
+      "aria-pressed": String(state.table),
+      "aria-controls": "map-table",
+      text: "table",
+      on: {
+        click: () =>
+          app.change(() => {
+            state.table = !state.table;
+          }),
+      },
+    }),
+    el("button", {
+      type: "button",
+      id: "swap",
+      text: "swap x and y",
+      disabled: !state.y,
+      on: {
+        click: () =>
+          app.change(() => {
+            [state.x, state.y] = [state.y, state.x];
+          }),
+      },
+    }),
+    el("button", {
+      type: "button",
+      id: "keys",
+      text: "keys (?)",
+      "aria-expanded": "false",
+      on: { click: () => toggleKeys(app) },
+    }),
+  );
+  keepFocus(app.parts.controls, () =>
+    app.parts.controls.replaceChildren(
+      disclosure(
+        "axes-box",
+        `Axes and colour: ${[state.x, state.y, state.rows, state.columns].filter(Boolean).join(" × ")}, ${state.colour}`,
+        el("div", { class: "choices" }, ...controls, buttons),
+        app,
+      ),
+    ),
+  );
 }
 
 /** A part that a narrow window shows closed, and a wide one always open. */

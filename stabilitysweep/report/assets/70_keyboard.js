@@ -1,9 +1,14 @@
 // The map by keyboard: arrows move a cursor from cell to cell, Enter pins, Escape unpins, ? shows the keys.
 
 const KEYS = [
-  ["← → ↑ ↓", "move from cell to cell (the map must have the focus)"], ["Home, End", "first, last cell of the row"],
-  ["Enter or space", "pin the cell, or unpin it"], ["Escape", "unpin the latest pin"], ["c", "next colour"], ["s", "swap x and y"],
-  ["t", "table of the map"], ["?", "show or hide this list"],
+  ["← → ↑ ↓", "move from cell to cell (the map must have the focus)"],
+  ["Home, End", "first, last cell of the row"],
+  ["Enter or space", "pin the cell, or unpin it"],
+  ["Escape", "unpin the latest pin"],
+  ["c", "next colour"],
+  ["s", "swap x and y"],
+  ["t", "table of the map"],
+  ["?", "show or hide this list"],
 ];
 
 /** Moves the cursor to a cell and says what it holds. */
@@ -51,9 +56,18 @@ function pageKey(app, key) {
     else if (!app.parts.tooltip.hidden) hideTooltip(app);
     else if (state.pins.length) togglePin(app, state.pins[state.pins.length - 1]);
     else return false;
-  } else if (key === "c") app.change(() => { state.colour = COLOURS[(COLOURS.indexOf(state.colour) + 1) % COLOURS.length]; });
-  else if (key === "s" && state.y) app.change(() => { [state.x, state.y] = [state.y, state.x]; });
-  else if (key === "t") app.change(() => { state.table = !state.table; });
+  } else if (key === "c")
+    app.change(() => {
+      state.colour = COLOURS[(COLOURS.indexOf(state.colour) + 1) % COLOURS.length];
+    });
+  else if (key === "s" && state.y)
+    app.change(() => {
+      [state.x, state.y] = [state.y, state.x];
+    });
+  else if (key === "t")
+    app.change(() => {
+      state.table = !state.table;
+    });
   else return false;
   return true;
 }
@@ -70,7 +84,11 @@ function toggleKeys(app) {
 function keysBox() {
   const list = el("dl", { class: "terms" });
   for (const [key, text] of KEYS) list.append(el("dt", {}, el("kbd", { text: key })), el("dd", { text }));
-  return el("div", { id: "map-keys", class: "keys", hidden: true, role: "region", "aria-label": "keys" }, list);
+  return el(
+    "div",
+    { id: "map-keys", class: "keys", hidden: true, role: "region", "aria-label": "keys" },
+    list,
+  );
 }
 
 /** Listens to the keyboard. */

@@ -34,7 +34,9 @@ async function copyText(text, button) {
   const done = (await writeClipboard(text)) ? "copied" : "press Ctrl+C";
   if (!button.dataset.label) button.dataset.label = button.textContent;
   button.textContent = done;
-  window.setTimeout(() => { button.textContent = button.dataset.label; }, 1500);
+  window.setTimeout(() => {
+    button.textContent = button.dataset.label;
+  }, 1500);
 }
 
 /** Writes to the clipboard, by a selection where a file may not. @returns {Promise<boolean>} */
