@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from long_runs import CONFIG as LONG
 from long_runs import LongExecutor, cell, swept
@@ -126,6 +127,32 @@ def test_the_configs_on_it_are_those_of_the_picks_and_of_the_sweep(
 
 def test_the_same_result_makes_the_same_page(result: Result) -> None:
     assert page([open_result(result.folder)]) == page([open_result(result.folder)])
+
+
+def test_fifty_thousand_trials_with_a_sentence_each_stay_below_fifteen_megabytes(
+    tmp_path: Path,
+) -> None:
+    # A result of few trials whose table is told to be fifty times as long.
+    result = open_result(make_result(tmp_path / "many", config_of(1000)))
+    own, traces = result.trials, result.traces()
+    copies = []
+    for number in range(50):
+        ids = [f"{number:02x}{trial[2:]}" for trial in own["trial_id"]]
+        texts = [text and f"{text} {number} {row}" for row, text in enumerate(own["cause_text"])]
+        seeds = own["seed"] + 100 * number
+        copies.append(own.assign(trial_id=ids, seed=seeds, cause_text=texts))
+    table = pd.concat(copies, ignore_index=True)
+    known = dict(
+        zip(table["trial_id"], 50 * [traces[trial] for trial in own["trial_id"]], strict=True)
+    )
+    assert len(table) == len(known) == 50_000
+    many = vars(result)
+    many |= {"trials": table, "traces": lambda: known}
+    html = page([result])
+    assert len(html.encode()) < BUDGET < 15_000_000
+    found = Page(html).payload["results"][0]
+    assert found["n"] == 50_000 and found["curves"]["points"] >= 16
+    assert 1000 < len(found["texts"]) < table["cause_text"].nunique()
 
 
 def test_nothing_of_the_users_is_more_than_text(tmp_path: Path) -> None:
