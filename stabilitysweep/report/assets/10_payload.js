@@ -32,7 +32,7 @@ const STABLE = 0,
   NONFINITE = 3,
   CRASHED = 4;
 const NO_TEXT = 0xffffffff;
-const RESULT_AXIS = "result";
+let RESULT_AXIS = "result"; // another name where a sweep has an axis of this one
 const ABSENT = "–"; // the level of an axis that a result does not have
 
 const ARRAYS = { u8: Uint8Array, u16: Uint16Array, u32: Uint32Array, i32: Int32Array, f32: Float32Array };
@@ -121,6 +121,7 @@ function resultLabels(results) {
 /** Axes of the model with the codes of every trial. */
 function joinAxes(results, starts, n) {
   const names = union(results.map((result) => result.axes.map((axis) => axis.name)));
+  while (names.includes(RESULT_AXIS)) RESULT_AXIS += " (of several)";
   const axes = names.map((name) => {
     const axis = joinLevels(name, results);
     axis.codes = new Uint16Array(n);

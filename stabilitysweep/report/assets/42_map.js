@@ -21,7 +21,7 @@ function heatmapTrace(model, cells, layout, painting) {
     }
   });
   const { stops, most } = colourScale(model, painting);
-  const gap = cells.owner === null && smallestOf(layout) >= 7 ? 1 : 0;
+  const gap = cells.owner === null && smallestOf(layout) >= 10 ? 1 : 0;
   return {
     type: "heatmap",
     x,
