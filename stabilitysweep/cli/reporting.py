@@ -16,7 +16,7 @@ def report(
     results: Annotated[
         list[str],
         typer.Argument(
-            metavar="RESULT...", help="A result folder, or several.", show_default=False
+            metavar="RESULT", help="A result folder, or several.", show_default=False
         ),
     ],
     out: Annotated[

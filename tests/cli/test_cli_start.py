@@ -13,7 +13,7 @@ from tiny_sweep import TINY, call, environment, write_config
 import stabilitysweep
 from stabilitysweep.cli import main
 
-COMMANDS = ("run", "check", "show", "plot", "export")
+COMMANDS = ("run", "check", "show", "plot", "export", "report")
 
 
 def loaded_by(*calls: list[str], cwd: Path) -> tuple[list[int], set[str]]:
@@ -73,7 +73,9 @@ def test_nothing_slow_is_loaded_before_it_is_needed(
     assert (codes, names & (slow | {"numpy"})) == ([0, 0, 0], set())
     codes, names = loaded_by(["check", "bad.yaml"], ["run", "bad.yaml"], cwd=tmp_path)
     assert (codes, names & slow) == ([2, 2], set())
-    assert "sklearn" not in loaded_by(["show", "results/tiny"], cwd=base[0])[1]
+    reading = ["show", "results/tiny"], ["report", "results/tiny", "--out", str(tmp_path / "x")]
+    codes, names = loaded_by(*reading, cwd=base[0])
+    assert (codes, names & {"sklearn", "matplotlib", "tensorflow"}) == ([0, 0], set())
 
 
 def test_tensorflow_is_for_workers_alone(copy: Path) -> None:
