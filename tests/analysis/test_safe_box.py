@@ -79,6 +79,38 @@ def test_a_search_cut_off_still_finds_a_box_that_is_safe(lattice: Any, steps: in
     )
 
 
+def largest_of_all(safe: Any, numeric: tuple[bool, ...], centre: tuple[int, ...]) -> int:
+    return max(
+        math.prod(map(len, other))
+        for other in every_box(safe.shape, numeric, centre)
+        if safe[np.ix_(*map(list, other))].all()
+    )
+
+
+def test_where_growing_step_by_step_falls_short_the_search_finds_the_largest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def one_cell(safe: Any, numeric: Any, centre: tuple[int, ...]) -> Any:
+        return tuple((place,) for place in centre)
+
+    monkeypatch.setattr("stabilitysweep.analysis.safe_box._greedy", one_cell)
+    draw = np.random.default_rng(4)
+    cut_off = 0
+    for _ in range(25):
+        safe = draw.random((4, 3, 4)) < 0.75
+        centre = tuple(int(draw.integers(size)) for size in safe.shape)
+        safe[centre] = True
+        numeric = tuple(bool(flag) for flag in draw.integers(0, 2, 3))
+        box, exact = largest_box(safe, numeric, centre)
+        size = largest_of_all(safe, numeric, centre)
+        assert exact and math.prod(map(len, box)) == size
+        box, exact = largest_box(safe, numeric, centre, 1)
+        smaller = math.prod(map(len, box)) < size
+        cut_off += smaller
+        assert not (smaller and exact)
+    assert cut_off > 5, "the lattices are hard enough to tell"
+
+
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(lattices(), st.randoms(use_true_random=False))
 def test_the_order_of_axes_and_of_categories_does_not_matter(lattice: Any, random: Any) -> None:
