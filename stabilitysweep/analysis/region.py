@@ -30,7 +30,7 @@ from stabilitysweep.analysis.slice_bounds import (
     state_of,
     worst_of,
 )
-from stabilitysweep.analysis.standing import Source, make_panels
+from stabilitysweep.analysis.standing import Panel, Source, make_panels
 from stabilitysweep.analysis.withdrawn import Withdrawn
 from stabilitysweep.errors import ResultError
 
@@ -43,6 +43,15 @@ class Verdict(NamedTuple):
 
     allowed: bool
     reason: Reason
+
+
+class _Around(NamedTuple):
+    """The slices around settings."""
+
+    places: tuple[tuple[int, ...], ...]  # on each axis that is not free
+    free: frozenset[str]  # axes that have no value: the worst over all of theirs counts
+    beyond: bool  # whether a number lies outside of what its axis has
+    foreign: bool  # whether a value is of another kind than those of its axis, or a new category
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,27 +120,11 @@ class Region:
             ResultError: no trials, different axes, an axis or value there is none of, a margin
                 below 1 or without an axis of the learning rate, or another `off_map`.
         """
-        if off_map not in get_args(OffMap):
-            expected = ", ".join(map(repr, get_args(OffMap)))
-            raise ResultError(f"off_map: expected one of {expected}, got {off_map!r}.")
-        number = isinstance(margin, int | float | np.number) and not isinstance(margin, bool)
-        if not (number and math.isfinite(margin) and margin >= 1):
-            raise ResultError(f"margin: expected a factor of at least 1, got {margin!r}.")
-        if not sources:
-            raise ResultError("expected at least one result, got none.")
-        panels = make_panels(sources, where or {})
-        if not all(len(panel.trials) for panel in panels):
-            empty = next(panel.label for panel in panels if not len(panel.trials))
-            raise ResultError(f"expected trials to go by; {empty} has none. Run the sweep first.")
+        _require_settings(margin, off_map)
+        panels = _panels(sources, where or {})
         axes = joint_axes(panels)
-        rates = {source.rate for source in sources}
-        rate = next(iter(rates))
+        rate = _only_rate(sources)
         self.rate = rate if all(panel.boundaries is not None for panel in panels) else None
-        if len(rates) > 1:
-            names = " and ".join(sorted(rates))
-            raise ResultError(
-                f"expected one axis of the learning rate in all results, got {names}."
-            )
         if self.rate is None and margin > 1:
             raise ResultError(
                 "margin: expected a map with an axis of the learning rate, since it is a factor in "
@@ -189,6 +182,12 @@ class Region:
             top = np.where(np.isinf(bounds.failing) & (bounds.safe > -np.inf), np.inf, top)
         return bool((inside & (high * self.margin <= top)).any())
 
+    def measured(self) -> tuple[int, int]:
+        """How many slices were measured at all, and how many there are."""
+        bounds = self._bounds[frozenset()]
+        known = (bounds.safe > -np.inf) | (bounds.failing < np.inf)
+        return int(known.sum()), int(known.size)
+
     def _at(self, values: Mapping[str, object], factor: float) -> Verdict:
         low, high = self._all_rates
         if self.rate is not None and self.rate in values:
@@ -197,61 +196,65 @@ class Region:
                 return Verdict(self.off_map == "allow", Reason.BEYOND)
             low = high = number
         high *= factor
-        around: list[tuple[int, ...]] = []
-        free: list[str] = []
-        foreign = beyond = False
-        for name, scale in self._scales.items():
-            if name in self.held and name not in values:
-                around.append((0,))
-                continue
-            if name not in values:
-                free.append(name)
-                continue
-            place = scale.place(values[name])
-            if place is not None:
-                around.append((place,))
-                continue
-            number = _number(values[name]) if scale.axis.numeric else None
-            if number is None:
-                foreign = True
-                break
-            above = int(np.searchsorted(scale.axis.numbers, number))
-            beyond |= above in (0, len(scale.axis))
-            near = {max(above - 1, 0), min(above, len(scale.axis) - 1)}
-            around.append(tuple(sorted(near)))
-        if foreign:
-            return Verdict(self.off_map == "allow", Reason.BEYOND)
-        bounds = self._reduced(frozenset(free))
-        if beyond:
-            if self.off_map != "nearest":
-                return Verdict(self.off_map == "allow", Reason.BEYOND)
-            return self._nearest(bounds, values, free, around, high)
-        states = {state_of(bounds, index, low, high) for index in itertools.product(*around)}
-        if states == {Reason.SAFE}:
-            return Verdict(True, Reason.SAFE)
+        found = self._around(values)
+        bounds = self._reduced(found.free)
+        nearest = self.off_map == "nearest"
+        if nearest and found.beyond and not found.foreign:
+            return self._nearest(bounds, values, found, high)
+        states = {state_of(bounds, index, low, high) for index in itertools.product(*found.places)}
         measured = states - {Reason.UNMEASURED, Reason.BEYOND}
         if measured == {Reason.UNSTABLE}:
             return Verdict(False, Reason.UNSTABLE)
-        if self.off_map == "nearest":
-            return self._nearest(bounds, values, free, around, high)
+        if found.foreign or found.beyond:
+            return Verdict(self.off_map == "allow", Reason.BEYOND)
+        if states == {Reason.SAFE}:
+            return Verdict(True, Reason.SAFE)
+        if nearest:
+            return self._nearest(bounds, values, found, high)
         for reason in (Reason.BEYOND, Reason.UNMEASURED, Reason.BETWEEN):
             if reason in states:
                 return Verdict(self.off_map == "allow", reason)
         return Verdict(self.off_map == "allow", Reason.BETWEEN)
 
+    def _around(self, values: Mapping[str, object]) -> _Around:
+        """Find the slices around settings: those at the edge beyond it, all of a category's."""
+        places: list[tuple[int, ...]] = []
+        free: list[str] = []
+        foreign = beyond = False
+        for name, scale in self._scales.items():
+            if name not in values:
+                if name in self.held:
+                    places.append((0,))
+                else:
+                    free.append(name)
+                continue
+            place = scale.place(values[name])
+            if place is not None:
+                places.append((place,))
+                continue
+            number = _number(values[name]) if scale.axis.numeric else None
+            if number is None:
+                foreign = True
+                places.append(tuple(range(len(scale.axis))))
+                continue
+            above = int(np.searchsorted(scale.axis.numbers, number))
+            beyond |= above in (0, len(scale.axis))
+            near = {max(above - 1, 0), min(above, len(scale.axis) - 1)}
+            places.append(tuple(sorted(near)))
+        return _Around(tuple(places), frozenset(free), beyond, foreign)
+
     def _nearest(
         self,
         bounds: Bounds,
         values: Mapping[str, object],
-        free: Sequence[str],
-        around: Sequence[tuple[int, ...]],
+        found: _Around,
         rate: float,
     ) -> Verdict:
         """What the nearest measured cell says: of the nearest slice, the nearest rate."""
-        scales = [scale for name, scale in self._scales.items() if name not in free]
+        scales = [scale for name, scale in self._scales.items() if name not in found.free]
         distance: Numbers = np.zeros((1,) * len(scales))
         index: list[slice] = []
-        for number, (scale, places) in enumerate(zip(scales, around, strict=True)):
+        for number, (scale, places) in enumerate(zip(scales, found.places, strict=True)):
             shape = [1] * len(scales)
             value = values.get(scale.axis.name)
             at = _number(value) if scale.axis.numeric else None
@@ -284,6 +287,34 @@ class Region:
             dimensions = tuple(n for n, name in enumerate(self._scales) if name in free)
             self._bounds[free] = self._bounds[frozenset()].reduced(dimensions)
         return self._bounds[free]
+
+
+def _require_settings(margin: float, off_map: OffMap) -> None:
+    if off_map not in get_args(OffMap):
+        expected = ", ".join(map(repr, get_args(OffMap)))
+        raise ResultError(f"off_map: expected one of {expected}, got {off_map!r}.")
+    number = isinstance(margin, int | float | np.number) and not isinstance(margin, bool)
+    if not (number and math.isfinite(margin) and margin >= 1):
+        raise ResultError(f"margin: expected a factor of at least 1, got {margin!r}.")
+
+
+def _panels(sources: Sequence[Source], where: Mapping[str, object]) -> list[Panel]:
+    if not sources:
+        raise ResultError("expected at least one result, got none.")
+    panels = make_panels(sources, where)
+    empty = [panel.label for panel in panels if not len(panel.trials)]
+    if empty:
+        raise ResultError(f"expected trials to go by; {empty[0]} has none. Run the sweep first.")
+    return panels
+
+
+def _only_rate(sources: Sequence[Source]) -> str:
+    rates = sorted({source.rate for source in sources})
+    if len(rates) > 1:
+        raise ResultError(
+            f"expected one axis of the learning rate in all results, got {' and '.join(rates)}."
+        )
+    return rates[0]
 
 
 def _number(value: object) -> float | None:

@@ -176,12 +176,17 @@ GOOD = {("a", 1): "sssff", ("a", 2): "ssfff", ("a", 8): "sffff", ("b", 1): "ssss
         ("a", 1, 0.0005, False, True, True, Reason.BEYOND),
         ("a", 1, 5.0, False, False, False, Reason.UNSTABLE),
         ("a", 16, 0.001, False, True, True, Reason.BEYOND),
-        ("a", 16, 0.002, False, False, True, Reason.BEYOND),
+        ("a", 16, 0.002, False, False, False, Reason.UNSTABLE),
+        ("b", 16, 0.002, False, True, True, Reason.BEYOND),
+        ("a", 0.5, 0.008, False, False, False, Reason.UNSTABLE),
         ("b", 1, 0.1, False, True, True, Reason.BEYOND),
         ("b", 2, 0.008, False, True, True, Reason.UNMEASURED),
         ("b", 8, 0.002, False, True, True, Reason.UNMEASURED),
         ("b", 8, 0.004, False, False, True, Reason.UNMEASURED),
         ("c", 1, 0.001, False, False, True, Reason.BEYOND),
+        ("c", 1, 0.008, False, False, True, Reason.BEYOND),
+        ("c", 8, 0.008, False, False, False, Reason.UNSTABLE),
+        ("c", 16, 0.008, False, False, False, Reason.UNSTABLE),
         ("b", "deep", 0.001, False, False, True, Reason.BEYOND),
         ("b", 1, "fast", False, False, True, Reason.BEYOND),
         ("b", 1, float("nan"), False, False, True, Reason.BEYOND),
@@ -193,6 +198,25 @@ def test_what_the_map_does_not_decide_on(
     found = [region(GOOD, off_map=off_map).verdict(values(kind, depth, rate)) for off_map in ALL]
     assert [verdict.allowed for verdict in found] == [refuse, nearest, allow]
     assert found[0].reason == found[2].reason == reason
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(maps().filter(usable), st.sampled_from(RATES))
+def test_beyond_the_map_nothing_is_allowed_where_all_at_its_edge_is_unstable(
+    letters: dict[tuple[str, int], str], rate: float
+) -> None:
+    for off_map in ("refuse", "allow"):
+        found = region(letters, off_map=off_map)
+        edge = [found.verdict(values(kind, 8, rate)).reason for kind in KINDS]
+        known = {each for each in edge if each not in (Reason.UNMEASURED, Reason.BEYOND)}
+        for kind, own in zip(KINDS, edge, strict=True):
+            unstable = own is Reason.UNSTABLE
+            verdict = found.verdict(values(kind, 9, rate))
+            assert verdict.allowed == (off_map == "allow" and not unstable)
+            assert verdict.reason == (Reason.UNSTABLE if unstable else Reason.BEYOND)
+        for depth in (8, 9):
+            verdict = found.verdict(values("c", depth, rate))
+            assert verdict.allowed == (off_map == "allow" and known != {Reason.UNSTABLE})
 
 
 def test_values_are_found_however_they_are_written() -> None:
