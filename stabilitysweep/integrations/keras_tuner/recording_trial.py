@@ -143,9 +143,7 @@ class Execution:
 
     def _history(self) -> tuple[outcomes.History, list[tuple[Stage, str]]]:
         """The steps as the rules read them, and what each of the probes is."""
-        met: list[Found | None] = [
-            reading.found if reading.found is not None else None for reading in self._readings
-        ]
+        met: list[Found | None] = [reading.found for reading in self._readings]
         for place, reading in enumerate(self._readings):
             # Weights that are not finite before a step became so in the one before it.
             own = max(place - 1, 0)
@@ -217,7 +215,7 @@ class Watch(keras.callbacks.Callback):
         self._execution.ended = False
         epochs = self.params.get("epochs") if self.params else None
         self._execution.epochs = int(epochs) if epochs else None
-        self._watching = Watching(self.model, every=2**31 - 1, optimizer=False)
+        self._watching = Watching(self.model, every=None, optimizer=False)
         self._watching.attach()
 
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:

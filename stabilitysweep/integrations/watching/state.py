@@ -120,12 +120,9 @@ class StateWatch:
         """Whether there is a copy."""
         return bool(self._copies)
 
-    @property
-    def bytes_kept(self) -> int:
-        """How much memory the copy takes."""
-        return sum(
-            _size(variable) * tf.as_dtype(variable.dtype).size for variable, _ in self._copies
-        )
+    def forget(self) -> None:
+        """Let go of the copy."""
+        self._copies = []
 
     def _compiled(self) -> bool:
         return bool(self._model.jit_compile) and not self._model.run_eagerly

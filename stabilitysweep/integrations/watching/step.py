@@ -8,7 +8,7 @@ are the user's.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -74,16 +74,16 @@ class _Checked(NamedTuple):
 class StepRecorder:
     """Writes what it sees of every step into variables of its own, and reads them."""
 
-    def __init__(self, model: keras.Model, every: int, rows: int) -> None:
+    def __init__(self, model: keras.Model, everies: Collection[int], rows: int) -> None:
         """Make the variables; to be called where no graph is traced.
 
         Args:
             model: compiled.
-            every: steps between two looks at all gradients.
+            everies: steps between two looks at all gradients; of several, each has its looks.
             rows: how many steps are remembered.
         """
         self._model = model
-        self._every = every
+        self._everies = sorted(everies)
         self._rows = rows
         self._ear = Ear(model)
         self._strategy = model.distribute_strategy
@@ -95,7 +95,6 @@ class StepRecorder:
         self._places: list[Place] = [(Stage.LOSS, "loss")]
         self._weights: list[str] = []
         self._heads: list[Head] = []
-        self._seen = 0
         self.on_traced: Callable[[], None] | None = None
 
     def watch(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -118,16 +117,15 @@ class StepRecorder:
 
         return watched
 
-    def collect(self) -> list[Reading]:
-        """Return what was read of the steps since the last call, oldest first.
+    def since(self, seen: int) -> tuple[int, list[Reading]]:
+        """Return the last step, and what was read of the steps after `seen`, oldest first.
 
         Of more steps than the ring has rows, the last ones.
         """
         table = self._local(self._ring)[0]
-        latest = int(table[:, 0].max())
-        first = max(self._seen, latest - self._rows)
-        self._seen = max(self._seen, latest)
-        return [self._read(*table[step % self._rows].tolist()) for step in range(first, latest)]
+        latest = max(int(table[:, 0].max()), 0)
+        steps = range(max(seen, latest - self._rows), latest)
+        return latest, [self._read(*table[step % self._rows].tolist()) for step in steps]
 
     def looks(self) -> dict[int, tuple[TensorStats, ...]]:
         """Return the gradients of those steps that were looked at, by step; scaled as they were."""
@@ -206,11 +204,13 @@ class StepRecorder:
 
     def _due(self, step: tf.Tensor) -> tf.Tensor:
         """The same as `is_due`, in the graph."""
-        early = [float(at) for at in range(1, min(self._every, 1 << 20)) if at & (at - 1) == 0]
-        regular = tf.equal(tf.math.floormod(step, tf.constant(self._every, tf.float64)), 0.0)
-        if not early:
-            return regular
-        return regular | tf.reduce_any(tf.equal(step, tf.constant(early, tf.float64)))
+        due = tf.constant(False)
+        for every in self._everies:
+            early = [float(at) for at in range(1, min(every, 1 << 20)) if at & (at - 1) == 0]
+            due |= tf.equal(tf.math.floormod(step, tf.constant(every, tf.float64)), 0.0)
+            if early:
+                due |= tf.reduce_any(tf.equal(step, tf.constant(early, tf.float64)))
+        return due
 
     def _look(
         self, gradients: Sequence[_Gradient], counters: tf.Tensor, wanted: tf.Tensor
@@ -383,6 +383,8 @@ def _found_first(sums: tf.Tensor, before: tf.Tensor, offset: int) -> tf.Tensor:
 
 def _first(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The first place that is not finite and its kind code; -1 and 0 if there is none."""
+    if sums.shape[0] == 0:  # a model without weights
+        return tf.constant(-1), tf.constant(0)
     bad = sums != 0
     found = tf.reduce_any(bad)
     first = tf.argmax(bad, output_type=tf.int32)

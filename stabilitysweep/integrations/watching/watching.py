@@ -1,17 +1,15 @@
-"""A model's train function replaced for one `fit`, and given back."""
+"""One watcher of a model's `fit`; several share the probes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 
 from stabilitysweep.errors import UserError
-from stabilitysweep.integrations.watching.listening import Patch
-from stabilitysweep.integrations.watching.readings import Reading
+from stabilitysweep.integrations.watching.readings import Found, Reading
+from stabilitysweep.integrations.watching.shared import SharedProbes, probes_of
 from stabilitysweep.integrations.watching.state import StateWatch
-from stabilitysweep.integrations.watching.step import StepRecorder
 from stabilitysweep.numerics.moments import TensorStats
 
 
@@ -33,23 +31,34 @@ class Watching:
     """Probes in the training step of one model, for one `fit`.
 
     `attach` comes in `on_train_begin`, `begin_batch` in every `on_train_batch_begin`, and
-    `detach` in `on_train_end`. A `fit` that ends in an exception never comes to its end: the
-    first train function that is called without a `begin_batch` before it, that of the next
-    `fit`, gives the model back by itself.
+    `detach` in `on_train_end`. Of one `fit` there may be several: each gets all readings, from
+    probes that they share, and the model is given back when the last of them detaches.
+
+    A `fit` that ends in an exception of another callback never comes to its end. The model is
+    given back then by the first train function that is called without a `begin_batch` before
+    it, by the next `attach`, or when nobody keeps this object any more.
 
     Attributes:
         state: looks at the model between two executions of its train function.
         steps_per_execution: steps that one call of the train function makes.
+        every: steps between two looks at all gradients.
+        rows: steps that readings are kept of.
     """
 
     def __init__(
-        self, model: keras.Model, *, every: int = 10, remember: int = 64, optimizer: bool = True
+        self,
+        model: keras.Model,
+        *,
+        every: int | None = 10,
+        remember: int = 64,
+        optimizer: bool = True,
     ) -> None:
         """Prepare the probes; the model is left as it is until `attach`.
 
         Args:
             model: compiled; it need not be built yet.
-            every: steps between two looks at all gradients.
+            every: steps between two looks at all gradients; None looks only where something is
+                not finite. Others of the same `fit` may ask for more.
             remember: steps that readings are kept of; never fewer than one execution has.
             optimizer: whether `state` copies what the optimizers keep as well.
         """
@@ -57,69 +66,67 @@ class Watching:
         self._model = model
         self.steps_per_execution = int(model.steps_per_execution)
         self.state = StateWatch(model, optimizer=optimizer)
-        self._recorder = StepRecorder(model, every, max(remember, self.steps_per_execution))
-        self._before: Any = None
-        self._attached = self._awaited = False
+        self.every = every
+        self.rows = max(remember, self.steps_per_execution)
+        self._probes: SharedProbes | None = None
+        self._seen = 0
+        self._on_traced: Callable[[], None] | None = None
 
     def attach(self, on_traced: Callable[[], None] | None = None) -> None:
-        """Put the probes in.
+        """Put the probes in, or share those that others have put in for the same `fit`.
 
         Args:
             on_traced: called whenever the step has been traced and not run yet; not in eager
                 mode. All variables exist by then.
         """
-        model = self._model
-        recorder = self._recorder
-        recorder.prepare_looks()
-        recorder.on_traced = on_traced
-        self._before = model.train_function
-        patch = Patch(model, "train_step", recorder.watch(model.train_step))
-        try:
-            model.make_train_function(force=True)
-        finally:
-            patch.undo()
-        watched = model.train_function
-
-        def run(iterator: Any) -> Any:
-            if not self._awaited:
-                self.detach()
-                model.make_train_function()
-                return model.train_function(iterator)
-            self._awaited = False
-            try:
-                return watched(iterator)
-            except BaseException as error:
-                # An epoch that ends before its last execution is full is no failure.
-                if not isinstance(error, StopIteration | IndexError) and not _is_end(error):
-                    self.detach()
-                raise
-
-        model.train_function = run
-        self._attached = True
+        self._on_traced = on_traced
+        self._probes = probes_of(self._model)
+        self._probes.join(self)
 
     def begin_batch(self) -> None:
         """Say that the next call of the train function is one of this `fit`."""
-        self._awaited = True
+        if self._probes is not None:
+            self._probes.expect(self)
 
     def detach(self) -> None:
-        """Take the probes out; harmless where there are none."""
-        if self._attached:
-            self._attached = False
-            self._model.train_function = self._before
-            self._before = None
+        """Take the probes out, unless others still watch; harmless where there are none."""
+        if self._probes is not None:
+            self._probes.leave(self)
+
+    @property
+    def attached(self) -> bool:
+        """Whether the model trains through the probes."""
+        return self._probes is not None and self._probes.attached
 
     def collect(self) -> list[Reading]:
         """Return the readings of the steps since the last call, oldest first."""
-        return self._recorder.collect()
+        if self._probes is None:
+            return []
+        self._seen, readings = self._probes.recorder.since(self._seen)
+        return readings
 
     def looks(self) -> dict[int, tuple[TensorStats, ...]]:
-        """Return the gradients of the last steps that were looked at, by step, unscaled not.
+        """Return the gradients of the last steps that were looked at, by step.
 
         They are as they were given to the optimizer: times the loss scale.
         """
-        return self._recorder.looks()
+        return {} if self._probes is None else self._probes.recorder.looks()
 
+    def tell(self, found: Found) -> None:
+        """Tell the others what was met in the state, before it is put back."""
+        if self._probes is not None and self._probes.met is None:
+            self._probes.met = found
 
-def _is_end(error: BaseException) -> bool:
-    """Whether it says that the data of an epoch have come to their end."""
-    return type(error).__name__ == "OutOfRangeError"
+    @property
+    def met(self) -> Found | None:
+        """What one of those that watch this `fit` has told."""
+        return None if self._probes is None else self._probes.met
+
+    def traced(self) -> None:
+        """Pass on that the step was traced, and was not run yet."""
+        if self._on_traced is not None:
+            self._on_traced()
+
+    def forget(self) -> None:
+        """Let go of the copy of the state."""
+        self.state.forget()
