@@ -175,6 +175,44 @@ def test_crashes_that_a_nan_parts_are_not_in_a_row(tmp_path: Path) -> None:
     assert result.summary.outcomes[Outcome.STABLE] == 1
 
 
+def test_a_score_that_alone_is_nan_is_no_failure_of_the_search(tmp_path: Path) -> None:
+    def undefined(truth: Any, predicted: Any) -> Any:
+        return tf.constant(float("nan"))
+
+    def build(hp: Any) -> Any:
+        found = by_rate(hp)
+        found.compile("sgd", "mse", metrics=[undefined], run_eagerly=True)
+        return found
+
+    objective = keras_tuner.Objective("val_undefined", "min")
+    for most in (4, 7):  # begun, and gone on with
+        made = tuner(
+            keras_tuner.RandomSearch, build, tmp_path, max_trials=most, objective=objective
+        )
+        with record(made, out=tmp_path / "out", loss_rows=0):
+            search(made)
+        table = open_result(tmp_path / "out").trials
+        assert {trial.status for trial in made.oracle.trials.values()} == {"FAILED"}
+        assert len(table) == most and set(table["outcome"]) <= {"stable", "stalled"}
+        assert table["val_undefined"].isna().all() and table["onset_step"].isna().all()
+
+
+def test_errors_after_the_training_end_the_search_as_ever(tmp_path: Path) -> None:
+    class Scoring(keras_tuner.HyperModel):  # type: ignore[misc]
+        def build(self, hp: Any) -> Any:
+            return by_rate(hp)
+
+        def fit(self, hp: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+            model.fit(*args, **kwargs)
+            raise ValueError("no such score")
+
+    made = tuner(keras_tuner.RandomSearch, Scoring(), tmp_path, max_trials=6)
+    record(made, out=tmp_path / "out", loss_rows=0)
+    with pytest.raises(RuntimeError, match=r"exceeded the limit of 3.*\n[\s\S]*no such score"):
+        search(made)
+    assert len(open_result(tmp_path / "out").trials) == 3
+
+
 def test_stopped_and_resumed_is_uninterrupted(tmp_path: Path) -> None:
     _, whole = recorded(keras_tuner.RandomSearch, by_rate, tmp_path / "whole", max_trials=4)
     built = []

@@ -30,6 +30,7 @@ from stabilitysweep.integrations.keras_tuner.recording_space import (
 )
 from stabilitysweep.integrations.keras_tuner.recording_trial import Execution, Watch, crashed
 from stabilitysweep.result import Result, open_result
+from stabilitysweep.types import Outcome
 
 _MARK = "_is_recorded"
 """An attribute of a tuner that is recorded."""
@@ -52,7 +53,7 @@ def record(
     """Make a search write the trials table of a sweep, batch by batch watched.
 
     Call it before `tuner.search`; what the tuner does, and which scores it sees, stays as it is,
-    but that trials that became non-finite do not count as failures in a row, which end a search.
+    but that trials whose score is NaN do not count as failures in a row, which end a search.
     Each training of a trial is a row, stored when it ends. A search that was stopped goes on as
     KerasTuner has it (`overwrite=False`), into the same folder.
 
@@ -139,7 +140,7 @@ class Recording:
         self._replace(tuner, "search", self._search)
         self._replace(tuner, "run_trial", self._run_trial)
         self._replace(tuner.oracle, "end_trial", self._end_trial)
-        # Counted here instead: a trial that became non-finite was no failure of the search.
+        # Counted here instead: a trial with a score of NaN was no failure of the search.
         tuner.oracle.max_consecutive_failed_trials = None
         setattr(tuner, _MARK, True)
         self._originals.callback(delattr, tuner, _MARK)
@@ -235,7 +236,7 @@ class Recording:
         for trial_id in reversed(oracle.end_order):
             trial = oracle.trials[trial_id]
             failed = trial.status == kt_trial.TrialStatus.FAILED
-            if not failed or str(trial_id) in self._record.broken:
+            if not failed or self._was_run(trial):
                 break
             message = message or trial.message or ""
             streak += 1
@@ -244,6 +245,17 @@ class Recording:
                 f"Number of consecutive failures exceeded the limit of {self._limit}.\n{message}"
             )
         return ended
+
+    def _was_run(self, trial: Any) -> bool:
+        """Whether a failed trial was trained, and no error but its numbers made it fail.
+
+        What became non-finite may well have ended in an error. A finite one whose score alone is
+        NaN has none; with an error, its score could not be had.
+        """
+        outcome = self._record.outcomes.get(str(trial.trial_id), Outcome.CRASHED)
+        if outcome is Outcome.NONFINITE:
+            return True
+        return outcome is not Outcome.CRASHED and trial.message is None
 
     def _add(
         self,

@@ -54,13 +54,13 @@ class Record:
 
     Attributes:
         folder: the result folder.
-        broken: the trials, as KerasTuner calls them, that became non-finite.
+        outcomes: of the last training of each trial, as KerasTuner calls the trials.
     """
 
     def __init__(self, folder: Path, search: Search) -> None:
         """Take a folder that `known_trials` has found good."""
         self.folder = folder
-        self.broken: set[str] = set()
+        self.outcomes: dict[str, Outcome] = {}
         self._attempts: dict[tuple[str, int], set[int]] = {}
         self._search = search
         self._rate: str | None = None
@@ -82,6 +82,7 @@ class Record:
             latest = store.latest_config()
             ids = store.stored_ids(include_crashed=True)
             entries = [store.result(trial_id) for trial_id in sorted(ids)]
+        entries.sort(key=lambda entry: entry.seed)  # the order in which those of a trial were made
         if latest is None:
             return {}
         config = parse_config(latest.resolved, source=str(self.folder / folders.DATABASE))
@@ -104,8 +105,7 @@ class Record:
             trial = str(known.get("trial"))
             found[trial] = dict(known.get("values", {}))
             self._count(trial, int(known.get("attempt", 0)), entry.seed)
-            if entry.result.outcome is Outcome.NONFINITE:
-                self.broken.add(trial)
+            self.outcomes[trial] = entry.result.outcome
         return found
 
     def before(self, trial: str, attempt: int) -> int:
@@ -162,8 +162,7 @@ class Record:
                 self._rate = _rate_axis(axes, values, trained.rate)
             self._epochs = self._epochs or trained.epochs
         self._count(trial, attempt, execution)
-        if result.outcome is Outcome.NONFINITE:
-            self.broken.add(trial)
+        self.outcomes[trial] = result.outcome
         content = self._content(axes)
         facts = provenance({}, {}, Path.cwd(), {"engine": ENGINE, "compiled": result.compiled})
         facts["recorded"] = asdict(self._search)
