@@ -100,7 +100,7 @@ def make_axes(axes: Mapping[str, Sequence[object]]) -> dict[str, Axis]:
                 distinct.append(value)
         if not distinct:
             raise ResultError(f"expected axis {name!r} to have values; its list is empty")
-        numeric = all(map(_is_number, distinct))
+        numeric = all(map(is_number, distinct))
         made[name] = Axis(name, tuple(sorted(distinct) if numeric else distinct), numeric)
     return made
 
@@ -249,11 +249,12 @@ def _plain(value: object) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether a value is a finite number; a boolean is none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _same(own: object, other: object) -> bool:
-    if _is_number(own) and _is_number(other):
+    if is_number(own) and is_number(other):
         return math.isclose(own, other, rel_tol=_RELATIVE_TOLERANCE)  # type: ignore[arg-type]
     return bool(own == other)

@@ -100,6 +100,21 @@ def test_a_grid_search_keeps_the_values_that_it_goes_through() -> None:
     assert not axis.binned and set(axis.values) == {1e-3, *hp.space[0].values}
 
 
+@pytest.mark.parametrize(("number", "kept"), [(13, True), (50, True), (51, False)])
+def test_a_grid_search_keeps_up_to_fifty_values(number: int, kept: bool) -> None:
+    hp = keras_tuner.HyperParameters()
+    hp.Int("units", 1, number)
+    hp.Float("rate", 0.0, (number - 1) / 8, step=0.125)
+    units, rate = axes_of(hp.space, every=True)
+    if kept:
+        assert units.values == tuple(range(1, number + 1))
+        assert rate.values == tuple(place / 8 for place in range(number))
+    for axis in (units, rate):
+        assert axis.binned != kept and (len(axis.values) == (number if kept else 12))
+    # Without going through them all, more than the bins are cut into bins.
+    assert all(axis.binned for axis in axes_of(hp.space))
+
+
 def test_an_hp_that_is_not_active_has_no_value() -> None:
     hp = keras_tuner.HyperParameters()
     hp.Choice("optimizer", ["sgd", "adam"])

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from stabilitysweep import folder as folders
+from stabilitysweep.analysis.axes import is_number
 from stabilitysweep.config import parse_config
 from stabilitysweep.errors import ResultError
 from stabilitysweep.integrations.keras_tuner.recording_space import SearchAxis
@@ -224,7 +225,7 @@ def _rate_axis(
     axes: tuple[SearchAxis, ...], values: Mapping[str, Any], rate: float | None
 ) -> str | None:
     """The axis of the learning rate: the one called so, or else the one that equals it."""
-    numeric = [axis.column for axis in axes if all(_is_number(value) for value in axis.values)]
+    numeric = [axis.column for axis in axes if all(is_number(value) for value in axis.values)]
     named = [column for column in numeric if _RATES.search(column)]
     if len(named) == 1 or _RATE in named:
         return _RATE if _RATE in named else named[0]
@@ -232,14 +233,10 @@ def _rate_axis(
         column
         for column in named or numeric
         if rate is not None
-        and _is_number(values.get(column))
+        and is_number(values.get(column))
         and abs(values[column] - rate) <= 1e-6 * abs(rate)
     ]
     return equal[0] if len(equal) == 1 else None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _as_name(text: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.engine import hyperparameters as kinds
 
+from stabilitysweep.analysis.axes import is_number
 from stabilitysweep.config.axes import SECTIONS
 from stabilitysweep.config.hp import name_problem
 from stabilitysweep.result.searched import EXACT, OF_SEARCH
@@ -51,7 +52,7 @@ class SearchAxis:
 
     def place(self, value: Any) -> Any:
         """Return the value of the axis that stands for a value of the `hp`."""
-        if not (self.binned and _is_number(value)):
+        if not (self.binned and is_number(value)):
             return value
         ends = [end for end in self.values if end is not None]
         at = bisect.bisect_right(ends, value) - 1
@@ -174,10 +175,6 @@ def _rounded_down(value: float, *, whole: bool) -> Any:
 
 def _different(values: Iterable[Any]) -> list[Any]:
     return list({(isinstance(value, bool), value): value for value in values}.values())
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _plain(value: Any) -> Any:
