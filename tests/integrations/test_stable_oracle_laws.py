@@ -208,6 +208,7 @@ def test_other_oracles_and_bad_settings_are_refused(result: Result, tmp_path: Pa
         ({"margin": 0}, "margin"),
         ({"off_map": "?"}, "off_map"),
         ({"patience": 0}, "patience"),
+        ({"patience": True}, "patience: expected a whole number"),
     ]:
         with pytest.raises(ResultError, match=message):
             StableOracle(oracle_of("random"), result, **settings)
@@ -215,6 +216,39 @@ def test_other_oracles_and_bad_settings_are_refused(result: Result, tmp_path: Pa
         StableOracle(oracle_of("random"), [])
     with pytest.raises(ResultError, match="expected a result folder"):
         StableOracle(oracle_of("random"), tmp_path)
+
+
+@pytest.mark.parametrize("direction", ["min", "max"])
+def test_a_refused_optimum_is_told_to_be_as_bad_as_the_worst_trial(
+    direction: str, result: Result, tmp_path: Path
+) -> None:
+    objective = keras_tuner.Objective("loss", direction)
+    plain = oracles.BayesianOptimizationOracle(
+        objective, max_trials=5, num_initial_points=5, seed=3, hyperparameters=space_of(small)
+    )
+    oracle: Any = in_project(StableOracle(plain, result), tmp_path)
+    started = list(drive(oracle, 4))
+    _, known = oracle._vectorize_trials()
+    oracle._pessimistic = [started[0], started[1]]
+    _, told = oracle._vectorize_trials()
+    # KerasTuner's Gaussian process is of what is to be made small, whatever the direction.
+    assert told[: len(known)].tolist() == known.tolist() and len(set(known.ravel())) == 4
+    assert told[len(known) :].ravel().tolist() == [max(known.ravel())] * 2
+
+
+def test_a_second_map_needs_a_tuner_made_anew(result: Result, tmp_path: Path) -> None:
+    tuner = keras_tuner.engine.base_tuner.BaseTuner(oracle_of("random"), directory=tmp_path)
+    tuner.oracle.verbose = 0
+    keep_stable(tuner, result)
+    with pytest.raises(ResultError, match=r"make the tuner anew \(with overwrite=False"):
+        keep_stable(tuner, result, margin=2)
+
+
+def test_what_is_held_and_searched_is_refused_at_once(result: Result, tmp_path: Path) -> None:
+    tuner = keras_tuner.engine.base_tuner.BaseTuner(oracle_of("random"), directory=tmp_path)
+    tuner.oracle.verbose = 0
+    with pytest.raises(ResultError, match="where: expected axes that the search does not vary"):
+        keep_stable(tuner, result, where={"learning_rate": 0.1})
 
 
 def test_hyperparameters_may_be_called_otherwise(result: Result, tmp_path: Path) -> None:

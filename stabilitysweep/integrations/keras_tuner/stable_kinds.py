@@ -13,7 +13,7 @@ from keras_tuner.engine import trial as trials
 from stabilitysweep.integrations.keras_tuner.stable_oracle import StableOracle
 
 _REFUSED_OPTIMA = 3
-"""Of one trial; then the best of random candidates is taken: each optimum takes a second or two."""
+"""Of one trial; then the best of random candidates is taken: each takes up to a few seconds."""
 
 _CANDIDATES = 200
 _MOST_PESSIMISTIC = 300
@@ -42,7 +42,7 @@ class StableHyperband(StableOracle, oracles.HyperbandOracle, of=oracles.Hyperban
             response: dict[str, Any] = super().populate_space(trial_id)
             values = response.get("values")
             repeated = values is not None and "tuner/trial_id" in values
-            if values is None or not repeated or self._guard.allows(values):
+            if values is None or not repeated or self._check.allows(values):
                 return response
             for info in (info for b in self._brackets for own in b["rounds"] for info in own):
                 if info["id"] == trial_id:
@@ -81,12 +81,12 @@ class StableGridSearch(StableOracle, oracles.GridSearchOracle, of=oracles.GridSe
 
     def _is_allowed(self, values: dict[str, Any]) -> bool:
         """Whether a combination is allowed; a refused one counts once, however often met."""
-        verdict = self._guard.verdict(values)
+        verdict = self._check.verdict(values)
         if not verdict.allowed:
             key = self._compute_values_hash(values)
             if key not in self._refused:
                 self._refused.add(key)
-                self._guard.counts[verdict.reason] += 1
+                self._check.counts[verdict.reason] += 1
         return verdict.allowed
 
     def _own_state(self) -> dict[str, Any]:
@@ -140,7 +140,7 @@ class StableBayesianOptimization(
         for _ in range(_REFUSED_OPTIMA):
             response: dict[str, Any] = super().populate_space(trial_id)
             values = response.get("values")
-            if values is None or self._guard.allows(values):
+            if values is None or self._check.allows(values):
                 return response
             self._pessimistic = [*self._pessimistic, values][-_MOST_PESSIMISTIC:]
         best = self._best_of_random()

@@ -17,7 +17,7 @@ from keras_tuner.engine import trial as trials
 
 from stabilitysweep.analysis.region import OffMap
 from stabilitysweep.errors import ResultError
-from stabilitysweep.integrations.keras_tuner.guard import Guard
+from stabilitysweep.integrations.keras_tuner.map_check import MapCheck
 from stabilitysweep.result import Result, open_result
 from stabilitysweep.result.narrowed import region_of
 
@@ -51,7 +51,11 @@ class StableOracle(keras_tuner.Oracle):
         if cls is not StableOracle:
             return object.__new__(cls)
         if isinstance(oracle, StableOracle):
-            raise ResultError("expected an oracle of KerasTuner's own, got one that is stable.")
+            raise ResultError(
+                "expected an oracle of KerasTuner's own, got one that is stable. To change its "
+                "settings, make the tuner anew (with overwrite=False it goes on with its trials), "
+                "and give them to keep_stable."
+            )
         kind = _KINDS.get(type(oracle))
         if kind is None:
             expected = ", ".join(sorted(known.__name__ for known in _KINDS))
@@ -87,7 +91,7 @@ class StableOracle(keras_tuner.Oracle):
             names: the axis that a hyperparameter is, where it is called otherwise.
             where: axes to hold at one value; those that the search does not vary. Without it such
                 an axis counts as unsafe if it is unsafe at any of its values, and so does one
-                whose hyperparameter is not active.
+                whose hyperparameter is not active, unless the map has a null there.
             margin: factor in learning rate to keep from the boundary, at least 1.
             off_map: what becomes of values that the map does not decide on. `refuse`: a value
                 between two measured ones is allowed if all measured around it are safe, and
@@ -101,34 +105,32 @@ class StableOracle(keras_tuner.Oracle):
                 value there is none of, a number out of range, or a map on which nothing is
                 allowed.
         """
-        if not (isinstance(patience, int) and patience >= 1):
+        if isinstance(patience, bool) or not (isinstance(patience, int) and patience >= 1):
             raise ResultError(f"patience: expected a whole number of at least 1, got {patience!r}.")
         region = region_of(_opened(result), where, margin=margin, off_map=off_map)
-        guard = Guard(region, names or {})
-        if not region.allows_any(frozenset(region.axes)):
-            guard.look(region.axes)
+        check = MapCheck(region, names or {})
         self.trials: dict[str, Any]
         self.__dict__.update(vars(oracle))
         self._display.oracle = self
-        self._guard, self._patience = guard, patience
-        self._looked_at: tuple[str, ...] | None = None
-        self._exhausted_at: tuple[str, ...] | None = None
+        self._check, self._patience = check, patience
+        self._looked_at: tuple[tuple[str, str], ...] | None = None
+        self._exhausted_at: tuple[tuple[str, str], ...] | None = None
         self._is_told = False
         self._take_over(self._kept_state())
 
     @property
     def turned_away(self) -> dict[str, int]:
         """Proposals turned away, by reason."""
-        return {str(reason): count for reason, count in self._guard.counts.items()}
+        return {str(reason): count for reason, count in self._check.counts.items()}
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What must be known of the search beside the map."""
-        return tuple(self._guard.notes())
+        return tuple(self._check.notes())
 
     def report(self) -> str:
         """Say in a line how many trials there are, and how many proposals were turned away."""
-        return f"StableOracle: {len(self.trials):,} trials started, {self._guard.in_words()}"
+        return f"StableOracle: {len(self.trials):,} trials started, {self._check.in_words()}"
 
     def create_trial(self, tuner_id: str) -> Any:
         """Create the next trial; at the end of the search the report is printed if verbose."""
@@ -159,8 +161,8 @@ class StableOracle(keras_tuner.Oracle):
         known = [trial_id for trial_id in self.start_order if trial_id in self.trials]
         self.trials = {trial_id: self.trials[trial_id] for trial_id in known} | self.trials
         counts = (own or {}).get("turned_away", {})
-        for reason in self._guard.counts:
-            self._guard.counts[reason] = int(counts.get(str(reason), 0))
+        for reason in self._check.counts:
+            self._check.counts[reason] = int(counts.get(str(reason), 0))
 
     def _kept_state(self) -> Mapping[str, Any] | None:
         """What was stored of a search that the oracle has been reloaded from; None if nothing."""
@@ -174,11 +176,14 @@ class StableOracle(keras_tuner.Oracle):
 
     def _look(self) -> None:
         """Find the hyperparameters on the map, again when there are new ones."""
-        space = tuple(hp.name for hp in self.hyperparameters.space)
+        space = tuple(
+            (hp.name, repr([condition.get_config() for condition in hp.conditions]))
+            for hp in self.hyperparameters.space
+        )
         if space == self._looked_at:
             return
         before = self.notes if self._looked_at is not None else ()
-        self._guard.look(space)
+        self._check.look(self.hyperparameters.space)
         self._looked_at = space
         if self.verbose:
             for note in self.notes:
@@ -193,7 +198,7 @@ class StableOracle(keras_tuner.Oracle):
         self._look()
         if self._exhausted_at == self._looked_at:
             return None
-        allows = self._guard.allows if counted else lambda own: self._guard.verdict(own).allowed
+        allows = self._check.allows if counted else lambda own: self._check.verdict(own).allowed
         for _ in range(self._patience):
             values: dict[str, Any] | None = super()._random_values()
             if values is None or allows(values):
