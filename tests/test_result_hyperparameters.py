@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras_tuner
@@ -225,6 +226,15 @@ def test_a_build_keeps_its_kinds_and_its_conditions(
     assert isinstance(loose["dropout"], kinds.Float) and loose["dropout"].step == 0.1
     one = of(result.hyperparameters(where={"kind": "wide", "bias": True, "units": 16}))
     assert [one[name].value for name in ("kind", "bias", "units")] == ["wide", True, 16]
+
+
+def test_what_the_config_sets_is_fixed_at_that_and_not_at_its_default() -> None:
+    given = SimpleNamespace(
+        models={"defaults": {"dropout": [0.0], "extra": [0], "factor": [1, 2]}},
+        config=SimpleNamespace(model=SimpleNamespace(hp=(("dropout", 0.25),))),
+    )
+    measured = Result._measured_at(given)  # type: ignore[arg-type]
+    assert measured == {"dropout": 0.25, "extra": 0}
 
 
 def test_a_build_that_fails_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

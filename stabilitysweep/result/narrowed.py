@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +20,7 @@ from stabilitysweep.analysis.withdrawn import Withdrawn
 from stabilitysweep.config import AXIS_SETTINGS, SweepConfig
 from stabilitysweep.errors import ResultError, TrialError
 from stabilitysweep.result.recommending import recommended, sources_of
+from stabilitysweep.result.searched import EXACT, hp_columns
 from stabilitysweep.result.summed_up import SummedUpTrials
 
 if TYPE_CHECKING:
@@ -120,6 +122,8 @@ class NarrowedTrials(SummedUpTrials):
             metric: see there.
             unswept: what becomes of an `hp` of the build that is no axis: `fixed` at the value
                 that the map was measured at, or as it is `declared`, beyond what was measured.
+                A recorded search varied it, so it stays as declared either way: the space has
+                none of it, and `fixed` warns.
 
         Raises:
             ResultError: see `safe_box`; another `unswept`; or a build that cannot be asked.
@@ -131,6 +135,8 @@ class NarrowedTrials(SummedUpTrials):
 
         # What was recorded from a search belongs to the program that searched.
         asks = self.config.model.build is not None and self.config.recorded is None
+        if self.config.recorded is not None and unswept == "fixed":
+            _warn_of_varied(self)
         return search_space(
             spans_of(self, box),
             _declared(self.config) if asks else None,
@@ -204,6 +210,18 @@ def _range_of(axis: Axis, values: tuple[Any, ...]) -> tuple[str, str, int | None
     if linear or logarithmic:
         return "real", "linear" if linear else "log", None
     return "choice", "linear", None
+
+
+def _warn_of_varied(result: NarrowedTrials) -> None:
+    columns = hp_columns(result.trials, result.config)
+    names = [name for name in columns if not name.startswith(EXACT)]
+    if names:
+        warnings.warn(
+            f"hyperparameters: no axis of the recorded search, which varied them: "
+            f"{', '.join(names)}. They stay as the build declares them, and the box holds only for "
+            "what was tried of them (unswept='declared' says that this is meant).",
+            stacklevel=3,
+        )
 
 
 def _is_of_the_data(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -181,3 +182,22 @@ def test_show_tells_of_the_search_and_of_a_trial(
     told = capsys.readouterr().out
     assert "batch loss by step" in told and "onset" in told
     assert "learning_rate" in told
+
+
+def test_what_the_search_varied_and_is_no_axis_stays_as_declared(tmp_path: Path) -> None:
+    def own(hp: Any) -> Any:
+        hp.Choice("units", [4, 8])
+        return model(hp.Choice("learning_rate", [0.01, 0.02]))
+
+    made = tuner(keras_tuner.GridSearch, own, tmp_path)
+    with record(made, out=tmp_path / "out", axes=["learning_rate"], loss_rows=0) as recording:
+        search(made, validation_data=None)
+    result = recording.result
+    pick = {"learning_rate": 0.01}
+    with pytest.warns(UserWarning, match="which varied them: units. They stay as the build"):
+        space = result.hyperparameters(pick=pick).space
+    assert [hp.name for hp in space] == ["learning_rate"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        meant = result.hyperparameters(pick=pick, unswept="declared").space
+    assert [hp.get_config() for hp in meant] == [hp.get_config() for hp in space]
