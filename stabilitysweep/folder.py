@@ -85,13 +85,17 @@ def made_by(folder: Path) -> Literal["refine", "confirm"] | None:
     return None
 
 
-def require_writable(folder: Path) -> None:
+def require_writable(folder: Path, *, chosen_with: str = "--out") -> None:
     """Check, without writing, that a folder is there to be written or can be made.
+
+    Args:
+        folder: the place.
+        chosen_with: what the user chooses another with.
 
     Raises:
         ResultError: it cannot, as far as permissions tell.
     """
-    with _reporting(folder):
+    with _reporting(folder, chosen_with):
         there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
         if not there.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
@@ -174,22 +178,22 @@ def other_than_a_result(path: Path) -> str:
 
 
 @contextmanager
-def _reporting(path: Path) -> Iterator[None]:
+def _reporting(path: Path, chosen_with: str = "--out") -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise ResultError(
             f"{path}: expected a place that can be written, got: {error.strerror or error}. "
-            f"{_elsewhere(path)}"
+            f"{_elsewhere(path, chosen_with)}"
         ) from error
 
 
-def _elsewhere(path: Path) -> str:
+def _elsewhere(path: Path, chosen_with: str = "--out") -> str:
     """What to do about a place; nobody has chosen one inside a result."""
     for folder in (path, path.parent):
         if made_by(folder):
             return f"Make room, and let {folder} be written to."
-    return "Choose another with --out."
+    return f"Choose another with {chosen_with}."
 
 
 def _free_name(folder: Path) -> Path:

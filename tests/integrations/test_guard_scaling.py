@@ -24,7 +24,7 @@ from integrations.guarded_models import (
 
 from stabilitysweep.integrations.guard.early import EarlyWarnings
 from stabilitysweep.integrations.guard.settings import EarlyRules
-from stabilitysweep.integrations.guard.verdict import Verdict
+from stabilitysweep.integrations.guard.verdict import FitVerdict
 from stabilitysweep.integrations.keras import StabilityGuard, StabilityWarning
 from stabilitysweep.integrations.watching import Found, Reading
 from stabilitysweep.types import Kind, Stage
@@ -81,7 +81,7 @@ def reading(step: int, loss: float = 1.0, scale: float = 1.0, bad: bool = False)
 def test_skipping_up_to_the_end_is_an_onset_where_it_is_more_than_a_hitch(
     last: int, onset: int | None
 ) -> None:
-    verdict = Verdict(patience=30)
+    verdict = FitVerdict(patience=30)
     for step in range(1, 8):
         verdict.add(reading(step, bad=step in (2, 5)))
     for step in range(8, 8 + last):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+import platform
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from stabilitysweep.folder import make_folder, require_writable, write_text
+from stabilitysweep import __version__
+from stabilitysweep.folder import require_writable
 from stabilitysweep.integrations.guard.early import EarlyWarnings
 from stabilitysweep.integrations.guard.evidence import Evidence
+from stabilitysweep.integrations.guard.files import claimed, write_report
 from stabilitysweep.integrations.guard.records import (
     GuardReport,
     GuardWarning,
@@ -20,8 +24,7 @@ from stabilitysweep.integrations.guard.records import (
     StabilityWarning,
 )
 from stabilitysweep.integrations.guard.settings import EarlyRules, Settings, settings_of
-from stabilitysweep.integrations.guard.verdict import Verdict
-from stabilitysweep.integrations.guard.view import report_text
+from stabilitysweep.integrations.guard.verdict import FitVerdict
 from stabilitysweep.integrations.watching import (
     Reading,
     Watching,
@@ -30,7 +33,6 @@ from stabilitysweep.integrations.watching import (
 )
 from stabilitysweep.models.recorder import compute_dtypes
 from stabilitysweep.numerics.probes import limit_bits
-from stabilitysweep.store import write_json
 
 EVERY = 100
 """Steps between two checks, unless the user says otherwise."""
@@ -48,8 +50,8 @@ class StabilityGuard(keras.callbacks.Callback):
     optimizer every few. Put it before callbacks that save the model.
 
     Attributes:
-        report: what was seen of the last `fit`; None before the first.
         warnings: what was warned of in the last `fit`.
+        written: the text file of its report; None if none was written.
     """
 
     def __init__(
@@ -72,8 +74,9 @@ class StabilityGuard(keras.callbacks.Callback):
             restore: put the state of the last check back before stopping or raising: of model
                 and optimizer, or of the model alone (`"model"`).
             patience: steps in a row that loss scaling may skip.
-            report: the folder for `report.json` and `report.txt`, written where something
-                was found or warned of; None writes nothing.
+            report: the folder for `report.json` and `report.txt`, or `report-2` and so on where
+                those are there, written where something was found or warned of; None writes
+                nothing.
             early: whether, or by which rules, to warn beforehand.
             stop_on_warning: stop at the first such warning; nothing is restored then.
             quiet: print nothing.
@@ -93,9 +96,22 @@ class StabilityGuard(keras.callbacks.Callback):
             stop_on_warning=stop_on_warning,
             quiet=quiet,
         )
-        self.report: GuardReport | None = None
         self.warnings: tuple[GuardWarning, ...] = ()
+        self.written: Path | None = None
+        self._report: GuardReport | None = None
         self._watching: Watching | None = None
+
+    @property
+    def report(self) -> GuardReport | None:
+        """What was seen of the last `fit`, or so far of one that goes on or was interrupted.
+
+        None before the first.
+        """
+        if self._watching is None:
+            return self._report
+        if not self._acted:
+            self._read()
+        return self._made_report()
 
     # --- what Keras calls
 
@@ -107,21 +123,23 @@ class StabilityGuard(keras.callbacks.Callback):
         """
         settings = self._settings
         if settings.report is not None:
-            require_writable(settings.report)
+            require_writable(settings.report, chosen_with="report=")
+        self._release()  # of a fit that was interrupted
         model = self.model
-        self.report, self.warnings = None, ()
+        self._report, self.warnings, self.written = None, (), None
+        self._began = _now()
         self._watching = watching = Watching(
             model, every=settings.every, optimizer=settings.restore is True
         )
-        self._verdict = Verdict(settings.patience)
+        self._verdict = FitVerdict(settings.patience)
         self._evidence = Evidence(settings.every, watching.steps_per_execution)
         limits = {dtype: limit_bits(dtype) for dtype in _DTYPES}
         self._early = None if settings.early is None else EarlyWarnings(settings.early, limits)
         self._last: Reading | None = None
         self._started = False
-        self._checked = 0
+        self._checked = self._judged = 0
         self._kept_step: int | None = None
-        self._acted = self._onset_seen = False
+        self._acted = self._onset_seen = self._unrestored = False
         self._restored: int | None = None
         if model.run_eagerly and model.built and _is_unbuilt(model):
             # In the graph it is built while the step is traced, and copied before it is run.
@@ -140,20 +158,13 @@ class StabilityGuard(keras.callbacks.Callback):
         watching = self._watching
         if watching is None or self._acted:
             return
-        before = self._steps_run
-        for reading in watching.collect():
-            self._started = True
-            self._evidence.add(reading)
-            self._verdict.add(reading)
-            self._last = reading
-            if self._early is not None and self._verdict.onset is None:
-                for warning in self._early.of_step(reading):
-                    self._warn(warning)
-        if self._last is None:
+        read = self._read()
+        if self._last is None or not (read or watching.attached):
             self._warn_blind(batch)
             return
         step, every = self._last.step, self._settings.every
-        due = any(is_due(passed, every) for passed in range(before + 1, step + 1))
+        due = any(is_due(passed, every) for passed in range(self._judged + 1, step + 1))
+        self._judged = step
         if self._verdict.onset is None and due:
             self._check(step)
         if self._verdict.onset is not None:
@@ -161,7 +172,7 @@ class StabilityGuard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Look whether what was validated is finite."""
-        if self._watching is None or self._verdict.onset is not None:
+        if self._watching is None or self._verdict.onset is not None or self._blind:
             return
         bad = [name for name, value in (logs or {}).items() if _not_finite(name, value)]
         if bad:
@@ -172,20 +183,46 @@ class StabilityGuard(keras.callbacks.Callback):
         """Look a last time, and take the probes out."""
         if self._watching is None:
             return
-        if self._verdict.onset is None and self._last is not None:
+        if not self._acted:
+            self._read()
+        if self._verdict.onset is None and self._last is not None and not self._blind:
             self._verdict.close()
             if self._verdict.onset is None and self._checked < self._last.step:
                 self._check(self._last.step)
-            if self._verdict.onset is not None:
-                self._act()
+        if self._verdict.onset is not None:
+            self._act()
         if self._watching is None:  # it was raised
             return
-        self.report = self._made_report()
+        self._report = self._made_report(ended=True)
         if self._settings.on_nonfinite == "warn" or not self._acted:
-            self._write(self.report)
+            self._write(self._report)
         self._release()
 
     # --- looking
+
+    def _read(self) -> bool:
+        """Judge the steps since the last call; return whether there were any."""
+        watching, verdict = self._watching, self._verdict
+        assert watching is not None, "only read while a fit goes on"
+        readings = watching.collect()
+        for reading in readings:
+            self._started = True
+            self._evidence.add(reading)
+            verdict.add(reading)
+            self._last = reading
+            if self._early is not None and verdict.onset is None:
+                for warning in self._early.of_step(reading):
+                    self._warn(warning)
+        if watching.met is not None and self._last is not None:
+            # Another that watches this fit met it, and may have put it back already.
+            verdict.met(watching.met, self._checked + 1, self._last.step)
+        return bool(readings)
+
+    @property
+    def _blind(self) -> bool:
+        """Whether there are steps that are not seen."""
+        watching = self._watching
+        return self._last is None or watching is None or not watching.attached
 
     def _on_traced(self) -> None:
         """Copy the state before the first step, once all of it has been made."""
@@ -204,6 +241,8 @@ class StabilityGuard(keras.callbacks.Callback):
         if seen.found is not None:
             self._evidence.add_state(step, watching.state.look(whole=True).tensors)
             self._verdict.met(seen.found, self._checked + 1 if step else 0, step)
+            if step:
+                watching.tell(seen.found)
             return
         if step:
             self._evidence.add_state(step, seen.tensors)
@@ -219,7 +258,7 @@ class StabilityGuard(keras.callbacks.Callback):
         watching, model = self._watching, self.model
         if watching is None or self._early is None or not self._early.judges_magnitudes:
             return
-        moments = self._evidence.moments(watching.looks(), None)
+        moments = self._evidence.moments(watching.looks())
         if not moments or moments[-1].step != step:
             return
         paths = [variable.path for variable in model.trainable_variables]
@@ -239,15 +278,14 @@ class StabilityGuard(keras.callbacks.Callback):
             return
         if self._acted and settings.restore:
             self._restore()
-        self.report = self._made_report()
-        self._write(self.report)
+        self._report = report = self._made_report()
+        self._write(report)
         if settings.on_nonfinite == "warn":
-            warnings.warn(self.report.sentence, StabilityWarning, stacklevel=2)
+            warnings.warn(report.sentence, StabilityWarning, stacklevel=2)
             return
         self.model.stop_training = True
-        self._print(self.report)
+        self._print(report)
         if settings.on_nonfinite == "raise":
-            report = self.report
             self._release()
             raise NonFiniteError(report)
 
@@ -264,10 +302,11 @@ class StabilityGuard(keras.callbacks.Callback):
     def _restore(self) -> None:
         watching = self._watching
         assert watching is not None, "only restored while a fit goes on"
-        if self._kept_step is None:
-            return
         if self._verdict.onset_streak and watching.state.look().found is None:
             return  # what loss scaling skipped has changed no weight
+        if self._kept_step is None or not watching.state.kept:
+            self._unrestored = True
+            return
         watching.state.restore()
         self._restored = self._kept_step
 
@@ -286,7 +325,7 @@ class StabilityGuard(keras.callbacks.Callback):
         )
         self._warn(GuardWarning("blind", batch + 1, text))
 
-    def _made_report(self) -> GuardReport:
+    def _made_report(self, *, ended: bool = False) -> GuardReport:
         watching, verdict, settings = self._watching, self._verdict, self._settings
         assert watching is not None, "a report is made while a fit goes on"
         what = "model and optimizer" if settings.restore is True else "model"
@@ -302,26 +341,37 @@ class StabilityGuard(keras.callbacks.Callback):
             action=None if verdict.onset is None else settings.on_nonfinite,
             restored_step=self._restored,
             restored=None if self._restored is None else what,
+            unrestored=self._unrestored,
+            finished=ended or self._acted,
+            blind=any(warning.kind == "blind" for warning in self.warnings),
             every=settings.every,
             steps_per_execution=watching.steps_per_execution,
-            moments=self._evidence.moments(watching.looks(), None),
+            moments=self._evidence.moments(watching.looks()),
             curve=tuple(self._evidence.curve),
             warnings=self.warnings,
+            began=self._began,
+            written=_now(),
+            model=str(self.model.name),
+            versions={
+                "python": platform.python_version(),
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+                "stabilitysweep": __version__,
+            },
         )
 
     def _write(self, report: GuardReport) -> None:
         folder = self._settings.report
         if folder is None or (report.onset is None and not report.warnings):
             return
-        make_folder(folder)
-        write_text(folder / "report.txt", report_text(report))
-        write_json(report.to_json(), folder / "report.json")
+        if self.written is None:
+            self.written = claimed(folder)
+        write_report(report, self.written)
 
     def _print(self, report: GuardReport) -> None:
         if self._settings.quiet:
             return
-        folder = self._settings.report
-        where = "" if folder is None else f" The last steps: {folder / 'report.txt'}"
+        where = "" if self.written is None else f" The last steps: {self.written}"
         print(f"\nstability guard: {report.sentence}{where}", flush=True)
 
     def _release(self) -> None:
@@ -332,6 +382,10 @@ class StabilityGuard(keras.callbacks.Callback):
     @property
     def _steps_run(self) -> int:
         return 0 if self._last is None else self._last.step
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _is_unbuilt(model: keras.Model) -> bool:

@@ -40,21 +40,14 @@ class Evidence:
         while len(self._states) > KEPT:
             del self._states[min(self._states)]
 
-    def moments(
-        self, looks: Mapping[int, tuple[TensorStats, ...]], last: int | None
-    ) -> tuple[Moment, ...]:
+    def moments(self, looks: Mapping[int, tuple[TensorStats, ...]]) -> tuple[Moment, ...]:
         """Return the last steps that were looked at, in order.
 
         Args:
             looks: the gradients of some steps, times the loss scale.
-            last: the last step to show; None shows all.
         """
         known = {reading.step: reading for reading in self.curve} | self._readings
-        steps = sorted(
-            step
-            for step in {*looks, *self._states}
-            if step in known and (last is None or step <= last)
-        )
+        steps = sorted(step for step in {*looks, *self._states} if step in known)
         return tuple(
             _moment(known[step], looks.get(step, ()), self._states.get(step, ()))
             for step in steps[-KEPT:]

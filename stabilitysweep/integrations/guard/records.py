@@ -66,11 +66,19 @@ class GuardReport:
         restored_step: the step whose state was put back, 0 for that before the first; None if
             nothing was.
         restored: `model and optimizer`, `model`, or None.
+        unrestored: whether something was to be put back, and there was no copy yet.
+        finished: whether the `fit` came to its end, or the guard ended it; an interrupted one
+            did not.
+        blind: whether steps were trained that the guard did not see.
         every: steps between two checks of the weights.
         steps_per_execution: steps that Keras makes between two calls of its callbacks.
         moments: the last steps that were looked at, up to the onset; increasing.
         curve: the last steps, read.
         warnings: in their order.
+        began: when the `fit` began, in UTC.
+        written: when this was put together, in UTC.
+        model: the model's name.
+        versions: of Python, TensorFlow, Keras and this package.
     """
 
     onset: Onset | None
@@ -84,11 +92,18 @@ class GuardReport:
     action: str | None
     restored_step: int | None
     restored: str | None
+    unrestored: bool
+    finished: bool
+    blind: bool
     every: int
     steps_per_execution: int
     moments: tuple[Moment, ...]
     curve: tuple[Reading, ...]
     warnings: tuple[GuardWarning, ...]
+    began: str
+    written: str
+    model: str
+    versions: dict[str, str]
 
     @property
     def exact(self) -> bool:
@@ -99,7 +114,7 @@ class GuardReport:
     def sentence(self) -> str:
         """What happened, in a sentence or two."""
         if self.onset is None:
-            return f"Nothing became non-finite in {counted(self.steps_run, 'step')}."
+            return self._without_onset
         onset = self.onset
         name = "loss" if onset.stage is Stage.LOSS else f"{onset.stage} {onset.tensor}"
         kind = KINDS[onset.kind]
@@ -116,7 +131,25 @@ class GuardReport:
             said = f"Between steps {self.since:,} and {onset.step:,} {name} became {kind}"
         return f"{said}{self._what_was_restored()}."
 
+    @property
+    def _without_onset(self) -> str:
+        if not self.steps_run:
+            return "The guard saw no step of this fit, and can say nothing of it."
+        steps = counted(self.steps_run, "step")
+        if self.blind:
+            return (
+                f"Nothing became non-finite in the {steps} that the guard saw; "
+                "of those after it saw nothing."
+            )
+        so_far = "" if self.finished else " so far"
+        skipped = ""
+        if self.skipped_steps == self.steps_run:
+            skipped = "; loss scaling skipped all of them, as it may until its scale has settled"
+        return f"Nothing became non-finite in {steps}{so_far}{skipped}."
+
     def _what_was_restored(self) -> str:
+        if self.unrestored:
+            return "; nothing could be put back, for no copy had been made yet"
         if self.restored_step is None:
             return ""
         when = f"after step {self.restored_step:,}" if self.restored_step else "before step 1"
@@ -146,6 +179,12 @@ class GuardReport:
         """
         return {
             "sentence": self.sentence,
+            "began": self.began,
+            "written": self.written,
+            "model": self.model,
+            "versions": dict(self.versions),
+            "finished": self.finished,
+            "blind": self.blind,
             "onset": None if self.onset is None else asdict(self.onset),
             "exact": self.exact,
             "since": self.since,
@@ -158,6 +197,7 @@ class GuardReport:
             "action": self.action,
             "restored_step": self.restored_step,
             "restored": self.restored,
+            "unrestored": self.unrestored,
             "every": self.every,
             "steps_per_execution": self.steps_per_execution,
             "resolution": self.resolution,

@@ -92,9 +92,8 @@ def _whole(name: str, value: Any) -> int:
 def _number(name: str, value: Any, above: float) -> None:
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        _refuse(name, f"a number above {above}, or None", value)
-    if value <= above:
+    usable = isinstance(value, int | float) and not isinstance(value, bool)
+    if not usable or not math.isfinite(value) or value <= above:
         _refuse(name, f"a number above {above}, or None", value)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from stabilitysweep.integrations.watching.readings import Found, Reading
-from stabilitysweep.types import Onset
+from stabilitysweep.types import Onset, Stage
 
 LAST_STREAK = 3
 """Steps skipped up to the end of a `fit` that count as an onset; fewer are nothing unusual."""
 
 
-class Verdict:
+class FitVerdict:
     """Judges one `fit`, step after step.
 
     Attributes:
@@ -69,8 +69,22 @@ class Verdict:
 
     def close(self) -> None:
         """Judge the steps that were skipped up to the end."""
-        if self.onset is None and len(self._streak) >= LAST_STREAK:
+        if self.onset is None and len(self._streak) >= LAST_STREAK and not self._settling:
             self._set_streak()
+
+    @property
+    def _settling(self) -> bool:
+        """Whether a loss scale that starts high is still on its way down, as it does at first.
+
+        Only gradients overflow for it: the loss is not scaled where it is looked at.
+        """
+        first, last = self._streak[0], self._streak[-1]
+        return (
+            first.step == 1
+            and last.iteration == 0
+            and last.loss_scale >= 1
+            and all(r.found is not None and r.found.stage is not Stage.LOSS for r in self._streak)
+        )
 
     def _set(self, found: Found, reading: Reading) -> None:
         self.onset, self.since = found.at(reading.step), reading.step

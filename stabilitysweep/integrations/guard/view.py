@@ -18,12 +18,13 @@ _CURVE = 12
 """Steps of the curve that are shown."""
 
 
-def report_text(report: GuardReport, *, whole: bool = False) -> str:
+def report_text(report: GuardReport, *, whole: bool = False, data: str = "report.json") -> str:
     """Return the report as lines of text.
 
     Args:
         report: what was seen.
         whole: leave out no tensor.
+        data: the file that has all of them.
     """
     screen = Console(
         file=io.StringIO(),
@@ -34,12 +35,12 @@ def report_text(report: GuardReport, *, whole: bool = False) -> str:
         color_system=None,
     )
     with screen.capture() as captured:
-        for part in _parts(report, whole):
+        for part in _parts(report, whole, data):
             screen.print(part)
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
 
 
-def _parts(report: GuardReport, whole: bool) -> Iterator[RenderableType]:
+def _parts(report: GuardReport, whole: bool, data: str) -> Iterator[RenderableType]:
     yield f"stability guard: {report.sentence}"
     yield ""
     yield _fields(report)
@@ -47,7 +48,7 @@ def _parts(report: GuardReport, whole: bool) -> Iterator[RenderableType]:
     if report.moments:
         yield ""
         yield "largest magnitude by step"
-        yield _laid_out(by_step(report.moments, whole, failed=failed, rest="see report.json"))
+        yield _laid_out(by_step(report.moments, whole, failed=failed, rest=f"see {data}"))
         yield ""
         yield title(report.moments[-1])
         yield _laid_out(in_full(report.moments[-1], whole, failed=failed))
@@ -67,6 +68,8 @@ def _fields(report: GuardReport) -> Table:
 
 
 def _facts(report: GuardReport) -> Iterator[tuple[str, str]]:
+    yield "fit", f"of {report.model}, began {report.began}; written {report.written}"
+    yield "versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())
     yield "steps", f"{report.steps_run:,} of this fit"
     if report.onset is not None and report.onset_iteration is not None:
         count = counted(report.onset_iteration, "iteration")
