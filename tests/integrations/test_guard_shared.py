@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
+import warnings
 import weakref
+from pathlib import Path
 from typing import Any
 
 import keras
+import keras_tuner
 import pytest
 from integrations.guarded_models import (
     EAGER,
@@ -23,8 +27,11 @@ from integrations.guarded_models import (
     state,
     train,
 )
+from integrations.recorded_searches import BAD_STEP, planned, search, tuner
 
-from stabilitysweep.integrations.keras import StabilityGuard
+from stabilitysweep import open_result
+from stabilitysweep.integrations.keras import StabilityGuard, StabilityWarning
+from stabilitysweep.integrations.keras_tuner import record
 from stabilitysweep.integrations.watching import Watching
 
 
@@ -130,6 +137,7 @@ def test_an_interrupted_guard_that_nobody_keeps_gives_model_and_copies_back() ->
     assert gone() is None and model.train_function is before
 
 
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable:UserWarning")
 @pytest.mark.parametrize("way", [GRAPH, XLA, EAGER], ids=["graph", "xla", "eager"])
 def test_a_model_without_weights_is_watched(way: Way) -> None:
     x, y = data()
@@ -140,3 +148,24 @@ def test_a_model_without_weights_is_watched(way: Way) -> None:
     model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[one])
     assert one.report is not None and one.report.onset is not None
     assert (one.report.onset.step, one.report.onset.tensor) == (2, "loss")
+
+
+@pytest.mark.parametrize("action", ["stop", "raise"])
+def test_a_guard_and_a_recording_of_one_search_both_see_all(action: str, tmp_path: Path) -> None:
+    made = tuner(keras_tuner.GridSearch, planned("on"), tmp_path)
+    record(made, out=tmp_path / "out")
+    watcher = StabilityGuard(1, on_nonfinite=action, report=tmp_path / "guard", quiet=True)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        search(made, epochs=2, callbacks=[watcher])
+    assert not [one for one in told if issubclass(one.category, StabilityWarning)]
+    table = open_result(tmp_path / "out").trials
+    assert sorted(table["outcome"]) == ["nonfinite", "stable"]
+    assert table.set_index("outcome").loc["nonfinite", "onset_step"] == BAD_STEP
+    assert table.set_index("outcome")["steps_run"].to_dict() == {
+        "stable": 10,
+        "nonfinite": BAD_STEP,
+    }
+    assert [path.name for path in (tmp_path / "guard").glob("*.json")] == ["report.json"]
+    found = json.loads((tmp_path / "guard" / "report.json").read_text())
+    assert found["onset"]["step"] == BAD_STEP == found["steps_run"]

@@ -53,6 +53,7 @@ class Execution:
         self._epoch_losses: list[float] = []
         self._logs: dict[str, float] = {}
         self._state: Found | None = None
+        self._met: Found | None = None
         self._scale: float | None = None
         self._output = str((getattr(model, "output_names", None) or ["output"])[0])
 
@@ -79,6 +80,12 @@ class Execution:
             self._readings.append(reading)
         return lost
 
+    def meet(self, found: Found | None) -> None:
+        """Keep what another that watches the same `fit` met in the state, and may put back."""
+        if found is not None:
+            self._state = self._met = found
+            self.broken = True
+
     def end_epoch(self, logs: Mapping[str, Any]) -> None:
         """Keep what Keras says of an epoch."""
         self._epoch_steps.append(self.steps)
@@ -95,7 +102,7 @@ class Execution:
 
     def end_fit(self, model: keras.Model) -> None:
         """Look at the model after its last step."""
-        self._state = _first_broken(model)
+        self._state = _first_broken(model) or self._met
         self.broken |= self._state is not None
         optimizer = model.optimizer
         if isinstance(optimizer, keras.optimizers.LossScaleOptimizer) and optimizer.built:
@@ -244,6 +251,8 @@ class Watch(keras.callbacks.Callback):
     def release(self) -> None:
         """Take the probes out, also where the training ended in an exception."""
         if self._watching is not None:
+            self._execution.add(self._watching.collect())
+            self._execution.meet(self._watching.met)
             self._watching.detach()
             self._watching = None
 
