@@ -15,9 +15,7 @@ from stabilitysweep.cli.options import DivergedAbove, Open, StableBelow, opened_
 def report(
     results: Annotated[
         list[str],
-        typer.Argument(
-            metavar="RESULT", help="A result folder, or several.", show_default=False
-        ),
+        typer.Argument(metavar="RESULT", help="A result folder, or several.", show_default=False),
     ],
     out: Annotated[
         str | None,

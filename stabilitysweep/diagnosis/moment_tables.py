@@ -129,9 +129,10 @@ def _named(moment: Moment) -> dict[tuple[Quantity, str], TensorStats]:
 def _grouped(
     moments: Sequence[Moment], whole: bool
 ) -> Iterator[tuple[Quantity, list[TensorStats | int]]]:
-    """The tensors of each kind, in the order of the last moment; a number stands for so many that are left out.
+    """The tensors of each kind, in the order of the last moment.
 
-    What is first not finite in any of the moments is never left out.
+    A number stands for so many that are left out; what is first not finite in any of the moments
+    is never left out.
     """
     groups: dict[Quantity, dict[str, TensorStats]] = {quantity: {} for quantity in Quantity}
     for moment in reversed(moments):  # the last says what it is; what only others saw follows

@@ -334,6 +334,23 @@ def test_the_address_keeps_the_view(browser: Browser, file: Path, trials: pd.Dat
         assert second.counts["shown"] == len(trials)
 
 
+@pytest.mark.parametrize("side", ["rows", "columns"])
+def test_no_axis_stands_on_two_sides(seen: Window, side: str) -> None:
+    seen.place(rows="", columns="")
+    seen.place(**{side: "learning_rate"})
+    state = seen.state
+    sides = [state[name] for name in ("x", "y", "rows", "columns")]
+    placed = [name for name in sides if name]
+    assert state[side] == "learning_rate"
+    assert state["x"] == "depth"
+    assert len(placed) == len(set(placed))
+    # With nothing left that could come to x it stays there.
+    seen.place(y="learning_rate")
+    seen.place(x="learning_rate", y="", rows="", columns="")
+    seen.place(**{side: "learning_rate"})
+    assert (seen.state["x"], seen.state[side]) == ("learning_rate", None)
+
+
 def test_precisions_stand_beside_each_other(seen: Window, trials: pd.DataFrame) -> None:
     button = seen.page.locator("#toggle-precision")
     assert button.get_attribute("aria-pressed") == "true"

@@ -44,12 +44,21 @@ function defaultState(model) {
   return state;
 }
 
-/** Places an axis on a side of the map; where it stood before comes what it replaces. */
+/**
+ * Places an axis on a side of the map; where it stood before comes what it replaces.
+ *
+ * The map always has an x: where nothing can come there, that of another side does, y first.
+ */
 function placeAxis(state, side, name) {
   const before = state[side];
-  for (const other of SIDES) {
-    if (other !== side && name && state[other] === name)
-      state[other] = other === "x" && !before ? state[other] : before;
+  const other = name ? SIDES.find((each) => each !== side && state[each] === name) : undefined;
+  if (other === "x" && !before) {
+    const giving = SIDES.slice(1).find((each) => each !== side && state[each]);
+    if (!giving) return;
+    state.x = state[giving];
+    state[giving] = null;
+  } else if (other) {
+    state[other] = before;
   }
   state[side] = name;
 }

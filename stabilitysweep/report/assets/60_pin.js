@@ -117,7 +117,7 @@ function trialsTable(app, held, trials, open) {
       formatStep(columns.nan_step[trial]),
       cause ? el("span", { text: spaced(cause), title: causeText(model, trial) }) : "–",
       ...["initial_loss", "final_loss", "best_loss", "val_loss", "headroom_bits"].map((name) =>
-        exact(columns[name][trial]),
+        columns.outcome[trial] === CRASHED ? "–" : exact(columns[name][trial]),
       ),
       formatStep(columns.steps_run[trial]),
       el(
