@@ -37,9 +37,9 @@ function formatShare(share) {
   return Number.isNaN(share) ? "–" : `${trimZeros((100 * share).toFixed(1))} %`;
 }
 
-/** @param {number} count @returns {string} with thin spaces between thousands */
+/** @param {number} count @returns {string} with commas between thousands */
 function formatCount(count) {
-  return String(count).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+  return String(count).replace(/\B(?=(\d{3})+$)/g, ",");
 }
 
 /** @param {number} power @returns {string} 10 with the power raised */
