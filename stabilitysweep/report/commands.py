@@ -33,7 +33,13 @@ class Purpose:
 
 def command(*words: str | Path) -> str:
     """A command line, ready to be pasted into a shell."""
-    return f"{PROGRAM} {shlex.join(map(str, words))}"
+    return f"{PROGRAM} {shlex.join(map(_argument, words))}"
+
+
+def _argument(word: str | Path) -> str:
+    """A folder that begins with a dash must not be taken for an option."""
+    text = str(word)
+    return f"./{text}" if isinstance(word, Path) and text.startswith("-") else text
 
 
 def commands_of(result: Result, picked: bool) -> Iterator[Purpose]:

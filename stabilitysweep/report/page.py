@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -45,6 +46,7 @@ from stabilitysweep.result import Result, open_result
 BUDGET = 14_000_000
 """Bytes that a page is to stay under, as long as curves are what it can do without."""
 
+_SUFFIXES = (".html", ".htm")
 _LONGEST_NAME = 100
 _ESCAPED = {
     "<": "\\u003c",
@@ -77,8 +79,12 @@ def write_report(
     """
     opened = [each if isinstance(each, Result) else open_result(each) for each in (result, *others)]
     path = opened[0].folder / _file_name(opened) if out is None else Path(out)
-    if path.is_dir():
+    if os.path.isdir(path):  # `Path.is_dir` raises where a name is too long
         raise ResultError(f"{path}: expected a file to write the page to, got a folder.")
+    if path.suffix.lower() not in _SUFFIXES:  # nor anything of a result's own
+        raise ResultError(f"{path}: expected a file to write the page to that ends in .html.")
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise ResultError(f"{path}: expected a file to write the page to, got something else.")
     text = page(opened)
     make_folder(path.parent)
     write_text(path, text)
@@ -179,11 +185,16 @@ def _file_name(results: Sequence[Result]) -> str:
     name = Path(REPORT).stem
     if others:
         beside = "_".join(re.sub(r"[^\w.=-]+", "-", each.folder.resolve().name) for each in others)
-        name += f"_with_{beside[:_LONGEST_NAME]}"
+        name += f"_with_{_cut(beside)}"
     if first.thresholds is not None:
         judged = asdict(first.thresholds).values()
         name += "_judged_" + "_".join(f"{value:g}" for value in judged)
     return f"{name}{Path(REPORT).suffix}"
+
+
+def _cut(name: str) -> str:
+    """A part of a file's name, cut by its bytes: that is what file systems count."""
+    return name.encode()[:_LONGEST_NAME].decode(errors="ignore")
 
 
 def strict_json(value: Any) -> str:

@@ -151,9 +151,9 @@ def _pick(pick: Pick, place: int, axes: Mapping[str, Axis]) -> dict[str, Any]:
 
 def _commands(result: Result) -> dict[str, str]:
     folder = result.folder
-    found = {"show": f"{command('show', folder)} {{id}}"}
+    found = {"show": command("show", folder)}
     if result.config.recorded is None:  # what trains is refused
-        found["diagnose"] = f"{command('diagnose', folder)} {{id}}"
+        found["diagnose"] = command("diagnose", folder)
     return found
 
 

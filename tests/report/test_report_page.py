@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,9 @@ from made_up import CRASHED, config_of, make_recorded, make_result
 from page_reading import Page
 from surveyed_builds import Survey, result_of
 
-from stabilitysweep import Result, ResultError, Thresholds, execution, open_result
+from stabilitysweep import Result, ResultError, Thresholds, execution, open_result, write_report
 from stabilitysweep.config import parse_config
+from stabilitysweep.report.commands import command
 from stabilitysweep.report.page import BUDGET, page, strict_json
 from stabilitysweep.types import Outcome
 
@@ -297,6 +299,29 @@ def test_results_that_cannot_be_compared_have_a_page_all_the_same(tmp_path: Path
         for name, grid in grids.items()
     ]
     assert "There is no comparison: " in whole(*results).words
+
+
+@pytest.mark.parametrize("name", ["sweep.db", "trials.csv", "config.yaml", "page"])
+def test_nothing_but_a_page_is_written_over(tmp_path: Path, name: str) -> None:
+    folder = make_result(tmp_path / "made_up")
+    file = folder / name
+    before = file.read_bytes() if file.exists() else None
+    with pytest.raises(ResultError, match=r"that ends in \.html"):
+        write_report(folder, out=file)
+    assert (file.read_bytes() if file.exists() else None) == before
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, result: Result) -> None:
+    pipe = tmp_path / "pipe.html"
+    os.mkfifo(pipe)
+    with pytest.raises(ResultError, match="got something else"):
+        write_report(result, out=pipe)
+    assert pipe.is_fifo()
+
+
+def test_commands_hold_for_any_name_of_a_folder() -> None:
+    assert command("show", Path("-dash"), "--json").endswith("show ./-dash --json")
+    assert command("show", Path("a {id} b")).endswith("show 'a {id} b'")
 
 
 def test_a_page_is_of_different_results_that_have_trials(tmp_path: Path, result: Result) -> None:

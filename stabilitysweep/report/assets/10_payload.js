@@ -285,7 +285,7 @@ function causeText(model, trial) {
 /** @param {Model} model @param {number} trial @param {"show"|"diagnose"} kind @returns {string} */
 function commandOf(model, trial, kind) {
   const command = (partOf(model, trial).result.commands || {})[kind];
-  return command ? command.replace("{id}", () => trialId(model, trial)) : "";
+  return command ? `${command} ${trialId(model, trial)}` : "";
 }
 
 /**

@@ -84,6 +84,13 @@ function failuresOf(counts, c) {
   return counts[c * 5 + DIVERGED] + counts[c * 5 + NONFINITE];
 }
 
+/** The lowest of some numbers, however many: as arguments there can only be so many. */
+function lowestOf(values) {
+  let lowest = Infinity;
+  for (const value of values) if (value < lowest) lowest = value;
+  return lowest;
+}
+
 /** The share of the measured trials without failure; NaN where none is measured. */
 function stabilityOf(counts, c) {
   const measured = measuredOf(counts, c);
@@ -203,10 +210,10 @@ function summarize(model, trials) {
     stability: stabilityOf(counts, 0),
     dominant: dominantOf(counts, 0),
     causes: sorted.map(([code, count]) => ({ cause: model.causes[code], count })),
-    onset: onsets.length ? { median: median(onsets), earliest: Math.min(...onsets), trial: first } : null,
+    onset: onsets.length ? { median: median(onsets), earliest: lowestOf(onsets), trial: first } : null,
     best_loss: median(losses),
     learning: median(learning),
-    headroom_bits: headroom.length ? Math.min(...headroom) : NaN,
+    headroom_bits: headroom.length ? lowestOf(headroom) : NaN,
   };
 }
 

@@ -39,7 +39,8 @@ function defaultState(model) {
     for (const side of ["columns", "rows"])
       if (state[side] && model.byName.get(state[side]).labels.includes(ABSENT)) state[side] = null;
     if (!state.columns) state.columns = RESULT_AXIS;
-    else if (!state.rows) state.rows = RESULT_AXIS;
+    // Where all sides are taken: pooled, two results would be one.
+    else state.rows = RESULT_AXIS;
   }
   return state;
 }

@@ -140,8 +140,8 @@ function hideTooltip(app) {
 
 /** Puts a frame over a cell; hides it where the cell is not shown. */
 function frameCell(frame, view, c) {
-  frame.hidden = c < 0;
-  if (c < 0) return;
+  frame.hidden = c < 0 || !view.cells.size;
+  if (frame.hidden) return;
   const rect = rectOf(view.cells, view.layout, c);
   for (const side of ["left", "top", "width", "height"]) frame.style[side] = `${rect[side]}px`;
 }

@@ -74,7 +74,7 @@ const MOST_DECADES = 6; // above the first losses
 /** The lowest and the highest loss. */
 function extent(traces) {
   const all = traces.flatMap((trace) => trace.y);
-  return [Math.min(...all), Math.max(...all)];
+  return [lowestOf(all), -lowestOf(all.map((loss) => -loss))];
 }
 
 /** The range of the loss axis, in decades where it is logarithmic. */

@@ -30,6 +30,7 @@ function cursorOrFirst(app) {
 /** A key pressed on the map. @returns {boolean} whether it meant something */
 function mapKey(app, key) {
   const { cells, layout } = app.view;
+  if (!cells.size) return false;
   const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
   if (steps[key]) {
     moveCursor(app, app.cursor < 0 ? 0 : stepFrom(cells, layout, app.cursor, ...steps[key]));
