@@ -73,6 +73,11 @@ function translate(codes, from, to, none, out, start) {
   }
 }
 
+/** Whether two numbers of an axis are one: they may have gone through text and back. */
+function sameNumber(a, b) {
+  return Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(a), Math.abs(b));
+}
+
 /** Levels of an axis over all results: numbers increasing, categories in the order first met. */
 function joinLevels(name, results) {
   const found = results.map((result) => result.axes.find((axis) => axis.name === name));
@@ -87,11 +92,20 @@ function joinLevels(name, results) {
     });
   }
   levels = [...levels.values()];
-  if (numeric) levels.sort((a, b) => a.number - b.number);
+  if (numeric) {
+    levels.sort((a, b) => a.number - b.number);
+    levels = levels.filter((level, i) => !i || !sameNumber(level.number, levels[i - 1].number));
+  }
+  // Numbers of different results may be alike in the digits of a label, which names them.
+  const times = new Map();
+  for (const { label } of levels) times.set(label, (times.get(label) || 0) + 1);
+  for (const level of levels)
+    if (numeric && times.get(level.label) > 1) level.label = String(Number(level.number.toPrecision(12)));
   const whole = present.length === results.length;
   return {
     name,
     labels: levels.map((level) => level.label).concat(whole ? [] : [ABSENT]),
+    values: numeric ? levels.map((level) => level.number) : null,
     numbers: numeric && whole ? levels.map((level) => level.number) : null,
     log: present.some((axis) => axis.log),
     boolean: present.every((axis) => axis.boolean),
@@ -102,7 +116,7 @@ function joinLevels(name, results) {
 function levelTable(axis, own) {
   if (!own) return null;
   return own.labels.map((label, code) => {
-    if (axis.numbers) return axis.numbers.indexOf(own.numbers[code]);
+    if (axis.values) return axis.values.findIndex((value) => sameNumber(value, own.numbers[code]));
     return axis.labels.indexOf(label);
   });
 }
