@@ -73,7 +73,10 @@ def test_nothing_slow_is_loaded_before_it_is_needed(
     assert (codes, names & (slow | {"numpy"})) == ([0, 0, 0], set())
     codes, names = loaded_by(["check", "bad.yaml"], ["run", "bad.yaml"], cwd=tmp_path)
     assert (codes, names & slow) == ([2, 2], set())
-    reading = ["show", "results/tiny"], ["report", "results/tiny", "--out", str(tmp_path / "x")]
+    reading = (
+        ["show", "results/tiny"],
+        ["report", "results/tiny", "--out", str(tmp_path / "x.html")],
+    )
     codes, names = loaded_by(*reading, cwd=base[0])
     assert (codes, names & {"sklearn", "matplotlib", "tensorflow"}) == ([0, 0], set())
 
