@@ -17,14 +17,11 @@ from stabilitysweep.engines.base import Engine
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors.base import Job, StackDone
 from stabilitysweep.executors.process import GUARD, WorkerProcess
-from stabilitysweep.executors.schedule import Schedule
+from stabilitysweep.executors.schedule import Death, GivenUp, Schedule
 from stabilitysweep.executors.worker import Answer, WorkerSettings, crashed, start_engine
 
 _AHEAD = 2
 """Tasks a worker holds at once, so that it never waits for the driver."""
-
-_DEATHS = 2
-"""How many workers may die at a stack before its trials count as crashed."""
 
 _FIT_TASKS = 100
 """How many trials a worker trains by `model.fit` before another takes its place:
@@ -103,14 +100,11 @@ class _Run:
         self._failed_starts = dict.fromkeys(range(len(settings)), 0)
 
     def stacks(self) -> Iterator[StackDone]:
-        left = len(self._schedule)
         try:
             for place, settings in enumerate(self._settings):
                 self._workers[place] = WorkerProcess(settings)
-            while left:
-                for done in self._round():
-                    left -= 1
-                    yield done
+            while len(self._schedule) or any(worker.held for worker in self._workers.values()):
+                yield from self._round()
         finally:
             for worker in self._workers.values():
                 worker.stop()
@@ -142,35 +136,32 @@ class _Run:
             if message is None:
                 yield from self._replace(place, worker)
             elif isinstance(message, Answer):
-                stack = worker.answered(message.number).stack
+                task = worker.answered(message.number)
+                self._schedule.finished(task)
                 worker.fitted += sum(result.engine == "fit" for result in message.results)
-                yield StackDone(stack, message.results, message.verdicts)
+                yield StackDone(task.stack, message.results, message.verdicts)
             else:
                 self._failed_starts[place] = 0
 
     def _replace(self, place: int, dead: WorkerProcess) -> Iterator[StackDone]:
-        """Start another worker for one that died, and leave to it what the other held.
-
-        The task it was at is the suspect: another worker tries it, until too many died.
-        """
+        """Start another worker for one that died, and leave to it what the other held."""
         del self._workers[place]
         death = dead.bury()
         held = list(dead.held)
-        if not dead.ready:
+        given_up: list[GivenUp] = []
+        if dead.ready:
+            given_up = self._schedule.died(place, held, Death(death))
+        else:
             self._failed_starts[place] += 1
-        elif held:
-            held[0].deaths += 1
-        given_up = held.pop(0) if held and held[0].deaths >= _DEATHS else None
-        self._schedule.give_back(place, held)
+            self._schedule.give_back(place, held)
         if self._failed_starts[place] < _STARTS:
             self._workers[place] = WorkerProcess(dead.settings)
         else:
             self._schedule.retire(place)
             if not self._workers:
                 raise StabilitySweepError(_no_worker(death))
-        if given_up is not None:
-            reason = f"the worker process was ended {death}, {_DEATHS} times"
-            yield StackDone(given_up.stack, crashed(given_up.stack, dead.settings.engine, reason))
+        for task, reason in given_up:
+            yield StackDone(task.stack, crashed(task.stack, dead.settings.engine, reason))
 
 
 def _no_worker(death: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import cast, overload
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,3 +104,47 @@ def test_every_stack_is_handed_out_exactly_once(
     held[4] += take_all(schedule, 4)
     everything = names([task for tasks in held.values() for task in tasks])
     assert sorted(everything) == sorted(str(stack) for one in jobs for stack in one.stacks)
+
+
+class Lazy(Sequence[Training]):
+    """A million stacks, each made when it is asked for."""
+
+    def __init__(self) -> None:
+        self.made: list[int] = []
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+    @overload
+    def __getitem__(self, place: int) -> Training: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Training]: ...
+    def __getitem__(self, place: int | slice) -> Training | Sequence[Training]:
+        assert isinstance(place, int)
+        self.made.append(place)
+        return Training("data", cast("Stack", f"{place}"))
+
+
+def test_no_stack_is_made_before_it_is_taken() -> None:
+    trainings = Lazy()
+    schedule = Schedule([Job(cast("tuple[Training, ...]", trainings), 1.0)])
+    assert len(schedule) == 1_000_000
+    assert trainings.made == []
+    assert names([t for t in (schedule.take(0, idle=True), schedule.take(1, idle=True)) if t]) == [
+        "0",
+        "500000",
+    ]
+    assert len(schedule) == 999_998
+    assert trainings.made == [0, 500_000]
+
+
+def test_a_worker_is_between_jobs_when_it_has_been_given_all_of_one() -> None:
+    schedule = Schedule([job("a", 2, 2.0), job("b", 1, 1.0)])
+    assert schedule.between_jobs(0)
+    first = schedule.take(0, idle=True)
+    assert first is not None
+    assert not schedule.between_jobs(0)
+    assert schedule.take(0, idle=True)
+    assert schedule.between_jobs(0)
+    schedule.give_back(0, [first])
+    assert not schedule.between_jobs(0)
