@@ -11,7 +11,8 @@ from stabilitysweep import runner
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.errors import UserError
 from stabilitysweep.executors import LocalExecutor
-from stabilitysweep.executors.local import available_cores
+from stabilitysweep.executors.local import default_workers
+from stabilitysweep.executors.memory import require_memory
 from stabilitysweep.planning import Work
 from stabilitysweep.runner import Progress, Sweep
 from stabilitysweep.types import Compiled
@@ -25,7 +26,7 @@ class Options:
 
     Attributes:
         engine: `stacked`, or `fit` for the yardstick.
-        workers: processes, at least 1; None is one a core.
+        workers: processes, at least 1; None is one a core, if there is memory for them.
         compiled: plain graph or XLA.
         fresh: set an existing result aside and start over.
 
@@ -89,7 +90,8 @@ def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
         options: how to run it.
 
     Raises:
-        UserError: the config, its data or the result folder cannot be used.
+        UserError: the config, its data or the result folder cannot be used, or there is no
+            memory for so many workers.
     """
     # Before any data is loaded: what is no result, or cannot be written, is refused.
     folders.holds_record(folder)
@@ -103,7 +105,9 @@ def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
         workers=_workers(options),
         verdicts={} if options.fresh else runner.stored_verdicts(folder),
     )
-    return Plan(sweep, folder, options, work)
+    planned = Plan(sweep, folder, options, work)
+    require_memory(planned.workers)
+    return planned
 
 
 def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> None:
@@ -131,4 +135,4 @@ def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> 
 
 
 def _workers(options: Options) -> int:
-    return options.workers or len(available_cores())
+    return options.workers or default_workers()

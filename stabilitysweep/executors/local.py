@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Engine
-from stabilitysweep.errors import StabilitySweepError
+from stabilitysweep.errors import StabilitySweepError, UserError
+from stabilitysweep.executors import memory
 from stabilitysweep.executors.base import Job, StackDone
 from stabilitysweep.executors.process import GUARD, WorkerProcess
 from stabilitysweep.executors.schedule import Death, GivenUp, Schedule
@@ -27,6 +29,11 @@ _FIT_TASKS = 100
 """How many trials a worker trains by `model.fit` before another takes its place:
 `model.fit` leaves some megabytes behind with every model, which only the end of the process
 gives back."""
+
+_PROGRAMS = 50
+"""How many programs a worker compiles before another takes its place, between two jobs. Each
+leaves 5 MB behind in the plain graph and 16 MB under XLA, of models 8 wide: after 50 of them a
+worker of 720 MB has grown to 1 or 1.5 GB. To start one costs as much as a few programs do."""
 
 _STARTS = 2
 """How often in a row a worker may die before it is ready, until it is done without."""
@@ -44,11 +51,12 @@ class LocalExecutor:
         """Choose the number of processes.
 
         Args:
-            workers: at least 1; None is one a core that this process may use.
+            workers: at least 1; None is one a core that this process may use, as far as there
+                is memory for them.
             engine: `stacked` or `fit`.
             start: makes the engine, in the worker.
         """
-        self._count = workers or len(available_cores())
+        self._count = workers or default_workers()
         self._engine = engine
         self._start = start
 
@@ -57,12 +65,12 @@ class LocalExecutor:
 
         Raises:
             StabilitySweepError: no worker can be started.
+            UserError: there is no room for their logs.
         """
         schedule = Schedule(jobs)
-        with tempfile.TemporaryDirectory(prefix="stabilitysweep-") as logs:
+        with _folder_of_logs() as logs:
             settings = [
-                self._settings(place, Path(logs))
-                for place in range(min(self._count, len(schedule)))
+                self._settings(place, logs) for place in range(min(self._count, len(schedule)))
             ]
             yield from _Run(schedule, data, settings).stacks()
 
@@ -84,6 +92,25 @@ def available_cores() -> list[int]:
     return list(range(os.cpu_count() or 1))
 
 
+def default_workers() -> int:
+    """Return how many workers there are unless the user says it: one a core, if they fit."""
+    cores = len(available_cores())
+    return min(cores, memory.fitting_workers() or cores)
+
+
+@contextmanager
+def _folder_of_logs() -> Iterator[Path]:
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="stabilitysweep-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise UserError(
+            f"expected a place for temporary files, got: {error.strerror or error}. Make room, or "
+            "name another folder with the environment variable TMPDIR."
+        ) from error
+    with folder as name:
+        yield Path(name)
+
+
 class _Run:
     """One call of `train`: its workers by their place, and what is left to do."""
 
@@ -98,11 +125,13 @@ class _Run:
         self._settings = settings
         self._workers: dict[int, WorkerProcess] = {}
         self._failed_starts = dict.fromkeys(range(len(settings)), 0)
+        self._vacant: list[int] = []
+        self._kills = memory.kills()
 
     def stacks(self) -> Iterator[StackDone]:
         try:
-            for place, settings in enumerate(self._settings):
-                self._workers[place] = WorkerProcess(settings)
+            for place in range(len(self._settings)):
+                self._start(place)
             while len(self._schedule) or any(worker.held for worker in self._workers.values()):
                 yield from self._round()
         finally:
@@ -114,13 +143,12 @@ class _Run:
     def _round(self) -> Iterator[StackDone]:
         """Feed the workers, and wait until at least one has something to say."""
         for place, worker in list(self._workers.items()):
-            spent = worker.fitted >= _FIT_TASKS
-            if spent and len(self._schedule):
+            if len(self._schedule) and self._is_spent(place, worker):
                 if worker.held:
                     continue
                 worker.stop()
                 worker.end()
-                worker = self._workers[place] = WorkerProcess(worker.settings)
+                worker = self._start(place)
             # What is held cannot go to another: towards the end none takes more than it needs.
             ahead = _AHEAD if len(self._schedule) > len(self._workers) else 1
             while len(worker.held) < ahead:
@@ -143,25 +171,73 @@ class _Run:
             else:
                 self._failed_starts[place] = 0
 
+    def _start(self, place: int) -> WorkerProcess:
+        try:
+            worker = WorkerProcess(self._settings[place])
+        except OSError as error:
+            raise UserError(
+                f"expected to start {len(self._settings)} worker processes, got: "
+                f"{error.strerror or error}. Give fewer with --workers, or end other programs."
+            ) from error
+        self._workers[place] = worker
+        return worker
+
+    def _is_spent(self, place: int, worker: WorkerProcess) -> bool:
+        """Whether another is to take a worker's place, for what it has left in memory."""
+        if worker.fitted >= _FIT_TASKS:
+            return True
+        # In the midst of a job the next would have to compile its program again.
+        return worker.programs >= _PROGRAMS and self._schedule.between_jobs(place)
+
     def _replace(self, place: int, dead: WorkerProcess) -> Iterator[StackDone]:
-        """Start another worker for one that died, and leave to it what the other held."""
+        """Start another worker for one that died, and leave to it what the other held.
+
+        One that was ended for want of memory is not replaced, and half of all are done without:
+        there are too many. If a trial turns out to be the reason, they are started again.
+        """
+        running = len(self._workers)
         del self._workers[place]
-        death = dead.bury()
+        death = self._death(dead)
         held = list(dead.held)
+        crowded = death.memory and running > 1
         given_up: list[GivenUp] = []
         if dead.ready:
-            given_up = self._schedule.died(place, held, Death(death))
+            given_up = self._schedule.died(place, held, death, crowded=crowded)
         else:
             self._failed_starts[place] += 1
             self._schedule.give_back(place, held)
-        if self._failed_starts[place] < _STARTS:
-            self._workers[place] = WorkerProcess(dead.settings)
+        if crowded:
+            self._vacate(place)
+            for other in list(self._workers)[running // 2 :]:
+                self._vacate(other)
+        elif self._failed_starts[place] < _STARTS:
+            self._start(place)
         else:
             self._schedule.retire(place)
             if not self._workers:
-                raise StabilitySweepError(_no_worker(death))
+                raise StabilitySweepError(_no_worker(death.words))
+        if given_up:
+            while self._vacant:
+                self._start(self._vacant.pop())
         for task, reason in given_up:
             yield StackDone(task.stack, crashed(task.stack, dead.settings.engine, reason))
+
+    def _death(self, dead: WorkerProcess) -> Death:
+        killed, words = dead.bury()
+        before, self._kills = self._kills, memory.kills()
+        if killed and self._kills > before:
+            return Death("by SIGKILL: out of memory, says the system", memory=True)
+        return Death(words)
+
+    def _vacate(self, place: int) -> None:
+        """Do without the worker of a place, and leave what is meant for it to the others."""
+        worker = self._workers.pop(place, None)
+        if worker is not None:
+            worker.stop()
+            worker.end()
+            self._schedule.give_back(place, worker.held)
+        self._schedule.retire(place)
+        self._vacant.append(place)
 
 
 def _no_worker(death: str) -> str:

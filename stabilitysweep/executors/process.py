@@ -18,6 +18,7 @@ from typing import Any
 from stabilitysweep.data import PreparedData
 from stabilitysweep.executors.schedule import Task
 from stabilitysweep.executors.worker import Answer, Assignment, Ready, WorkerSettings, main
+from stabilitysweep.models.programs import Program
 
 _END_SECONDS = 5.0
 _KEPT_BYTES = 2**28
@@ -42,6 +43,7 @@ class WorkerProcess:
         held: the tasks it has and has not answered, in the order in which it takes them.
         ready: whether its engine has started.
         fitted: how many trials it has trained by `model.fit`.
+        programs: how many programs it was given to compile.
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
@@ -52,6 +54,8 @@ class WorkerProcess:
         self.held: deque[Task] = deque()
         self.ready = False
         self.fitted = 0
+        self.programs = 0
+        self._latest: Program | None = None
         self._known: OrderedDict[str, int] = OrderedDict()
         self._connection = ours
         self._process = context.Process(target=main, args=(theirs, settings), daemon=True)
@@ -83,6 +87,9 @@ class WorkerProcess:
         """
         new = None if task.data in self._known else data[task.data]
         self.held.append(task)
+        if task.stack.program != self._latest:
+            self._latest = task.stack.program
+            self.programs += 1
         if new is not None:
             self._known[task.data] = new.nbytes
         self._known.move_to_end(task.data)
@@ -122,10 +129,11 @@ class WorkerProcess:
         self.held.remove(task)
         return task
 
-    def bury(self) -> str:
-        """Clean up after a process that died; return what it died of, in words."""
+    def bury(self) -> tuple[bool, str]:
+        """Clean up after a process that died; return whether it was killed, and how it ended."""
         self.end()
-        return end_in_words(self._process.exitcode or 0, Path(self.settings.log))
+        code = self._process.exitcode or 0
+        return code == -int(signal.SIGKILL), end_in_words(code, Path(self.settings.log))
 
     def stop(self) -> None:
         """Make it end at once: it has nothing to save, and TensorFlow takes seconds to leave."""

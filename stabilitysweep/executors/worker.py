@@ -160,7 +160,8 @@ def train(engine: Engine, stack: Stack, data: PreparedData) -> list[TrialResult]
     try:
         return engine.run(stack, data)
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # no room for the log
+            traceback.print_exc()
         return crashed(stack, engine.name, f"{type(error).__name__}: {error}")
 
 
@@ -222,8 +223,14 @@ def keep_freed_memory() -> None:
 
 
 def redirect_output(log: str) -> None:
-    """Send file descriptors 1 and 2 to the log, for C++ code as well as Python's."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    """Send file descriptors 1 and 2 to the log, for C++ code as well as Python's.
+
+    Where it cannot be written, nobody is told a worker's last words: it trains all the same.
+    """
+    try:
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
     for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
         stream.flush()
         os.dup2(descriptor, number)

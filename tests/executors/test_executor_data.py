@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -33,6 +34,7 @@ def data(rows: int) -> PreparedData:
     return PreparedData(x, y, x[:0], y[:0], 1, ("a",), "data")
 
 
+STACK = cast("Stack", SimpleNamespace(program=None))
 SETS = {key: data(rows) for key, rows in (("a", 10), ("b", 20), ("c", 30), ("d", 40))}
 
 
@@ -41,10 +43,10 @@ def sent_for(keys: str, monkeypatch: pytest.MonkeyPatch, kept: int) -> list[Assi
     monkeypatch.setattr(process, "_KEPT_BYTES", kept)
     worker = WorkerProcess.__new__(WorkerProcess)  # no process is started
     pipe = Pipe()
-    worker.held, worker.fitted = deque(), 0
+    worker.held, worker.fitted, worker.programs, worker._latest = deque(), 0, 0, None
     worker._known, worker._connection = OrderedDict(), cast("Any", pipe)
     for number, key in enumerate(keys):
-        worker.give(Task(number, key, cast("Stack", None)), SETS)
+        worker.give(Task(number, key, STACK), SETS)
     return pipe.sent
 
 
