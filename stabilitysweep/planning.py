@@ -6,14 +6,20 @@ a stack in which nothing is active any more ends early.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from itertools import chain, groupby
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stabilitysweep.data import DataShape
 from stabilitysweep.engines.base import LEAST_PLACES, VECTOR_LANES, Stack
 from stabilitysweep.executors import Job, Training
 from stabilitysweep.grid import Trial
+from stabilitysweep.lineup import Lineup
 from stabilitysweep.models import programs
 from stabilitysweep.models.programs import Program
 from stabilitysweep.types import Compiled, Verdict
@@ -56,11 +62,85 @@ class Work:
     @property
     def stacks(self) -> int:
         """Number of stacks in the jobs."""
-        return sum(len(job.stacks) for job in self.jobs)
+        return sum(len(job.trainings) for job in self.jobs)
+
+
+class _Run(NamedTuple):
+    """Trials that are trained in stacks of one size, one after another.
+
+    Attributes:
+        data: key of the prepared data.
+        numbers: int64, at least one: theirs, in the order in which stacks take them.
+        batch_size: rows a step.
+        steps: optimizer steps.
+        places: size of the stacks.
+    """
+
+    data: str
+    numbers: NDArray[np.int64]
+    batch_size: int
+    steps: int
+    places: int
+
+    def __len__(self) -> int:
+        """Number of stacks."""
+        return -(-len(self.numbers) // self.places)
+
+
+class Trainings(Sequence[Training]):
+    """The stacks of one program, made when they are asked for and never kept.
+
+    Until then a million trials are an array of their numbers.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Iterable[int]], tuple[Trial, ...]],
+        program: Program,
+        runs: Sequence[_Run],
+        *,
+        alone: str = "",
+        verify: bool = False,
+    ) -> None:
+        """Lay out the stacks.
+
+        Args:
+            make: makes trials of their numbers.
+            program: the graph that they share.
+            runs: at least one.
+            alone: see `Stack`.
+            verify: see `Stack`.
+        """
+        self._make, self._program, self._runs = make, program, runs
+        self._alone, self._verify = alone, verify
+        self._ends = list(accumulate(map(len, runs)))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    @overload
+    def __getitem__(self, place: int) -> Training: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Training]: ...
+
+    def __getitem__(self, place: int | slice) -> Training | Sequence[Training]:
+        if isinstance(place, slice):
+            return tuple(map(self._training, range(len(self))[place]))
+        return self._training(range(len(self))[place])
+
+    def _training(self, place: int) -> Training:
+        at = bisect_right(self._ends, place)
+        run = self._runs[at]
+        start = (place - (self._ends[at] - len(run))) * run.places
+        trials = self._make(run.numbers[start : start + run.places].tolist())
+        stack = Stack(self._program, trials, run.places, self._alone, self._verify)
+        return Training(run.data, stack)
 
 
 def plan_work(
-    trials: Mapping[str, Iterable[Trial]],
+    trials: Lineup,
+    key_of: Callable[[Trial], str],
     shapes: Mapping[str, DataShape],
     *,
     compiled: Compiled,
@@ -71,7 +151,8 @@ def plan_work(
     """Sort trials into programs, and programs into stacks.
 
     Args:
-        trials: by the key of the prepared data they train on.
+        trials: in the order of their grid.
+        key_of: gives the key of the prepared data that a trial is trained on.
         shapes: the shape of that data, by the same key.
         compiled: plain graph or XLA.
         engine: `stacked` or `fit`.
@@ -79,26 +160,33 @@ def plan_work(
         verdicts: on programs of users' models that need no comparison any more, by digest.
     """
     jobs: list[Job] = []
-    alike: dict[DataShape, list[str]] = {}
-    for key in trials:
-        alike.setdefault(shapes[key], []).append(key)
-    for shape, keys in alike.items():
-        members = {key: list(trials[key]) for key in keys}
-        key_of = {trial.trial_id: key for key, own in members.items() for trial in own}
-        groups = programs.group(chain.from_iterable(members.values()), shape, compiled)
-        for program, sharing in groups.items():
+    firsts, places_of = trials.first_of_kinds()
+    members = {first.trial_id: own for first, own in zip(firsts, places_of, strict=True)}
+    keys = {first.trial_id: key_of(first) for first in firsts}
+    alike: dict[DataShape, dict[str, list[Trial]]] = {}
+    for first in firsts:
+        key = keys[first.trial_id]
+        alike.setdefault(shapes[key], {}).setdefault(key, []).append(first)
+    for shape, by_key in alike.items():
+        # All that shapes a graph is the same for the trials of a kind: the first stands for it.
+        in_turn = (first for own in by_key.values() for first in own)
+        for program, sharing in programs.group(in_turn, shape, compiled).items():
             alone, verify = _way(program, verdicts or {})
             own_engine = "fit" if alone else engine
-            trainings = tuple(
-                Training(key, replace(stack, alone=alone, verify=verify))
-                for key, stack in _trainings(program, sharing, key_of, own_engine)
-            )
-            cost = sum(_stack_seconds(training.stack, own_engine) for training in trainings)
-            jobs.append(Job(trainings, cost + _trace_seconds(program, own_engine)))
+            by_data: dict[str, list[Trial]] = {}
+            for first in sharing:
+                by_data.setdefault(keys[first.trial_id], []).append(first)
+            runs = [
+                run
+                for key, own in by_data.items()
+                for run in _runs(program, key, trials, own, members, own_engine)
+            ]
+            cost = sum(_run_seconds(program, run, own_engine) for run in runs)
+            stacks = Trainings(trials.make, program, runs, alone=alone, verify=verify)
+            jobs.append(Job(stacks, cost + _trace_seconds(program, own_engine)))
     seconds = sum(job.cost for job in jobs)
-    count = sum(len(stack.trials) for job in jobs for stack in job.stacks)
     total = _START_SECONDS + seconds / max(workers, 1) if jobs else 0.0
-    return Work(tuple(jobs), len(jobs), count, total)
+    return Work(tuple(jobs), len(jobs), len(trials), total)
 
 
 def _way(program: Program, verdicts: Mapping[str, Verdict]) -> tuple[str, bool]:
@@ -145,40 +233,45 @@ def places(program: Program, batch_size: int) -> int:
     return chosen
 
 
-def _trainings(
-    program: Program, trials: list[Trial], key_of: Mapping[str, str], engine: str
-) -> Iterable[tuple[str, Stack]]:
-    """The stacks of a program with their data, those on the same data one after another."""
-    by_data: dict[str, list[Trial]] = {}
-    for trial in trials:
-        by_data.setdefault(key_of[trial.trial_id], []).append(trial)
-    for key, members in by_data.items():
-        for stack in _stacks(program, members, engine):
-            yield key, stack
-
-
-def _stacks(program: Program, trials: list[Trial], engine: str) -> Iterable[Stack]:
-    def shape(trial: Trial) -> tuple[int, int]:
-        return int(trial.training.batch_size), int(trial.training.steps or 0)
-
-    ordered = sorted(trials, key=lambda trial: (*shape(trial), trial.training.learning_rate))
-    for (batch_size, _), alike in groupby(ordered, key=shape):
-        members = list(alike)
+def _runs(
+    program: Program,
+    key: str,
+    trials: Lineup,
+    firsts: Sequence[Trial],
+    members: Mapping[str, NDArray[np.int64]],
+    engine: str,
+) -> Iterable[_Run]:
+    """The stacks of a program on the same data, by batch size and steps, then learning rate."""
+    shapes: dict[tuple[int, int], list[NDArray[np.int64]]] = {}
+    for first in firsts:
+        shape = (int(first.training.batch_size), int(first.training.steps or 0))
+        shapes.setdefault(shape, []).append(members[first.trial_id])
+    for (batch_size, steps), parts in sorted(shapes.items(), key=lambda item: item[0]):
+        own = np.sort(np.concatenate(parts))
+        own = own[np.argsort(trials.rates[own], kind="stable")]
         # The fit engine trains one by one: what it has finished need not wait for others.
         size = 1 if engine == "fit" else places(program, batch_size)
-        for start in range(0, len(members), size):
-            yield Stack(program, tuple(members[start : start + size]), size)
+        yield _Run(key, trials.numbers[own], batch_size, steps, size)
 
 
-def _stack_seconds(stack: Stack, engine: str) -> float:
-    trials = len(stack.trials)
+def _run_seconds(program: Program, run: _Run, engine: str) -> float:
+    whole, rest = divmod(len(run.numbers), run.places)
+    seconds = whole * _stack_seconds(program, run.places, run.batch_size, run.steps, engine)
+    if rest:
+        seconds += _stack_seconds(program, rest, run.batch_size, run.steps, engine)
+    return seconds
+
+
+def _stack_seconds(
+    program: Program, trials: int, batch_size: int, steps: int, engine: str
+) -> float:
     if engine == "fit":
-        return trials * (_FIT_SECONDS + stack.steps * _FIT_STEP_SECONDS)
-    flops = 6.0 * parameters(stack.program) * stack.batch_size
-    if stack.program.user is not None:  # weights of convolutions are used many times
-        flops = max(flops, _FLOPS_A_UNIT * stack.program.user.template.units * stack.batch_size)
-    factor = _PRECISION_FACTOR.get(stack.program.precision, 1.0)
-    return trials * stack.steps * (_STEP_OVERHEAD + factor * flops / _FLOPS)
+        return trials * (_FIT_SECONDS + steps * _FIT_STEP_SECONDS)
+    flops = 6.0 * parameters(program) * batch_size
+    if program.user is not None:  # weights of convolutions are used many times
+        flops = max(flops, _FLOPS_A_UNIT * program.user.template.units * batch_size)
+    factor = _PRECISION_FACTOR.get(program.precision, 1.0)
+    return trials * steps * (_STEP_OVERHEAD + factor * flops / _FLOPS)
 
 
 def _trace_seconds(program: Program, engine: str) -> float:

@@ -40,6 +40,7 @@ from stabilitysweep.errors import ResultError
 from stabilitysweep.executors import Executor, survey_apart
 from stabilitysweep.extension import difference
 from stabilitysweep.grid import Grid, Trial
+from stabilitysweep.lineup import lineup
 from stabilitysweep.numerics.outcomes import Thresholds
 from stabilitysweep.planning import Work, plan_work
 from stabilitysweep.provenance import provenance
@@ -145,16 +146,19 @@ def load_sweep(config: SweepConfig, survey: Survey = survey_apart) -> Sweep:
         asked = (trial for trial in grid if trial.seed == config.seeds[0])
         grid = Grid(config, rows, build_models(config, asked, raw, data, survey))
     failed: dict[str, str] = {}
-    firsts: list[Trial] = []
-    for trial in grid:
-        if trial.blueprint is not None and trial.seed == config.seeds[0]:
-            firsts.append(trial)
+    firsts, _ = lineup(grid).first_of_kinds()
+    for trial in firsts:  # all of a kind need the same data
         if trial.blueprint is not None and trial.blueprint.error:
-            failed[trial.trial_id] = trial.blueprint.error
-        else:
-            data.lay_out(trial.dataset.label, trial.preprocessing, trial.target_form, _whole(trial))
-    built = config.model.build is not None
-    models = models_in_words(config, firsts, list(failed), grid.alike) if built else None
+            continue
+        data.lay_out(trial.dataset.label, trial.preprocessing, trial.target_form, _whole(trial))
+    if config.model.build is None:
+        return Sweep(config, grid, raw, splits, data)
+    seeds = len(config.seeds)
+    for cell, trial in enumerate(firsts):
+        if trial.blueprint is not None and trial.blueprint.error:
+            own = grid[cell * seeds : (cell + 1) * seeds]
+            failed |= {each.trial_id: trial.blueprint.error for each in own}
+    models = models_in_words(config, firsts, list(failed), grid.alike)
     return Sweep(config, grid, raw, splits, data, failed, firsts, models)
 
 
@@ -187,12 +191,9 @@ def missing_work(
         workers: number of processes.
         verdicts: on programs of users' models that earlier runs have compared, by digest.
     """
-    trials: dict[str, list[Trial]] = {}
-    for trial in sweep.grid:
-        if trial.trial_id not in stored and trial.trial_id not in sweep.failed:
-            trials.setdefault(key_of(trial), []).append(trial)
     return plan_work(
-        trials,
+        lineup(sweep.grid, stored | sweep.failed.keys() if sweep.failed else stored),
+        key_of,
         sweep.data.shapes,
         compiled=compiled,
         engine=engine,

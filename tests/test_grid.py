@@ -77,6 +77,35 @@ def test_ids_are_unique_and_counted(axes: dict[str, list[Any]], seeds: int) -> N
     assert len(grid) + grid.merged == math.prod(map(len, axes.values())) * seeds
     meanings = {repr((t.dataset, t.preprocessing, t.model, t.training, t.seed)) for t in trials}
     assert len(meanings) == len(trials)
+    assert list(grid.ids()) == [trial.trial_id for trial in trials]
+
+
+@lawful
+@given(axes=grids(), seeds=st.integers(1, 3))
+def test_a_trial_is_the_same_by_its_place(axes: dict[str, list[Any]], seeds: int) -> None:
+    grid = grid_of({"grid": axes, "seeds": {"from": 2, "num": seeds}})
+    trials = tuple(grid)
+    assert tuple(grid[place] for place in range(len(trials))) == trials
+    assert grid[-1] == trials[-1]
+    assert grid[::-2] == trials[::-2]
+    rates = grid.numbers("learning_rate").tolist()
+    assert rates == [trial.training.learning_rate for trial in trials[::seeds]]
+    with pytest.raises(IndexError):
+        grid[len(trials)]
+
+
+@lawful
+@given(axes=grids())
+def test_cells_of_one_kind_differ_in_nothing_that_counts(axes: dict[str, list[Any]]) -> None:
+    grid = grid_of({"grid": axes})
+    kinds = grid.kinds({"learning_rate": lambda rate: None, "l2": lambda strength: strength > 0})
+    seen: dict[int, str] = {}
+    for kind, trial in zip(kinds.tolist(), grid, strict=True):
+        training = trial.training.model_copy(update={"learning_rate": 0.0})
+        model = trial.model.model_copy(update={"l2": float(trial.model.l2 > 0)})
+        told = repr((trial.dataset, trial.preprocessing, model, training))
+        assert seen.setdefault(kind, told) == told
+    assert len(set(seen.values())) == len(seen)
 
 
 @lawful

@@ -37,6 +37,7 @@ LAYERS = (
     "runner",
     "building",
     "planning",
+    "lineup",
     "executors",
     "diagnosis",
     "engines",
@@ -73,6 +74,7 @@ WITHOUT_TENSORFLOW = (
     "runner",
     "building",
     "planning",
+    "lineup",
     "store",
     "analysis",
 )

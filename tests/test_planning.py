@@ -9,8 +9,12 @@ import pytest
 
 from stabilitysweep.config import parse_config
 from stabilitysweep.engines.base import Stack
-from stabilitysweep.planning import Work, parameters, places
-from stabilitysweep.runner import load_sweep, missing_work
+from stabilitysweep.grid import Trial
+from stabilitysweep.grid.cells import Cell
+from stabilitysweep.lineup import line_of, lineup
+from stabilitysweep.models import programs
+from stabilitysweep.planning import Work, parameters, places, plan_work
+from stabilitysweep.runner import Sweep, key_of, load_sweep, missing_work
 from stabilitysweep.types import Compiled
 
 GRID: dict[str, Any] = {
@@ -29,6 +33,11 @@ def work_of(
     engine: str = "stacked",
     workers: int = 2,
 ) -> Work:
+    sweep = sweep_of(grid, model=model, seeds=seeds)
+    return missing_work(sweep, set(), compiled=compiled, engine=engine, workers=workers)
+
+
+def sweep_of(grid: dict[str, Any], *, model: dict[str, Any] | None = None, seeds: int = 5) -> Sweep:
     config = parse_config(
         {
             "name": "planning",
@@ -39,8 +48,7 @@ def work_of(
             "seeds": seeds,
         }
     )
-    sweep = load_sweep(config)
-    return missing_work(sweep, set(), compiled=compiled, engine=engine, workers=workers)
+    return load_sweep(config)
 
 
 def stacks_of(work: Work) -> list[Stack]:
@@ -52,6 +60,82 @@ def test_every_trial_is_in_one_stack() -> None:
     ids = [trial.trial_id for stack in stacks_of(work) for trial in stack.trials]
     assert len(ids) == len(set(ids)) == work.trials == 3 * 2 * 30 * 5
     assert work.stacks == len(stacks_of(work))
+
+
+MIXED: dict[str, Any] = {
+    "scaling": ["none", "standard"],
+    "l2": [0, 1e-4, 1e-2],
+    "clipnorm": [None, 1],
+    "batch_size": [8, 4, 16, "full"],
+    "optimizer": ["adamw", "sgd"],
+    "weight_decay": [None, 0, 0.004],
+    "learning_rate": [10, 1e-3, 0.1],
+    "loss": ["mse", "mae"],
+}
+
+
+@pytest.mark.parametrize("compiled", list(Compiled))
+def test_stacks_are_those_of_sorting_every_trial(compiled: Compiled) -> None:
+    sweep = sweep_of(MIXED, model={"width": 512}, seeds=2)
+    left = [trial for number, trial in enumerate(sweep.grid) if number % 5]
+    gone = {trial.trial_id for trial in sweep.grid}.difference(trial.trial_id for trial in left)
+    work = missing_work(sweep, gone, compiled=compiled, engine="stacked", workers=2)
+
+    by_key: dict[str, list[Trial]] = {}
+    for trial in left:
+        by_key.setdefault(key_of(trial), []).append(trial)
+    (shape,) = {sweep.data.shapes[key] for key in by_key}
+    in_turn = [trial for own in by_key.values() for trial in own]
+
+    def place(trial: Trial) -> tuple[float, ...]:
+        own = trial.training
+        return (list(by_key).index(key_of(trial)), float(own.batch_size), own.learning_rate)
+
+    expected = []
+    for program, sharing in programs.group(in_turn, shape, compiled).items():
+        ordered = sorted(sharing, key=place)
+        for (_, batch_size), same in itertools.groupby(ordered, lambda trial: place(trial)[:2]):
+            members = tuple(same)
+            size = places(program, int(batch_size))
+            chunks = (members[at : at + size] for at in range(0, len(members), size))
+            expected += [Stack(program, chunk, size) for chunk in chunks]
+    assert stacks_of(work) == expected
+    assert len(work.jobs) > 1
+    assert {len(stack.trials) == stack.places for stack in expected} == {True, False}
+
+
+def test_no_trial_is_made_before_its_stack_is_asked_for_and_none_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+    real = Cell.trial
+
+    def counted(cell: Cell, text: tuple[str, str], seed: int) -> Trial:
+        made.append(seed)
+        return real(cell, text, seed)
+
+    monkeypatch.setattr(Cell, "trial", counted)
+    work = work_of(GRID, seeds=50)
+    assert work.trials == 3 * 2 * 30 * 50
+    assert work.stacks == sum(len(job.stacks) for job in work.jobs) > 100
+    kinds = 3 * 2  # one trial of each is looked at, for its data and for its stacks
+    assert len(made) == 2 * kinds
+    last = work.jobs[0].trainings[-1]
+    assert len(made) == 2 * kinds + len(last.stack.trials)
+    again = work.jobs[0].trainings[len(work.jobs[0].trainings) - 1]
+    assert again == last
+    assert again.stack.trials[0] is not last.stack.trials[0]
+    assert work.jobs[0].stacks[-2:] == tuple(t.stack for t in work.jobs[0].trainings[-2:])
+
+
+def test_trials_that_are_made_already_are_planned_as_their_grid_is() -> None:
+    sweep = sweep_of(GRID)
+    found = [
+        plan_work(line, key_of, sweep.data.shapes, compiled=Compiled.XLA, engine="fit", workers=1)
+        for line in (lineup(sweep.grid), line_of(list(sweep.grid)))
+    ]
+    assert stacks_of(found[0]) == stacks_of(found[1])
+    assert found[0].seconds == pytest.approx(found[1].seconds)
 
 
 @pytest.mark.parametrize("compiled", list(Compiled))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, overload
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Stack
@@ -31,17 +31,37 @@ class Job:
     same shape is no reason to compile it again.
 
     Attributes:
-        trainings: at least one; those on the same data follow one another.
+        trainings: at least one; those on the same data follow one another. They may be made
+            when they are asked for, by their place, each time anew: to keep one costs memory.
         cost: expected work of the whole job, in any unit that all jobs share.
     """
 
-    trainings: tuple[Training, ...]
+    trainings: Sequence[Training]
     cost: float
 
     @property
-    def stacks(self) -> tuple[Stack, ...]:
-        """The stacks alone."""
-        return tuple(training.stack for training in self.trainings)
+    def stacks(self) -> Sequence[Stack]:
+        """The stacks alone, made as the trainings are."""
+        return _Stacks(self.trainings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stacks(Sequence[Stack]):
+    trainings: Sequence[Training]
+
+    def __len__(self) -> int:
+        return len(self.trainings)
+
+    @overload
+    def __getitem__(self, place: int) -> Stack: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Stack]: ...
+
+    def __getitem__(self, place: int | slice) -> Stack | Sequence[Stack]:
+        if isinstance(place, slice):
+            return tuple(training.stack for training in self.trainings[place])
+        return self.trainings[place].stack
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from stabilitysweep.config import (
     TrainingSettings,
     default_target_scaling,
 )
+from stabilitysweep.grid.combinations import Resolution
 from stabilitysweep.grid.identity import (
     dataset_text,
     digest,
@@ -32,24 +33,8 @@ from stabilitysweep.grid.trial import Trial
 _SCALED_TARGETS = frozenset({"mse", "mae", "huber"})
 """Forms of a target that is standardised unless the config says otherwise."""
 
-
-class Resolution(NamedTuple):
-    """What the settings that resolve come to, and the steps that follow from them.
-
-    The `target_scaling` of a user's build is as in the config: its model may bring a loss of
-    its own.
-    """
-
-    dataset: int
-    batch_size: Any
-    steps: int | None
-    optimizer: str
-    loss: str
-    weight_decay: float | None
-    target_scaling: str | None
-    imputation: str
-    fill_value: float
-    neighbors: int
+_MOST_MADE = 10_000
+"""Sections kept at once: a grid of learning rates and momenta may have a million of them."""
 
 
 class Cell(NamedTuple):
@@ -95,12 +80,12 @@ class Cell(NamedTuple):
 
 
 class Cells:
-    """Makes cells; a section that several of them have alike is made once."""
+    """Makes cells; a section that several of them have alike is made once, while it is kept."""
 
     def __init__(self, config: SweepConfig) -> None:
         self._config = config
         self._datasets = [(dataset, dataset_text(dataset)) for dataset in config.datasets]
-        self._made: dict[tuple[Any, ...], tuple[Any, str]] = {}
+        self._made: dict[tuple[Any, ...], tuple[Any, Any]] = {}
         self._hp = config.hp_axes
         self._axes: dict[str, list[str]] = {
             section: [
@@ -186,17 +171,17 @@ class Cells:
 
     def _built(self, hp: tuple[tuple[str, Any], ...]) -> tuple[Any, str]:
         key = ("hp", repr(hp))  # of True and 1, which are equal, one is not the other
-        if key not in self._made:
-            settings = ModelSettings(build=self._config.model.build, hp=hp)
-            self._made[key] = settings, settings_text(settings)
-        return self._made[key]
+        if key in self._made:
+            return self._made[key]
+        settings = ModelSettings(build=self._config.model.build, hp=hp)
+        return self._keep(key, (settings, settings_text(settings)))
 
     def _updated(self, settings: Any, update: Mapping[str, Any]) -> Any:
-        # Settings are told apart by their place in memory: those here are kept.
+        # Settings are told apart by their place in memory: as long as it is a key, it is theirs.
         key = (id(settings), repr(update))
-        if key not in self._made:
-            self._made[key] = settings.model_copy(update=update), ""
-        return self._made[key][0]
+        if key in self._made:
+            return self._made[key][0]
+        return self._keep(key, (settings.model_copy(update=update), settings))[0]
 
     def _section(
         self,
@@ -207,7 +192,13 @@ class Cells:
     ) -> tuple[Any, str]:
         update = {name: chosen[name] for name in self._axes[section]} | resolved
         key = (section, *update.values())
-        if key not in self._made:
-            settings = getattr(self._config, section).model_copy(update=update)
-            self._made[key] = settings, text_of(settings)
-        return self._made[key]
+        if key in self._made:
+            return self._made[key]
+        settings = getattr(self._config, section).model_copy(update=update)
+        return self._keep(key, (settings, text_of(settings)))
+
+    def _keep(self, key: tuple[Any, ...], made: tuple[Any, Any]) -> tuple[Any, Any]:
+        if len(self._made) >= _MOST_MADE:
+            self._made.clear()
+        self._made[key] = made
+        return made

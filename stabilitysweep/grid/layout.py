@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stabilitysweep.blueprint import Blueprint
-from stabilitysweep.config import DATASET, DatasetSettings, SweepConfig
-from stabilitysweep.config.rules import NEEDS, UNUSED
-from stabilitysweep.config.selection import Selection, cell_key
-from stabilitysweep.errors import ConfigError
-from stabilitysweep.grid.cells import Cell, Cells, Resolution
-from stabilitysweep.grid.identity import decided, digest, text_around_seed
+from stabilitysweep.config import DatasetSettings, SweepConfig
+from stabilitysweep.grid.cells import Cell, Cells
+from stabilitysweep.grid.combinations import Combinations
+from stabilitysweep.grid.identity import digest, text_around_seed
 from stabilitysweep.grid.trial import Trial
 
-# The settings by which two different combinations can come to mean the same.
-_RESOLVING = (
-    DATASET, "batch_size", "optimizer", "weight_decay", "loss", "target_scaling",
-    "imputation", "fill_value", "neighbors",
-)  # fmt: skip
-_MOST_STEPS = 2**31 - 1  # steps are counted in int32
 
-
-class Grid:
-    """Every trial of a sweep, made while iterating.
+class Grid(Sequence[Trial]):
+    """Every trial of a sweep, made when it is asked for, and not kept.
 
     They are those of every combination of the axes' values, or of the `cells` that the config
     limits itself to. The last axis changes fastest, and within a cell the seed. Combinations
@@ -62,15 +54,8 @@ class Grid:
                 than 2**31 - 1.
         """
         self._config = config
-        self._rows = None if rows is None else [rows(dataset) for dataset in config.datasets]
-        self._values: dict[str, tuple[Any, ...]] = {
-            # A data set is no key of a dict: its place stands for it.
-            name: tuple(range(len(values))) if name == DATASET else values
-            for name, values in config.grid.items()
-        }
-        self._resolving = [name for name in self._values if name in _RESOLVING]
-        self._resolved: dict[tuple[Any, ...], Resolution] = {}
-        self._kept = self._find_kept() if config.cells is None else {}
+        self._combinations = Combinations(config, rows)
+        self._maker = Cells(config)
         self._blueprints = None if config.model.build is None else blueprints
         # What the combinations met so far came to, in their order; None for one that is merged.
         self._met: list[Blueprint | None] = []
@@ -81,12 +66,7 @@ class Grid:
     @cached_property
     def cells(self) -> int:
         """Number of cells."""
-        if self._blueprints is not None:
-            return sum(1 for _ in self._cells())
-        if self._selected is not None:
-            return len(self._selected)
-        alike = math.prod(len(self._values[name]) for name in self._resolving)
-        return self._combinations // alike * len(self._kept)
+        return len(self._combinations) if self._blueprints is None else len(self._own)
 
     @property
     def merged(self) -> int:
@@ -95,7 +75,7 @@ class Grid:
         `len(grid) + merged` is the product of the axes' lengths and the seeds, or of the number
         of combinations that `cells` selects and the seeds.
         """
-        return (self._combinations - self.cells) * len(self._config.seeds)
+        return (self._combinations.chosen - self.cells) * len(self._config.seeds)
 
     @cached_property
     def axes(self) -> dict[str, tuple[Any, ...]]:
@@ -103,17 +83,18 @@ class Grid:
 
         They are in the order of the config; data sets by their label.
         """
-        if self._blueprints is None and self._selected is None:
-            return {name: self._axis_values(name) for name in self._values}
-        met: dict[str, dict[Any, None]] = {name: {} for name in self._values}
+        names = self._combinations.values
+        if self._blueprints is None:
+            return {name: self._combinations.axis_values(name) for name in names}
+        met: dict[str, dict[Any, None]] = {name: {} for name in names}
         for cell in self._cells():
             for name, value in cell.axes.items():
                 met[name].setdefault(value)
         return {
             # Merging may let a later value of an axis be met first.
             name: tuple(values)
-            if name in self._resolving
-            else tuple(value for value in self._values[name] if value in values)
+            if name in self._combinations.resolving
+            else tuple(value for value in names[name] if value in values)
             for name, values in met.items()
         }
 
@@ -137,70 +118,98 @@ class Grid:
             for seed in self._config.seeds:
                 yield cell.trial(text, seed)
 
-    @property
-    def _combinations(self) -> int:
-        if self._places is not None:
-            return len(self._places)
-        return math.prod(map(len, self._values.values()))
+    def ids(self) -> Iterator[str]:
+        """The ids of the trials, in their order."""
+        for cell in self._cells():
+            text = text_around_seed(*cell.texts)
+            for seed in self._config.seeds:
+                yield digest(text, seed)
+
+    @overload
+    def __getitem__(self, number: int) -> Trial: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> tuple[Trial, ...]: ...
+
+    def __getitem__(self, number: int | slice) -> Trial | tuple[Trial, ...]:
+        """A trial by its place in this order, from 0."""
+        if isinstance(number, slice):
+            return self.trials(range(len(self))[number])
+        return self.trials([range(len(self))[number]])[0]
+
+    def trials(self, numbers: Iterable[int]) -> tuple[Trial, ...]:
+        """Return several trials by their places; of neighbours the cell is made once."""
+        found: list[Trial] = []
+        seeds, last = self._config.seeds, -1
+        for number in numbers:
+            place, seed = divmod(int(number), len(seeds))
+            if place != last:
+                cell, last = self._cell(place), place
+                text = text_around_seed(*cell.texts)
+            found.append(cell.trial(text, seeds[seed]))
+        return tuple(found)
+
+    def kinds(self, classes: Mapping[str, Callable[[Any], Hashable]]) -> NDArray[np.int64]:
+        """Sort the cells by what tells them apart, without making them.
+
+        Args:
+            classes: for settings whose values do not all have to be told apart, what is.
+
+        Returns:
+            int64 [cells]: equal for two cells whose axes are equal in that sense. Of a grid
+            with blueprints no two are equal, since only its models tell what they are.
+        """
+        if self._blueprints is not None:
+            return np.arange(self.cells)
+        kinds = np.zeros(self.cells, np.int64)
+        for name, values in self._combinations.values.items():
+            known: dict[Hashable, int] = {}
+            told = classes.get(name, lambda value: (type(value), value))
+            of_value = np.array([known.setdefault(told(value), len(known)) for value in values])
+            if len(known) > 1:
+                kinds *= len(known)
+                kinds += of_value[self._combinations.places(name)]
+        return kinds
+
+    def numbers(self, setting: str) -> NDArray[np.float64]:
+        """Return a setting of training that is a number, for every cell: float64 [cells].
+
+        Without making the cells, but where only their models tell it.
+        """
+        if self._blueprints is not None:
+            return np.array([getattr(cell.training, setting) for cell in self._cells()], float)
+        values = np.array(self._config.values(setting), float)
+        if setting not in self._combinations.values:
+            return np.broadcast_to(values, self.cells)
+        return values[self._combinations.places(setting)]
 
     @cached_property
-    def _places(self) -> list[tuple[int, ...]] | None:
-        """The combinations that `cells` selects, each value by its place; None for all."""
-        cells = self._config.cells
-        if cells is None:
-            return None
-        places = {
-            name: {cell_key(value): place for place, value in enumerate(self._config.grid[name])}
-            for name in self._values
-        }
+    def _own(self) -> NDArray[np.int64]:
+        """Of a grid with blueprints, all built: which of the laid out cells are its cells."""
+        for _ in self._cells():
+            pass
+        return np.flatnonzero([blueprint is not None for blueprint in self._met])
 
-        def of(cell: Selection, name: str) -> Iterable[int]:
-            if name not in cell:
-                return range(len(places[name]))
-            return [places[name][cell_key(value)] for value in cell[name]]
-
-        chosen = (itertools.product(*(of(cell, name) for name in self._values)) for cell in cells)
-        return sorted(set(itertools.chain.from_iterable(chosen)))
-
-    @cached_property
-    def _selected(self) -> list[tuple[tuple[Any, ...], Resolution]] | None:
-        """The combinations that `cells` selects and what they come to; of equals the first."""
-        if self._places is None:
-            return None
-        first: dict[tuple[Any, ...], tuple[tuple[Any, ...], Resolution]] = {}
-        columns = list(self._values.values())
-        resolving = [list(self._values).index(name) for name in self._resolving]
-        for places in self._places:
-            values = tuple(column[place] for column, place in zip(columns, places, strict=True))
-            resolution = self._resolution(tuple(values[place] for place in resolving))
-            others = (at for column, at in enumerate(places) if column not in resolving)
-            first.setdefault((resolution, *others), (values, resolution))
-        return list(first.values())
+    def _cell(self, place: int) -> Cell:
+        if self._blueprints is None:
+            return self._maker.cell(*self._combinations[place])
+        laid_out = int(self._own[place])
+        blueprint = self._met[laid_out]
+        assert blueprint is not None
+        return self._maker.drawn(self._maker.cell(*self._combinations[laid_out]), blueprint)
 
     def _cells(self) -> Iterator[Cell]:
-        cells = Cells(self._config)
-        if self._blueprints is None:
-            yield from self._laid_out(cells)
-            return
-        for place, cell in enumerate(self._laid_out(cells)):
+        cells = self._maker
+        for place, (chosen, resolution) in enumerate(self._combinations):
+            cell = cells.cell(chosen, resolution)
+            if self._blueprints is None:
+                yield cell
+                continue
             if place == len(self._met):
                 self._met.append(self._built(cell, cells, self._blueprints))
             blueprint = self._met[place]
             if blueprint is not None:
                 yield cells.drawn(cell, blueprint)
-
-    def _laid_out(self, cells: Cells) -> Iterator[Cell]:
-        """The cells as the config alone tells them apart."""
-        names = list(self._values)
-        if self._selected is not None:
-            for values, resolution in self._selected:
-                yield cells.cell(dict(zip(names, values, strict=True)), resolution)
-            return
-        places = [names.index(name) for name in self._resolving]
-        for combination in itertools.product(*self._values.values()):
-            kept = self._kept.get(tuple(combination[place] for place in places))
-            if kept is not None:
-                yield cells.cell(dict(zip(names, combination, strict=True)), kept)
 
     def _built(
         self, cell: Cell, cells: Cells, blueprints: Callable[[Trial], Blueprint]
@@ -225,70 +234,3 @@ class Grid:
         self._meanings[meaning] = drawn.axes
         self._ids.add(identity)
         return blueprint
-
-    def _find_kept(self) -> dict[tuple[Any, ...], Resolution]:
-        """What the resolving axes come to, by their values; of equals only the first."""
-        first: dict[Resolution, tuple[Any, ...]] = {}
-        for values in itertools.product(*(self._values[name] for name in self._resolving)):
-            first.setdefault(self._resolution(values), values)
-        return {values: resolution for resolution, values in first.items()}
-
-    def _resolution(self, values: tuple[Any, ...]) -> Resolution:
-        """What values of the resolving axes come to."""
-        if values not in self._resolved:
-            chosen = dict(zip(self._resolving, values, strict=True))
-            self._resolved[values] = self._resolve(chosen)
-        return self._resolved[values]
-
-    def _resolve(self, chosen: Mapping[str, Any]) -> Resolution:
-        def value(setting: str) -> Any:
-            return chosen[setting] if setting in chosen else self._config.values(setting)[0]
-
-        def with_effect(setting: str) -> Any:
-            by, needed = NEEDS[setting]
-            return value(setting) if value(by) == needed else UNUSED[setting]
-
-        place = chosen.get(DATASET, 0)
-        batch_size, steps = value("batch_size"), value("steps")
-        if self._rows is not None:
-            rows = self._rows[place]
-            batch_size = rows if batch_size == "full" else min(batch_size, rows)
-            if steps is None:
-                steps = value("epochs") * math.ceil(rows / batch_size)
-                self._check_steps(steps, place)
-        scaling = value("target_scaling")
-        if self._config.model.build is None:
-            scaling = decided("target_scaling", scaling, value("loss"))
-        return Resolution(
-            dataset=place,
-            batch_size=batch_size,
-            steps=steps,
-            optimizer=value("optimizer"),
-            loss=value("loss"),
-            weight_decay=decided("weight_decay", value("weight_decay"), value("optimizer")),
-            target_scaling=scaling,
-            imputation=value("imputation"),
-            fill_value=with_effect("fill_value"),
-            neighbors=with_effect("neighbors"),
-        )
-
-    def _check_steps(self, steps: int, place: int) -> None:
-        label, epochs = self._config.datasets[place].label, self._config.training.epochs
-        warmup = max(self._config.values("warmup_steps"))
-        if warmup >= steps:
-            raise ConfigError(
-                f"training.warmup_steps: expected fewer than the {steps} steps that {epochs} "
-                f"epochs of {label!r} come to, got {warmup}"
-            )
-        if steps > _MOST_STEPS:
-            raise ConfigError(
-                f"training.epochs: expected at most {_MOST_STEPS:,} steps, got {epochs} epochs "
-                f"of {label!r}, which come to {steps:,}"
-            )
-
-    def _axis_values(self, name: str) -> tuple[Any, ...]:
-        if name == DATASET:
-            return tuple(dataset.label for dataset in self._config.datasets)
-        if name in self._resolving:
-            return tuple(dict.fromkeys(getattr(kept, name) for kept in self._kept.values()))
-        return self._values[name]

@@ -12,8 +12,10 @@ XLA fuses differently once the term is there, so under XLA zero and non-zero par
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
 
 from stabilitysweep.blueprint import Blueprint
 from stabilitysweep.config import ModelSettings
@@ -46,6 +48,23 @@ class Terms:
             self.clipnorm or other.clipnorm,
             self.schedule or other.schedule,
         )
+
+
+FED: Mapping[str, Callable[[Any], Hashable]] = MappingProxyType(
+    {
+        "learning_rate": lambda rate: None,
+        "decay_rate": lambda rate: None,
+        "l1": lambda strength: strength > 0,
+        "l2": lambda strength: strength > 0,
+        "momentum": lambda momentum: momentum > 0,
+        "weight_decay": lambda decay: None if decay is None else decay > 0,
+        "clipnorm": lambda norm: norm is None,
+        "warmup_steps": lambda steps: steps > 0,
+        "schedule": lambda schedule: schedule != "constant",
+    }
+)
+"""The settings of the built-in model that are numbers fed to the graph, each with what of a value
+decides on a term: two that are the same in that can share a program, on the same data."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from stabilitysweep.engines.base import Engine
 from stabilitysweep.executors import LocalExecutor
 from stabilitysweep.executors.worker import start_engine
 from stabilitysweep.grid import Grid, Trial
+from stabilitysweep.lineup import line_of
 from stabilitysweep.planning import plan_work
 from stabilitysweep.types import Compiled, Outcome, TrialResult
 
@@ -168,7 +169,12 @@ def train(
     """Train trials in worker processes; the results by trial id."""
     compiled = Compiled(options.compile)
     work = plan_work(
-        {"": trials}, {"": data.shape}, compiled=compiled, engine=engine, workers=options.workers
+        line_of(trials),
+        lambda trial: "",
+        {"": data.shape},
+        compiled=compiled,
+        engine=engine,
+        workers=options.workers,
     )
     started = time.monotonic()
     found: Results = {}
