@@ -34,7 +34,7 @@ def provenance(
         Plain values for JSON. No package is imported to ask it for its version.
     """
     return {
-        "versions": {"python": platform.python_version()} | _versions(),
+        "versions": {"python": platform.python_version()} | versions(),
         "processor": {
             "model": _processor(),
             "machine": platform.machine(),
@@ -50,7 +50,8 @@ def provenance(
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that results depend on; none of them is imported."""
     found = {}
     for package in _PACKAGES:
         try:

@@ -19,21 +19,11 @@ from stabilitysweep.errors import StabilitySweepError, UserError
 from stabilitysweep.executors import memory
 from stabilitysweep.executors.base import Job, StackDone
 from stabilitysweep.executors.process import GUARD, WorkerProcess
-from stabilitysweep.executors.schedule import Death, GivenUp, Schedule
+from stabilitysweep.executors.schedule import GivenUp, Schedule
 from stabilitysweep.executors.worker import Answer, WorkerSettings, crashed, start_engine
 
 _AHEAD = 2
 """Tasks a worker holds at once, so that it never waits for the driver."""
-
-_FIT_TASKS = 100
-"""How many trials a worker trains by `model.fit` before another takes its place:
-`model.fit` leaves some megabytes behind with every model, which only the end of the process
-gives back."""
-
-_PROGRAMS = 50
-"""How many programs a worker compiles before another takes its place, between two jobs. Each
-leaves 5 MB behind in the plain graph and 16 MB under XLA, of models 8 wide: after 50 of them a
-worker of 720 MB has grown to 1 or 1.5 GB. To start one costs as much as a few programs do."""
 
 _STARTS = 2
 """How often in a row a worker may die before it is ready, until it is done without."""
@@ -143,7 +133,8 @@ class _Run:
     def _round(self) -> Iterator[StackDone]:
         """Feed the workers, and wait until at least one has something to say."""
         for place, worker in list(self._workers.items()):
-            if len(self._schedule) and self._is_spent(place, worker):
+            between_jobs = self._schedule.between_jobs(place)
+            if len(self._schedule) and worker.is_spent(between_jobs=between_jobs):
                 if worker.held:
                     continue
                 worker.stop()
@@ -164,9 +155,8 @@ class _Run:
             if message is None:
                 yield from self._replace(place, worker)
             elif isinstance(message, Answer):
-                task = worker.answered(message.number)
+                task = worker.answered(message)
                 self._schedule.finished(task)
-                worker.fitted += sum(result.engine == "fit" for result in message.results)
                 yield StackDone(task.stack, message.results, message.verdicts)
             else:
                 self._failed_starts[place] = 0
@@ -182,13 +172,6 @@ class _Run:
         self._workers[place] = worker
         return worker
 
-    def _is_spent(self, place: int, worker: WorkerProcess) -> bool:
-        """Whether another is to take a worker's place, for what it has left in memory."""
-        if worker.fitted >= _FIT_TASKS:
-            return True
-        # In the midst of a job the next would have to compile its program again.
-        return worker.programs >= _PROGRAMS and self._schedule.between_jobs(place)
-
     def _replace(self, place: int, dead: WorkerProcess) -> Iterator[StackDone]:
         """Start another worker for one that died, and leave to it what the other held.
 
@@ -197,7 +180,8 @@ class _Run:
         """
         running = len(self._workers)
         del self._workers[place]
-        death = self._death(dead)
+        death = dead.bury(self._kills)
+        self._kills = memory.kills()
         held = list(dead.held)
         crowded = death.memory and running > 1
         given_up: list[GivenUp] = []
@@ -221,13 +205,6 @@ class _Run:
                 self._start(self._vacant.pop())
         for task, reason in given_up:
             yield StackDone(task.stack, crashed(task.stack, dead.settings.engine, reason))
-
-    def _death(self, dead: WorkerProcess) -> Death:
-        killed, words = dead.bury()
-        before, self._kills = self._kills, memory.kills()
-        if killed and self._kills > before:
-            return Death("by SIGKILL: out of memory, says the system", memory=True)
-        return Death(words)
 
     def _vacate(self, place: int) -> None:
         """Do without the worker of a place, and leave what is meant for it to the others."""

@@ -102,7 +102,7 @@ def test_data_that_a_worker_let_go_of_is_given_again(
 ) -> None:
     monkeypatch.setattr("stabilitysweep.executors.process._KEPT_BYTES", 0)
     # One that lacked its data would die of it, and another take its place.
-    monkeypatch.setattr(WorkerProcess, "bury", lambda _: pytest.fail("a worker died"))
+    monkeypatch.setattr(WorkerProcess, "bury", lambda *_: pytest.fail("a worker died"))
     job = work.jobs[0]
     by_key = {training.data: training for training in job.trainings}
     assert len(by_key) > 1

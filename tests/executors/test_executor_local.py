@@ -12,7 +12,7 @@ from fake_engines import SUSPECT, start
 
 from stabilitysweep.config import parse_config
 from stabilitysweep.errors import UserError
-from stabilitysweep.executors import Job, LocalExecutor, local, memory
+from stabilitysweep.executors import Job, LocalExecutor, local, memory, process
 from stabilitysweep.executors.process import WorkerProcess
 from stabilitysweep.planning import Work
 from stabilitysweep.runner import Sweep, load_sweep, missing_work
@@ -95,7 +95,7 @@ def test_of_a_stack_just_the_trials_that_kill_are_given_up(
 def test_workers_are_renewed_after_so_many_programs_and_none_is_compiled_twice(
     work: Work, sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local, "_PROGRAMS", 2)
+    monkeypatch.setattr(process, "_PROGRAMS", 2)
     # Each job's stack three times over: what is renewed within a job compiles anew.
     jobs = tuple(Job((*job.trainings,) * 3, job.cost) for job in work.jobs)
     told = tmp_path / "told"
@@ -116,8 +116,8 @@ def test_a_worker_compiles_a_program_once_however_many_share_the_work(
     told = tmp_path / "told"
     assert len(list(LocalExecutor(2, f"tells:{told}", start).train(jobs, sweep.data))) == 20
     by_process: dict[str, list[str]] = {}
-    for process, depth in (line.split() for line in told.read_text().splitlines()):
-        by_process.setdefault(process, []).append(depth)
+    for pid, depth in (line.split() for line in told.read_text().splitlines()):
+        by_process.setdefault(pid, []).append(depth)
     for depths in by_process.values():
         begun = [depth for depth, _ in itertools.groupby(depths)]
         assert len(begun) == len(set(begun))
