@@ -5,8 +5,9 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -28,6 +29,8 @@ CONFIRMED = "confirmed"
 LOCK = ".lock"
 """Held by the run that writes; the system lets go of it however that run ends."""
 
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 _EMPTY_BYTES = 4096
 _MAGIC = b"SQLite format 3\x00"
 _PAGES = slice(28, 32)  # in the header of a database: how many pages it has
@@ -121,6 +124,7 @@ def locked(folder: Path) -> Iterator[None]:
             raise ResultError(
                 f"{folder}: another run is writing to this result. Wait for it to end{other}."
             ) from error
+        _clear_away(folder)
         yield
 
 
@@ -145,19 +149,41 @@ def set_aside(folder: Path) -> Path | None:
     return kept
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield the name of a file beside `path` that takes its place once it is whole, on the disk.
+
+    Whatever happens meanwhile, `path` is what it was or what it is to be.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all.
 
     Raises:
         ResultError: it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _reporting(path):
-        try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+    with _reporting(path), replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def in_words(error: OSError) -> str:
+    """Say why a file cannot be written; of a full disk also what to do."""
+    reason = error.strerror or str(error)
+    if error.errno in _FULL:
+        return f"{reason}. Free some space and try again; what is stored is kept"
+    return reason
 
 
 def make_folder(folder: Path) -> None:
@@ -182,9 +208,9 @@ def _reporting(path: Path, chosen_with: str = "--out") -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        where = "" if error.errno in _FULL else f" {_elsewhere(path, chosen_with)}"
         raise ResultError(
-            f"{path}: expected a place that can be written, got: {error.strerror or error}. "
-            f"{_elsewhere(path, chosen_with)}"
+            f"{path}: expected a place that can be written, got: {in_words(error)}.{where}"
         ) from error
 
 
@@ -194,6 +220,26 @@ def _elsewhere(path: Path, chosen_with: str = "--out") -> str:
         if made_by(folder):
             return f"Make room, and let {folder} be written to."
     return f"Choose another with {chosen_with}."
+
+
+def _clear_away(folder: Path) -> None:
+    """Remove what runs that were killed had begun to write."""
+    for place in (folder, folder / FIGURES):
+        for path in place.glob(".*.tmp"):
+            found = _TEMPORARY.fullmatch(path.name)
+            if found and not _is_running(int(found[1])):
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def _free_name(folder: Path) -> Path:

@@ -10,7 +10,7 @@ from stabilitysweep.cli.terminal import console, emit, note
 from stabilitysweep.diagnosing import diagnose
 from stabilitysweep.diagnosis.records import Diagnosis
 from stabilitysweep.errors import ResultError
-from stabilitysweep.folder import FIGURES, make_folder
+from stabilitysweep.folder import FIGURES, in_words, make_folder
 from stabilitysweep.result import Result, open_result
 
 
@@ -65,6 +65,4 @@ def _draw(result: Result, diagnosis: Diagnosis) -> tuple[Path, ...]:
     try:
         return figures.save(drawn, target, f"diagnosis_{trial_id}")
     except OSError as error:
-        raise ResultError(
-            f"{target}: the figure cannot be written: {error.strerror or error}."
-        ) from error
+        raise ResultError(f"{target}: the figure cannot be written: {in_words(error)}.") from error

@@ -10,12 +10,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from stabilitysweep.analysis import value_label
+from stabilitysweep.folder import replacing
 
 DPI = 200
 
 
 def save(figure: Figure, folder: str | Path, stem: str) -> tuple[Path, Path]:
-    """Writes a figure as PNG (200 dots an inch) and SVG.
+    """Writes a figure as PNG (200 dots an inch) and SVG, each whole or not at all.
 
     Args:
         figure: a figure from this package.
@@ -24,13 +25,18 @@ def save(figure: Figure, folder: str | Path, stem: str) -> tuple[Path, Path]:
 
     Returns:
         The two paths.
+
+    Raises:
+        OSError: they cannot be written.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     png, svg = folder / f"{stem}.png", folder / f"{stem}.svg"
-    figure.savefig(png, dpi=DPI)
-    # The date would make two runs' figures differ where nothing else does.
-    figure.savefig(svg, dpi=DPI, metadata={"Date": None})
+    with replacing(png) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png")
+    with replacing(svg) as temporary:
+        # The date would make two runs' figures differ where nothing else does.
+        figure.savefig(temporary, dpi=DPI, format="svg", metadata={"Date": None})
     return png, svg
 
 

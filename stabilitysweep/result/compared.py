@@ -19,7 +19,7 @@ from stabilitysweep.analysis.comparison import Comparison, compare
 from stabilitysweep.analysis.side_by_side import side_by_side
 from stabilitysweep.config.axes import SECTIONS
 from stabilitysweep.errors import ResultError
-from stabilitysweep.folder import make_folder
+from stabilitysweep.folder import in_words, make_folder
 from stabilitysweep.recorded import label, with_alike
 from stabilitysweep.result.stored import StoredTrials
 from stabilitysweep.store import write_csv, write_json
@@ -258,7 +258,7 @@ def write_comparison(
                 written.append(path)
     except OSError as error:
         raise ResultError(
-            f"{folder}: the comparison cannot be written: {error.strerror or error}."
+            f"{folder}: the comparison cannot be written: {in_words(error)}."
         ) from error
     return written
 

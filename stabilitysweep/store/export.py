@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from stabilitysweep.errors import ResultError
+from stabilitysweep.folder import in_words, replacing
 from stabilitysweep.store.encoding import encode_float, encode_json
 
 
@@ -78,18 +78,11 @@ def write_records(frame: pd.DataFrame, path: Path) -> None:
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file beside `path` that takes its place once it is whole and on the disk."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        try:
-            with temporary.open("wb") as handle:
-                yield handle
-                handle.flush()
-                os.fsync(handle.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary, temporary.open("wb") as handle:
+            yield handle
     except OSError as error:
-        raise ResultError(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise ResultError(f"{path} cannot be written: {in_words(error)}.") from error
 
 
 def _has_one_type(column: pd.Series[Any]) -> bool:

@@ -19,6 +19,13 @@ SCHEMA_VERSION = 2
 APPLICATION_ID = 0x53535750
 _MAGIC = b"SQLite format 3\x00"
 _BUSY_SECONDS = 30.0
+_NO_PLACE = (
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+)
+"""What SQLite says where it cannot put a file beside the database; of a full disk the third."""
 
 # ANY keeps a float as it is: a REAL column would turn -0.0 into 0.0 and could not hold the
 # text that stands for NaN and Inf (see `encode_float`).
@@ -110,7 +117,10 @@ def _remedy(error: sqlite3.DatabaseError, path: Path) -> str:
         case sqlite3.SQLITE_CANTOPEN:
             return "it cannot be opened. Check the permissions of the file and of its folder."
         case sqlite3.SQLITE_IOERR:
-            return "the disk failed to read or write. Check the disk, then run again."
+            return (
+                "the disk failed to read or write. Check that it is whole and has some space left, "
+                "then run again."
+            )
     return f"the record is damaged. {made_again(path)}"
 
 
@@ -142,13 +152,19 @@ def _open(path: Path, read_only: bool) -> sqlite3.Connection:
         connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.OperationalError as error:
         connection.close()
-        denied = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-        if not denied or path.with_name(path.name + "-wal").exists():
+        if error.sqlite_errorcode & 0xFF not in _NO_PLACE or _is_pending(path):
             raise
         # Even a reader puts a `-shm` file beside a database in WAL mode. In a folder that
-        # cannot be written to nobody else can write either: read the file as it lies there.
+        # cannot be written to, or on a full disk, nobody else can write either, or that file
+        # would be there: read the database as it lies there.
         connection = _connect(path, "ro&immutable=1")
     return connection
+
+
+def _is_pending(path: Path) -> bool:
+    """Whether transactions of an earlier run stand beside the database, to be taken over."""
+    pending = path.with_name(path.name + "-wal")
+    return pending.exists() and pending.stat().st_size > 0
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

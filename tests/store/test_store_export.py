@@ -137,8 +137,8 @@ def test_a_failure_leaves_the_old_file_and_no_other(
     def no_space(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("stabilitysweep.store.export.os.fsync", no_space)
-    with pytest.raises(ResultError, match=r"cannot be written: No space left on device\."):
+    monkeypatch.setattr("stabilitysweep.folder.os.fsync", no_space)
+    with pytest.raises(ResultError, match=r"cannot be written: No space left on device\. Free"):
         write(something(write), path)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["file"]
