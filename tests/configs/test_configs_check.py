@@ -2,15 +2,38 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from trained_configs import CONFIGS
 
 from stabilitysweep.cli import main
+from stabilitysweep.executors import surveying
+
+PATHS = sorted(CONFIGS.glob("*.yaml"))
+BUILT = [path for path in PATHS if "build:" in path.read_text(encoding="utf-8")]
+WHOLE = "getting_started"
+"""The config with a model of its own whose every cell is built, in a process apart."""
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def checked(path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check a config from an empty folder, and see that it stays empty."""
+    assert main(["check", str(path)]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert path.stem in printed.out
+    assert "to train" in printed.out
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in PATHS if path not in BUILT or path.stem == WHOLE],
+    ids=lambda path: path.stem,
+)
 def test_every_config_checks_from_any_folder(
     path: Path,
     tmp_path: Path,
@@ -18,9 +41,28 @@ def test_every_config_checks_from_any_folder(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["check", str(path)]) == 0
-    printed = capsys.readouterr()
-    assert printed.err == ""
-    assert path.stem in printed.out
-    assert "to train" in printed.out
-    assert list(tmp_path.iterdir()) == []
+    checked(path, tmp_path, capsys)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in BUILT if path.stem != WHOLE], ids=lambda path: path.stem
+)
+def test_so_does_every_other_with_a_model_of_its_own_over_two_learning_rates(
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def here(function: Callable[..., Any], *arguments: Any) -> Any:
+        return function(*arguments)
+
+    monkeypatch.setattr(surveying, "call_apart", here)
+    text, count = re.subn(r"num: \d+", "num: 2", path.read_text(encoding="utf-8"))
+    assert count == 1
+    home, empty = tmp_path / "configs", tmp_path / "empty"
+    home.mkdir()
+    empty.mkdir()
+    (home / "data").symlink_to(CONFIGS / "data")
+    (home / path.name).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(empty)
+    checked(home / path.name, empty, capsys)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import math
 import os
 from collections.abc import Sequence
@@ -178,6 +177,5 @@ def stacked() -> StackedEngine:
 
 @pytest.fixture(scope="session")
 def fit() -> FitEngine:
-    """The yardstick. It collects garbage before each trial: let that look at new objects only."""
-    gc.freeze()
+    """The yardstick."""
     return FitEngine()
