@@ -80,6 +80,19 @@ def test_ids_are_unique_and_counted(axes: dict[str, list[Any]], seeds: int) -> N
     assert list(grid.ids()) == [trial.trial_id for trial in trials]
 
 
+def test_ids_of_many_cells_are_those_of_their_trials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stabilitysweep.grid.texts._BLOCK", 7)
+    names = ("learning_rate", "batch_size", "l2", "depth", "optimizer", "weight_decay")
+    axes = {name: AXES[name][:3] for name in names} | {"missing_indicator": [True, False]}
+    options = {"n_samples": 40, "random_state": 1}
+    content = {"dataset": {"name": "make_regression", "options": options}, "grid": axes}
+    grid = Grid(parse_config({"name": "n"} | content), lambda dataset: 32)
+    some = content | {"cells": [{"depth": 2, "l2": [0, 0.01]}, {"optimizer": "adam", "depth": 1}]}
+    for own in (grid, Grid(parse_config({"name": "n"} | some), lambda dataset: 32)):
+        assert len(own) > 100
+        assert list(own.ids()) == [trial.trial_id for trial in own]
+
+
 @lawful
 @given(axes=grids(), seeds=st.integers(1, 3))
 def test_a_trial_is_the_same_by_its_place(axes: dict[str, list[Any]], seeds: int) -> None:

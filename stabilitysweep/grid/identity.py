@@ -99,20 +99,21 @@ def digest(text: tuple[str, str], seed: int) -> str:
 def dataset_text(dataset: DatasetSettings) -> str:
     """What a data set is to a trial's id: two that mean the same have the same text."""
     content = dataset.model_dump(exclude={"given_label"} | dataset.unsaid(), exclude_none=True)
-    return _canonical({**content, "label": dataset.label})
+    return canonical({**content, "label": dataset.label})
 
 
 def settings_text(settings: Settings, uncounted: Collection[str] = ()) -> str:
     """What a section is to a trial's id, but the settings that are not to count."""
     if isinstance(settings, ModelSettings) and settings.build is not None:
-        return _canonical({"build": settings.build, "hp": dict(settings.hp)})
+        return canonical({"build": settings.build, "hp": dict(settings.hp)})
     content = settings.model_dump(exclude={"metrics", *uncounted} | settings.unsaid())
     if content.get("epochs", 0) is None:
         del content["epochs"]
-    return _canonical(content)
+    return canonical(content)
 
 
-def _canonical(content: Any) -> str:
+def canonical(content: Any) -> str:
+    """Content as the one JSON text it has."""
     return json.dumps(
         with_whole_numbers(content), sort_keys=True, separators=(",", ":"), allow_nan=False
     )

@@ -14,6 +14,7 @@ from stabilitysweep.config import DatasetSettings, SweepConfig
 from stabilitysweep.grid.cells import Cell, Cells
 from stabilitysweep.grid.combinations import Combinations
 from stabilitysweep.grid.identity import digest, text_around_seed
+from stabilitysweep.grid.texts import cell_texts
 from stabilitysweep.grid.trial import Trial
 
 
@@ -120,8 +121,11 @@ class Grid(Sequence[Trial]):
 
     def ids(self) -> Iterator[str]:
         """The ids of the trials, in their order."""
-        for cell in self._cells():
-            text = text_around_seed(*cell.texts)
+        if self._config.model.build is None:
+            texts = cell_texts(self._combinations, self._maker)
+        else:
+            texts = (text_around_seed(*cell.texts) for cell in self._cells())
+        for text in texts:
             for seed in self._config.seeds:
                 yield digest(text, seed)
 

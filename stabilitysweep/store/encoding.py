@@ -9,7 +9,8 @@ import json
 import math
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,12 @@ def encode_text(value: str | None) -> str | None:
     return None if value is None else str(value).encode("utf-8", "replace").decode("utf-8")
 
 
+@lru_cache(maxsize=1024)
+def encode_name(value: str) -> str:
+    """Return what `encode_text` does, of texts of which there are few, such as outcomes."""
+    return str(value).encode("utf-8", "replace").decode("utf-8")
+
+
 def encode_json(value: Any) -> str:
     """Return strict, compact JSON; dicts keep their order, NumPy scalars become plain.
 
@@ -68,9 +75,7 @@ def encode_json(value: Any) -> str:
         TypeError: a value that JSON has no form for.
         ValueError: NaN or Inf.
     """
-    return json.dumps(
-        value, allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_plain
-    )
+    return _JSON.encode(value)
 
 
 def encode_metrics(metrics: Mapping[str, float]) -> str:
@@ -94,22 +99,42 @@ def encode_trace(trace: Trace | None) -> bytes | None:
     Raises:
         ValueError: the arrays differ in length.
     """
-    if trace is None:
-        return None
-    steps = np.ascontiguousarray(trace.steps, "<i4")
-    curves = [np.ascontiguousarray(getattr(trace, name), "<f4") for name in _CURVES]
-    if steps.ndim != 1 or any(curve.shape != steps.shape for curve in curves):
-        raise ValueError(
-            "expected a trace of arrays [K] of one length, got shapes "
-            f"{[array.shape for array in (steps, *curves)]}"
-        )
-    points = len(steps)
-    words = np.empty((1 + len(curves), points), "<u4")
-    # Unsigned, so that a difference beyond int32 wraps around and back.
-    words[0] = np.diff(steps.view("<u4"), prepend=np.zeros(1, "<u4"))
-    words[1:] = [curve.view("<u4") for curve in curves]
-    packed = words.view(np.uint8).reshape(len(words), points, 4).transpose(0, 2, 1).tobytes()
-    return _TRACE_HEADER.pack(_TRACE_MAGIC, points) + zlib.compress(packed)
+    return encode_traces([trace])[0]
+
+
+def encode_traces(traces: Sequence[Trace | None]) -> list[bytes | None]:
+    """Return what `encode_trace` does of each, all of a length at once.
+
+    Raises:
+        ValueError: the arrays of a trace differ in length.
+    """
+    found: list[bytes | None] = [None] * len(traces)
+    alike: dict[int, list[tuple[int, Trace]]] = {}
+    for place, trace in enumerate(traces):
+        if trace is not None:
+            alike.setdefault(_points(trace), []).append((place, trace))
+    for points, own in alike.items():
+        words = np.empty((len(own), 1 + len(_CURVES), points), "<u4")
+        steps = np.array([trace.steps for _, trace in own], "<i4").view("<u4")
+        # Unsigned, so that a difference beyond int32 wraps around and back.
+        words[:, 0] = np.diff(steps, prepend=np.uint32(0))
+        for place, name in enumerate(_CURVES, start=1):
+            curves = np.array([getattr(trace, name) for _, trace in own], "<f4")
+            words[:, place] = curves.view("<u4")
+        octets = words.view(np.uint8).reshape(*words.shape, 4).transpose(0, 1, 3, 2)
+        header = _TRACE_HEADER.pack(_TRACE_MAGIC, points)
+        for (place, _), packed in zip(own, octets, strict=True):
+            found[place] = header + zlib.compress(packed.tobytes())
+    return found
+
+
+def _points(trace: Trace) -> int:
+    """K."""
+    shape = np.shape(trace.steps)
+    if len(shape) != 1 or any(np.shape(getattr(trace, name)) != shape for name in _CURVES):
+        shapes = [np.shape(getattr(trace, name)) for name in ("steps", *_CURVES)]
+        raise ValueError(f"expected a trace of arrays [K] of one length, got shapes {shapes}")
+    return int(shape[0])
 
 
 def decode_trace(blob: bytes | None) -> Trace | None:
@@ -143,3 +168,6 @@ def _plain(value: object) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"expected plain values for JSON, got {type(value).__name__}: {value!r}")
+
+
+_JSON = json.JSONEncoder(allow_nan=False, separators=(",", ":"), ensure_ascii=False, default=_plain)

@@ -7,7 +7,8 @@ and the trials table all follow it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from stabilitysweep.store.base import Entry
@@ -19,8 +20,9 @@ from stabilitysweep.store.encoding import (
     encode_float,
     encode_json,
     encode_metrics,
+    encode_name,
     encode_text,
-    encode_trace,
+    encode_traces,
 )
 from stabilitysweep.types import Compiled, Kind, Onset, Outcome, Stage, TrialResult
 
@@ -56,14 +58,8 @@ MEASURED: dict[str, ColumnKind] = {
 IDENTITY = ("trial_id", "config_id", "axes", "seed")
 UNTABLED = ("message", "trace")
 COLUMNS = (*IDENTITY, *MEASURED, *UNTABLED)
-"""Every column of the database, in the order of `to_row` and `from_row`."""
+"""Every column of the database, in the order of `to_rows` and `from_row`."""
 
-_ENCODERS: dict[ColumnKind, Callable[[Any], Any]] = {
-    "text": encode_text,
-    "count": encode_count,
-    "float": encode_float,
-    "metrics": encode_metrics,
-}
 _ONSET = {
     "onset_step": "step",
     "onset_stage": "stage",
@@ -72,23 +68,48 @@ _ONSET = {
 }
 
 
-def to_row(entry: Entry, config_id: int) -> tuple[Any, ...]:
-    """Return the values of `COLUMNS` for a trial.
+def to_rows(entries: Sequence[Entry], config_id: int) -> list[tuple[Any, ...]]:
+    """Return the values of `COLUMNS` for every trial, a tuple each.
+
+    Column by column: a sweep of many small trainings adds thousands of them a second.
 
     Raises:
         TypeError, ValueError: a value that cannot be stored, see `Store.add`.
     """
-    result = entry.result
-    measured = (_ENCODERS[kind](_value(result, name)) for name, kind in MEASURED.items())
-    return (
-        result.trial_id,
-        config_id,
-        encode_json(dict(entry.axes)),
-        int(entry.seed),
-        *measured,
-        encode_text(result.message),
-        encode_trace(result.trace),
-    )
+    results = [entry.result for entry in entries]
+    columns = [
+        [result.trial_id for result in results],
+        [config_id] * len(entries),
+        [encode_json(dict(entry.axes)) for entry in entries],
+        [int(entry.seed) for entry in entries],
+        *(_encoded(_values(results, name), kind) for name, kind in MEASURED.items()),
+        [encode_text(result.message) for result in results],
+        encode_traces([result.trace for result in results]),
+    ]
+    return list(zip(*columns, strict=True))
+
+
+def _values(results: Sequence[TrialResult], name: str) -> list[Any]:
+    if name not in _ONSET:
+        return [getattr(result, name) for result in results]
+    own = _ONSET[name]
+    return [None if result.onset is None else getattr(result.onset, own) for result in results]
+
+
+def _encoded(values: list[Any], kind: ColumnKind) -> list[Any]:
+    match kind:
+        case "text":
+            return [None if value is None else encode_name(value) for value in values]
+        case "count":
+            return [encode_count(value) for value in values]
+        case "float":
+            finite = math.isfinite
+            return [
+                value if type(value) is float and finite(value) else encode_float(value)
+                for value in values
+            ]
+        case "metrics":
+            return [encode_metrics(value) if value else "{}" for value in values]
 
 
 def from_row(row: Sequence[Any]) -> Entry:
@@ -125,9 +146,3 @@ def from_row(row: Sequence[Any]) -> Entry:
         **floats,
     )
     return Entry(json.loads(stored["axes"]), stored["seed"], result)
-
-
-def _value(result: TrialResult, name: str) -> Any:
-    if name in _ONSET:
-        return None if result.onset is None else getattr(result.onset, _ONSET[name])
-    return getattr(result, name)

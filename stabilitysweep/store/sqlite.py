@@ -15,7 +15,7 @@ import pandas as pd
 from stabilitysweep.errors import ResultError
 from stabilitysweep.store.base import ConfigRecord, Defaults, Entry, Store
 from stabilitysweep.store.encoding import decode_trace, encode_json
-from stabilitysweep.store.rows import COLUMNS, from_row, to_row
+from stabilitysweep.store.rows import COLUMNS, from_row, to_rows
 from stabilitysweep.store.schema import connect, made_again, now, reporting, transaction
 from stabilitysweep.store.table import TABLED, build_table
 from stabilitysweep.types import Trace
@@ -110,7 +110,7 @@ class SQLiteStore(Store):
         with self._use() as connection, transaction(connection):
             config = self._config_id(connection, config_id)
             before = connection.total_changes
-            connection.executemany(_ADD, (to_row(entry, config) for entry in entries))
+            connection.executemany(_ADD, to_rows(list(entries), config))
             return connection.total_changes - before
 
     def stored_ids(self, *, include_crashed: bool) -> set[str]:
