@@ -26,7 +26,10 @@ _AHEAD = 2
 """Tasks a worker holds at once, so that it never waits for the driver."""
 
 _STARTS = 2
-"""How often in a row a worker may die before it is ready, until it is done without."""
+"""How often in a row a worker may end before it is ready, until it is done without."""
+
+_KILLED_STARTS = 5
+"""The same of workers that a signal ended, which says less: it may come from outside."""
 
 
 class LocalExecutor:
@@ -194,7 +197,7 @@ class _Run:
             self._vacate(place)
             for other in list(self._workers)[running // 2 :]:
                 self._vacate(other)
-        elif self._failed_starts[place] < _STARTS:
+        elif self._failed_starts[place] < (_KILLED_STARTS if death.by_signal else _STARTS):
             self._start(place)
         else:
             self._schedule.retire(place)

@@ -163,8 +163,9 @@ class WorkerProcess:
         self.end()
         code = self._process.exitcode or 0
         if code == -int(signal.SIGKILL) and memory.kills() > kills:
-            return Death("by SIGKILL: out of memory, says the system", memory=True)
-        return Death(end_in_words(code, Path(self.settings.log)))
+            words = "by SIGKILL: out of memory, says the system"
+            return Death(words, memory=True, by_signal=True)
+        return Death(end_in_words(code, Path(self.settings.log)), by_signal=code < 0)
 
     def stop(self) -> None:
         """Make it end at once: it has nothing to save, and TensorFlow takes seconds to leave."""

@@ -70,10 +70,12 @@ class Death(NamedTuple):
     Attributes:
         words: what it died of; completes "the worker process was ended ...".
         memory: whether the system says that it ended it for want of memory.
+        by_signal: whether a signal ended it, from within or from outside.
     """
 
     words: str
     memory: bool = False
+    by_signal: bool = False
 
 
 class GivenUp(NamedTuple):

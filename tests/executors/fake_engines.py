@@ -62,4 +62,10 @@ def start(name: str) -> Engine:
     """Make the engine of a worker."""
     if name == "cannot start":
         raise ImportError("no tensorflow here")
+    kind, _, path = name.partition(":")
+    if kind == "killed while it starts":
+        with Path(path).open("a") as starts:
+            starts.write("x")
+        if len(Path(path).read_text()) < 5:
+            os.kill(os.getpid(), signal.SIGKILL)
     return FakeEngine(name)

@@ -123,6 +123,16 @@ def test_a_worker_compiles_a_program_once_however_many_share_the_work(
         assert len(begun) == len(set(begun))
 
 
+def test_a_worker_that_is_killed_while_it_starts_is_started_again(
+    work: Work, sweep: Sweep, tmp_path: Path
+) -> None:
+    starts = tmp_path / "starts"
+    results = train(1, f"killed while it starts:{starts}", work, sweep)
+    assert len(results) == 32
+    assert crashed(results) == {}
+    assert len(starts.read_text()) == 5
+
+
 @pytest.mark.parametrize("system_says_so", [True, False])
 def test_want_of_memory_costs_workers_before_it_costs_trials(
     work: Work,
