@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	    { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	    --constraint constraints.txt --editable '.[dev]'
+	    --constraint constraints.txt --editable '.[dev,ray]'
 	@touch $(STAMP)
 
 clean:

@@ -17,7 +17,7 @@ from stabilitysweep.data import load, split_rows
 from stabilitysweep.data.audit import audit as find_in_data
 from stabilitysweep.data.finding_table import finding_table
 from stabilitysweep.errors import ResultError, UserError
-from stabilitysweep.execution import Options, Plan
+from stabilitysweep.execution import Options, Plan, attached
 from stabilitysweep.report import write_report
 from stabilitysweep.result import Result, open_result
 from stabilitysweep.result.compared import title_of, write_comparison
@@ -87,6 +87,8 @@ def run(
     workers: int | None = None,
     compiled: str = "graph",
     fresh: bool = False,
+    executor: str = "local",
+    ray_address: str | None = None,
 ) -> Result:
     """Train every trial of a sweep that is not stored yet.
 
@@ -97,9 +99,12 @@ def run(
         config: path of a YAML file, a mapping with the same content, or a `SweepConfig`.
         out: the result folder; `results/NAME` if None.
         engine: `stacked`, or `fit` to train one by one with `model.fit`.
-        workers: processes, at least 1; None is one a core.
+        workers: processes, at least 1; None is one a core, or a CPU of the cluster.
         compiled: `graph` or `xla`.
         fresh: set an existing result aside and start over.
+        executor: `local`, or `ray` to train on a Ray cluster, see docs/cluster.md.
+        ray_address: of that cluster, `auto` or HOST:PORT; None starts a Ray on this machine for
+            this call, or takes the one that this process is connected to.
 
     Returns:
         The result, with `.trials`, a DataFrame of one row a trial.
@@ -110,7 +115,9 @@ def run(
     """
     if compiled not in set(Compiled):
         raise UserError(f"compiled: expected {' or '.join(Compiled)}, got {compiled!r}.")
-    return execute(plan(config, out, Options(engine, workers, Compiled(compiled), fresh)))
+    options = Options(engine, workers, Compiled(compiled), fresh, executor, ray_address)
+    with attached(options):
+        return execute(plan(config, out, options))
 
 
 def audit(config: str | Path | Mapping[str, Any] | SweepConfig) -> pd.DataFrame:

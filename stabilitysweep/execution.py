@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +11,16 @@ from stabilitysweep import folder as folders
 from stabilitysweep import runner
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.errors import UserError
-from stabilitysweep.executors import LocalExecutor
+from stabilitysweep.executors import Executor, LocalExecutor, RayExecutor
 from stabilitysweep.executors.local import default_workers
 from stabilitysweep.executors.memory import require_memory
+from stabilitysweep.executors.ray_cluster import cluster_cores, connected, require_ray
 from stabilitysweep.planning import Work
 from stabilitysweep.runner import Progress, Sweep
 from stabilitysweep.types import Compiled
 
 ENGINES = ("stacked", "fit")
+EXECUTORS = ("local", "ray")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,23 +29,36 @@ class Options:
 
     Attributes:
         engine: `stacked`, or `fit` for the yardstick.
-        workers: processes, at least 1; None is one a core, if there is memory for them.
+        workers: processes, at least 1; None is one a core, if there is memory for them; on a Ray
+            cluster one for each of its CPUs.
         compiled: plain graph or XLA.
         fresh: set an existing result aside and start over.
+        executor: `local`, processes on this machine, or `ray`.
+        ray_address: of the Ray cluster, `auto` or HOST:PORT; None starts a Ray on this machine.
 
     Raises:
-        UserError: an unknown engine, or less than one worker.
+        UserError: an unknown engine or executor, less than one worker, or an address of a
+            cluster that is not to be used.
     """
 
     engine: str = "stacked"
     workers: int | None = None
     compiled: Compiled = Compiled.GRAPH
     fresh: bool = False
+    executor: str = "local"
+    ray_address: str | None = None
 
     def __post_init__(self) -> None:
         """Check what no type can."""
         if self.engine not in ENGINES:
             raise UserError(f"engine: expected {' or '.join(ENGINES)}, got {self.engine!r}.")
+        if self.executor not in EXECUTORS:
+            raise UserError(f"executor: expected {' or '.join(EXECUTORS)}, got {self.executor!r}.")
+        if self.ray_address is not None and self.executor != "ray":
+            raise UserError(
+                f"ray_address: expected none for the executor {self.executor!r}, got "
+                f"{self.ray_address!r}. Give the executor 'ray' beside it."
+            )
         if self.workers is not None and self.workers < 1:
             raise UserError(
                 f"workers: expected at least 1, or none given for one a core, got {self.workers}."
@@ -58,12 +74,14 @@ class Plan:
         folder: where the result is or will be.
         options: how to run it.
         work: the trials that are missing, as jobs.
+        workers: number of processes that will have something to do.
     """
 
     sweep: Sweep
     folder: Path
     options: Options
     work: Work
+    workers: int
 
     @property
     def stored(self) -> int:
@@ -75,11 +93,6 @@ class Plan:
         """Whether not a single model of the sweep can be built."""
         return bool(self.sweep.failed) and len(self.sweep.failed) == len(self.sweep.grid)
 
-    @property
-    def workers(self) -> int:
-        """Number of processes that will have something to do."""
-        return min(_workers(self.options), self.work.stacks)
-
 
 def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
     """Check everything a run needs and say what it would do; writes nothing.
@@ -90,23 +103,25 @@ def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
         options: how to run it.
 
     Raises:
-        UserError: the config, its data or the result folder cannot be used, or there is no
-            memory for so many workers.
+        UserError: the config, its data or the result folder cannot be used, there is no memory
+            for so many workers, or no Ray where one was to be.
     """
     # Before any data is loaded: what is no result, or cannot be written, is refused.
     folders.holds_record(folder)
     folders.require_writable(folder)
+    workers = _workers(options)
     sweep = runner.load_sweep(config)
     work = runner.missing_work(
         sweep,
         set() if options.fresh else runner.stored_trials(sweep, folder),
         compiled=options.compiled,
         engine=options.engine,
-        workers=_workers(options),
+        workers=workers,
         verdicts={} if options.fresh else runner.stored_verdicts(folder),
     )
-    planned = Plan(sweep, folder, options, work)
-    require_memory(planned.workers)
+    planned = Plan(sweep, folder, options, work, min(workers, work.stacks))
+    if options.ray_address is None:
+        require_memory(planned.workers)
     return planned
 
 
@@ -128,11 +143,44 @@ def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> 
         plan.sweep,
         plan.folder,
         plan.work,
-        LocalExecutor(options.workers, options.engine),
+        _executor(options),
         observe or (lambda progress: None),
-        {"engine": options.engine, "compiled": options.compiled.value, "workers": options.workers},
+        {
+            "engine": options.engine,
+            "compiled": options.compiled.value,
+            "workers": options.workers,
+            "executor": options.executor,
+        },
     )
 
 
+@contextmanager
+def attached(options: Options) -> Iterator[None]:
+    """Stay connected to the Ray cluster of some options, if they name one, until the end.
+
+    Otherwise each plan, and each carrying out, connects for itself.
+
+    Raises:
+        UserError: Ray is not installed, there is none at the address, or it does not let us in.
+    """
+    if options.ray_address is None:
+        yield
+        return
+    with connected(options.ray_address):
+        yield
+
+
+def _executor(options: Options) -> Executor:
+    if options.executor == "ray":
+        return RayExecutor(options.workers, options.engine, options.ray_address)
+    return LocalExecutor(options.workers, options.engine)
+
+
 def _workers(options: Options) -> int:
+    """The number of processes there would be, were there enough to do."""
+    if options.executor == "ray":
+        require_ray()
+        if options.ray_address is not None:
+            with connected(options.ray_address):
+                return options.workers or cluster_cores()
     return options.workers or default_workers()

@@ -21,7 +21,7 @@ from stabilitysweep.analysis.axes import encode, find_axis, find_value, make_axe
 from stabilitysweep.analysis.brackets import boundaries
 from stabilitysweep.analysis.refinement import TOLERANCE, cells_of, check_tolerance, next_rates
 from stabilitysweep.config import SweepConfig, parse_config
-from stabilitysweep.execution import ENGINES, Options
+from stabilitysweep.execution import ENGINES, EXECUTORS, Options
 from stabilitysweep.folder import DATABASE, REFINED, is_begun
 from stabilitysweep.followup import Cell, follow_up, refuse_changed_build
 from stabilitysweep.runner import Progress
@@ -77,6 +77,8 @@ def refine(
     tolerance: float = TOLERANCE,
     where: Mapping[str, Any] | None = None,
     workers: int | None = None,
+    executor: str = EXECUTORS[0],
+    ray_address: str | None = None,
     observe: Callable[[RoundProgress], None] | None = None,
 ) -> None:
     """Train rates between those of the grid until every boundary is bracketed.
@@ -89,6 +91,8 @@ def refine(
             same.
         workers: processes, at least 1; None is one a core. Engine and compilation are those of
             the last run.
+        executor: `local` or `ray`; see `Options`.
+        ray_address: of the Ray cluster; see `Options`.
         observe: see `RoundProgress`.
 
     Raises:
@@ -99,7 +103,7 @@ def refine(
     """
     check_tolerance(tolerance)
     target = source.folder / REFINED
-    run = _as_before(source, workers)
+    run = _as_before(source, workers, executor, ray_address)
     seeds = _seeds(source)
     # Refuses a result without an axis of learning rates, before anything is trained.
     boundaries(source.trials, source.axes, source.rate)
@@ -264,13 +268,17 @@ def _places(source: Source, table: pd.DataFrame) -> list[Place]:
     return list(zip(*codes, strict=True)) if codes else [()] * len(table)
 
 
-def _as_before(source: Source, workers: int | None) -> Options:
-    """Train as the sweep's last run did."""
+def _as_before(
+    source: Source, workers: int | None, executor: str, ray_address: str | None
+) -> Options:
+    """Train as the sweep's last run did, wherever that is."""
     engine, compiled = source.flags.get("engine"), source.flags.get("compiled")
     return Options(
         engine=engine if engine in ENGINES else ENGINES[0],
         workers=workers,
         compiled=Compiled(compiled) if compiled in set(Compiled) else Compiled.GRAPH,
+        executor=executor,
+        ray_address=ray_address,
     )
 
 

@@ -75,7 +75,8 @@ def test_results_land_in_the_current_folder_under_their_name() -> None:
 def test_options_reach_the_executor_and_the_record(executors: list[tuple[int | None, str]]) -> None:
     result = stabilitysweep.run(CONFIG, engine="fit", workers=3, compiled="xla")
     assert executors == [(3, "fit")]
-    assert result.provenance["flags"] == {"engine": "fit", "compiled": "xla", "workers": 3}
+    flags = {"engine": "fit", "compiled": "xla", "workers": 3, "executor": "local"}
+    assert result.provenance["flags"] == flags
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,21 @@ from stabilitysweep.cli.app import app
 from stabilitysweep.cli.options import (
     Config,
     DivergedAbove,
+    Executor,
     Folder,
     Held,
     Json,
     Open,
     Out,
     Quiet,
+    RayAddress,
     StableBelow,
     Workers,
     axis_option,
     held_values,
     opened_result,
     positive,
+    where_trained,
 )
 from stabilitysweep.cli.terminal import console, emit
 
@@ -44,6 +47,8 @@ def run(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over; an old result is kept beside.")
     ] = False,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     quiet: Quiet = False,
     open: Open = False,
 ) -> int:
@@ -64,9 +69,10 @@ def run(
     again += [] if engine == "stacked" else ["--engine", engine]
     again += [] if workers is None else ["--workers", str(workers)]
     again += [] if compile == "graph" else ["--compile", compile]
+    again += where_trained(executor, ray_address)
     again += ["--quiet"] if quiet else []
     again += ["--open"] if open else []
-    options = Options(engine, workers, Compiled(compile), fresh)
+    options = Options(engine, workers, Compiled(compile), fresh, executor, ray_address)
     return run_sweep(checked, out, options, quiet=quiet, again=again, browse=open)
 
 

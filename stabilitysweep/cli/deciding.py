@@ -9,15 +9,18 @@ import typer
 from stabilitysweep.cli.app import app
 from stabilitysweep.cli.options import (
     DivergedAbove,
+    Executor,
     Folder,
     Held,
     Json,
     Quiet,
+    RayAddress,
     StableBelow,
     Workers,
     axis_option,
     held_values,
     positive,
+    where_trained,
 )
 
 
@@ -60,6 +63,8 @@ def refine(
         typer.Option(metavar="AXIS=VALUE", help="Refine only where it holds. Repeatable."),
     ] = None,
     workers: Workers = None,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     all: Annotated[
         bool, typer.Option("--all", help="Print every slice, however many there are.")
     ] = False,
@@ -77,12 +82,13 @@ def refine(
     again += [] if tolerance is None else ["--tolerance", f"{tolerance:g}"]
     again += [word for text in where or () for word in ("--where", text)]
     again += [] if workers is None else ["--workers", str(workers)]
+    again += where_trained(executor, ray_address)
     again += ["--all"] * all + ["--json"] * json + ["--quiet"] * quiet
     return refine_boundaries(
         result,
         tolerance=tolerance,
         where=held_values(where or []),
-        workers=workers,
+        training={"workers": workers, "executor": executor, "ray_address": ray_address},
         every=all,
         json=json,
         quiet=quiet,
@@ -223,6 +229,8 @@ def confirm(
         ),
     ] = None,
     workers: Workers = None,
+    executor: Executor = "local",
+    ray_address: RayAddress = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -246,9 +254,11 @@ def confirm(
     again = ["confirm", result]
     again += [word for text in where or () for word in ("--where", text)]
     again += [word for name, value in asked.items() for word in (f"--{name}", f"{value}")]
+    again += where_trained(executor, ray_address)
     again += ["--json"] * json + ["--quiet"] * quiet
     cells = {"where": held_values(where)} if where else {}
-    return confirm_cells(result, asked=asked | cells, quiet=quiet, json=json, again=again)
+    place = {"executor": executor, "ray_address": ray_address}
+    return confirm_cells(result, asked=asked | place | cells, quiet=quiet, json=json, again=again)
 
 
 @app.command(short_help="Compare results, or the data sets of one.")

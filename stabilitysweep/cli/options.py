@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -73,7 +73,21 @@ Workers = Annotated[
     typer.Option(
         parser=positive,
         metavar="N",
-        help="Processes.  [default: one a core]",
+        help="Processes.  [default: one a core, or a CPU of the Ray cluster]",
+        show_default=False,
+    ),
+]
+Executor = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="Where to train: in processes on this machine, or on a Ray cluster."),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="The Ray cluster: auto, or HOST:PORT.  [default: a Ray on this machine, for this "
+        "command alone]",
         show_default=False,
     ),
 ]
@@ -84,6 +98,12 @@ Held = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print strict JSON.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+
+
+def where_trained(executor: str, ray_address: str | None) -> list[str]:
+    """Return the words of a command that say where to train, if it is not the usual place."""
+    words = [] if executor == "local" else ["--executor", executor]
+    return words + ([] if ray_address is None else ["--ray-address", ray_address])
 
 
 def opened_result(folder: str, stable_below: float | None, diverged_above: float | None) -> Result:

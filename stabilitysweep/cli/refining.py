@@ -6,6 +6,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from stabilitysweep.analysis.refinement import TOLERANCE, check_tolerance
 from stabilitysweep.cli.exporting import print_json
@@ -29,7 +30,7 @@ def refine_boundaries(
     *,
     tolerance: float | None,
     where: Mapping[str, str],
-    workers: int | None,
+    training: Mapping[str, Any],
     every: bool,
     json: bool,
     quiet: bool,
@@ -41,7 +42,7 @@ def refine_boundaries(
         folder: the result.
         tolerance: how far apart the ends of a bracket may be; None is the usual.
         where: axes held at one value.
-        workers: processes; None is one a core.
+        training: where to train: what `Result.refine` takes as workers, executor and ray_address.
         every: print every slice, however many there are.
         json: print JSON, and no progress.
         quiet: print nothing but errors.
@@ -60,7 +61,7 @@ def refine_boundaries(
                 def observe(progress: RoundProgress) -> None:
                     show(seen.add(progress))
 
-                done = opened.refine(wanted, where=where, workers=workers, observe=observe)
+                done = opened.refine(wanted, where=where, observe=observe, **training)
         except KeyboardInterrupt as interrupt:
             place = f"{folder.rstrip('/')}/{REFINED}"
             note(

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import FrameType
 
@@ -23,7 +23,7 @@ from stabilitysweep.cli.summary_view import files, overview, what_next
 from stabilitysweep.cli.terminal import command, console, emit, fail, note
 from stabilitysweep.cli.words import counted, duration
 from stabilitysweep.config import SweepConfig
-from stabilitysweep.execution import Options, Plan
+from stabilitysweep.execution import Options, Plan, attached
 from stabilitysweep.folder import REPORT
 from stabilitysweep.result import Result
 from stabilitysweep.result.next_steps import crash_text
@@ -60,8 +60,9 @@ def run_sweep(
     last = Progress(0)
     plan: Plan | None = None
 
-    with stopping():
+    with stopping(), ExitStack() as connection:
         try:
+            connection.enter_context(attached(options))
             plan = api.plan(config, out, options)
             last = Progress(plan.work.trials)
             emit(screen, Group(brief(plan), ""))

@@ -244,7 +244,7 @@ def confirm(
     steps: int | None,
     seeds: int,
     until: int | None,
-    workers: int | None,
+    place: Mapping[str, Any],
     observe: Callable[[Progress], None] | None,
     opened: Opened,
 ) -> Confirmation:
@@ -253,22 +253,24 @@ def confirm(
 
     known = _seeds(result)
     compiled = result.provenance.get("flags", {}).get("compiled")
-    return confirming.confirm(
-        result.config,
-        result.folder,
-        cells,
-        axes=result.axes,
-        known=known,
-        budget=long_run(result.config, steps),
-        seeds=fresh_seeds(result.config, known, seeds),
-        until=until,
-        options=execution.Options(
-            workers=workers,
-            compiled=Compiled(compiled) if compiled in set(Compiled) else Compiled.GRAPH,
-        ),
-        read=lambda folder: opened(folder).trials,
-        observe=observe,
+    options = execution.Options(
+        compiled=Compiled(compiled) if compiled in set(Compiled) else Compiled.GRAPH,
+        **place,
     )
+    with execution.attached(options):
+        return confirming.confirm(
+            result.config,
+            result.folder,
+            cells,
+            axes=result.axes,
+            known=known,
+            budget=long_run(result.config, steps),
+            seeds=fresh_seeds(result.config, known, seeds),
+            until=until,
+            options=options,
+            read=lambda folder: opened(folder).trials,
+            observe=observe,
+        )
 
 
 def _seeds(result: StoredTrials) -> list[int]:

@@ -61,6 +61,8 @@ class BoundedTrials(StoredTrials):
         *,
         where: Mapping[str, Any] | None = None,
         workers: int | None = None,
+        executor: str = "local",
+        ray_address: str | None = None,
         observe: Callable[[RoundProgress], None] | None = None,
     ) -> Self:
         """Train learning rates between the last safe and the first failing one of each slice.
@@ -74,14 +76,17 @@ class BoundedTrials(StoredTrials):
             tolerance: failing / safe is to be at most 1 + tolerance; 0.0001 to 10.
             where: axes to hold at one value; only these slices are refined, or those that train
                 the same.
-            workers: processes, at least 1; None is one a core.
+            workers: processes, at least 1; None is one a core, or a CPU of the cluster.
+            executor: `local`, or `ray` to train on a Ray cluster.
+            ray_address: of that cluster, `auto` or HOST:PORT; None starts a Ray on this machine
+                for each round.
             observe: called before each round and after every stack.
 
         Returns:
             The result with its new `boundaries`.
 
         Raises:
-            UserError: a tolerance or number of workers that is out of range.
+            UserError: a tolerance or number of workers that is out of range, or no Ray.
             ResultError: the learning rate is no axis of numbers, `where` names none of the
                 axes, data or build have changed since the sweep, or the trials are judged by other
                 thresholds than those stored.
@@ -94,7 +99,7 @@ class BoundedTrials(StoredTrials):
                 f"{self.thresholds}. Open the result without thresholds."
             )
         # What trains brings scikit-learn, and to read a result needs none.
-        from stabilitysweep import refining
+        from stabilitysweep import execution, refining
 
         source = refining.Source(
             folder=self.folder,
@@ -105,14 +110,18 @@ class BoundedTrials(StoredTrials):
             rate=self.rate,
             flags=self.provenance.get("flags", {}),
         )
-        refining.refine(
-            source,
-            lambda folder: self._opened(folder).trials,
-            tolerance=tolerance,
-            where=where,
-            workers=workers,
-            observe=observe,
-        )
+        place = execution.Options(executor=executor, ray_address=ray_address)
+        with execution.attached(place):
+            refining.refine(
+                source,
+                lambda folder: self._opened(folder).trials,
+                tolerance=tolerance,
+                where=where,
+                workers=workers,
+                executor=executor,
+                ray_address=ray_address,
+                observe=observe,
+            )
         done, folder = self._opened(self.folder), self.folder / REFINED
         if is_begun(folder):
             own = self._opened(folder).trials

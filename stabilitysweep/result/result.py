@@ -25,7 +25,7 @@ from stabilitysweep.analysis.comparison import Comparison
 from stabilitysweep.analysis.picks import Pick, Recommendation
 from stabilitysweep.analysis.withdrawn import Withdrawn
 from stabilitysweep.errors import ResultError
-from stabilitysweep.folder import DATABASE, FIGURES, make_folder, other_than_a_result
+from stabilitysweep.folder import DATABASE, FIGURES, in_words, make_folder, other_than_a_result
 from stabilitysweep.longruns import SEEDS, Budget, Confirmation, LongRuns, long_run
 from stabilitysweep.numerics.outcomes import Thresholds
 from stabilitysweep.recorded import subject, with_alike
@@ -34,11 +34,7 @@ from stabilitysweep.result.compared import compared
 from stabilitysweep.result.narrowed import NarrowedTrials
 from stabilitysweep.result.notebook import result_html
 from stabilitysweep.result.recommending import recommended
-from stabilitysweep.store import (
-    write_csv,
-    write_json,
-    write_parquet,
-)
+from stabilitysweep.store import write_csv, write_json, write_parquet
 
 if TYPE_CHECKING:
     from stabilitysweep.runner import Progress
@@ -232,7 +228,7 @@ class Result(NarrowedTrials):
             )
         except OSError as error:
             raise ResultError(
-                f"{target}: the figure cannot be written: {error.strerror or error}."
+                f"{target}: the figure cannot be written: {in_words(error)}."
             ) from error
 
     def recommend(
@@ -317,14 +313,15 @@ class Result(NarrowedTrials):
         margin: float | None = None,
         metric: str | None = None,
         workers: int | None = None,
+        executor: str = "local",
+        ray_address: str | None = None,
         observe: Callable[[Progress], None] | None = None,
     ) -> Confirmation:
         """Train cells for the long run, with fresh seeds, and add what survived to the result.
 
         Args:
-            cells: picks of `recommend`, or for each a mapping of axes to values, best first; an
-                axis left out means all its values. None: those of `where`, or what `recommend`
-                finds.
+            cells: picks of `recommend`, or mappings of axes to values, best first; an axis left out
+                means all its values. None: those of `where`, or what `recommend` finds.
             where: axes to hold at one value: all cells of the grid that have it; none is as None.
             steps: how long; None is 50 times the budget of the sweep.
             seeds: how many, those after the seeds of the sweep.
@@ -333,15 +330,17 @@ class Result(NarrowedTrials):
             until: try one after another until so many have survived; None tries all.
             margin: of the picks, see `recommend`; None is 2.
             metric: what the picks are ranked by, see `recommend`.
-            workers: processes, at least 1; None is one a core.
+            workers: see `refine`.
+            executor: see `refine`.
+            ray_address: see `refine`.
             observe: called after every stack.
 
         Returns:
             The cells with what became of them, and the verdict on each.
 
         Raises:
-            UserError: an argument that is out of range, no cell to confirm, or data that have
-                changed since the sweep.
+            UserError: an argument that is out of range, no cell to confirm, data that have
+                changed since the sweep, or no Ray.
             KeyboardInterrupt: passed on; the same call goes on where it stopped.
         """
         self.config.require_sweep(self.folder)
@@ -366,7 +365,7 @@ class Result(NarrowedTrials):
             steps=steps,
             seeds=seeds,
             until=until,
-            workers=workers,
+            place={"workers": workers, "executor": executor, "ray_address": ray_address},
             observe=observe,
             opened=lambda folder: open_result(folder, self.thresholds),
         )
