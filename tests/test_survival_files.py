@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
+from stabilitysweep.cli import main
 from stabilitysweep.errors import ResultError
+from stabilitysweep.executors import memory
 from stabilitysweep.figures import save
 from stabilitysweep.folder import in_words, locked, write_text
 
@@ -79,3 +81,25 @@ def test_what_a_killed_run_had_begun_to_write_is_cleared_away(tmp_path: Path) ->
     with locked(tmp_path):
         assert not any(path.exists() for path in left)
         assert all(path.exists() for path in kept)
+
+
+def test_more_workers_than_memory_allows_are_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "many.yaml"
+    config.write_text(
+        "dataset: {name: make_regression, options: {n_samples: 40, n_features: 3}}\n"
+        "training: {steps: 5}\n"
+        "grid: {depth: [1, 2, 3, 4], learning_rate: [0.1]}\n"
+    )
+    room = memory.SHARED_BYTES + 2 * memory.WORKER_BYTES
+    monkeypatch.setattr(memory, "available_bytes", lambda: room)
+    out = tmp_path / "out"
+    assert main(["run", str(config), "--workers", "4", "--out", str(out)]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "error: workers: expected as many as fit into memory, got 4: each takes at least 300 MB, "
+        "and 1,000 MB are available. Give --workers 2 or less, or leave it away.\n",
+    )
+    assert not out.exists()
+    assert main(["check", str(config)]) == 0  # as many as fit, since nobody says how many
