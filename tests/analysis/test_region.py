@@ -134,11 +134,10 @@ def test_of_several_maps_what_is_safe_in_all_is_allowed(
     one: dict[tuple[str, int], str], other: dict[tuple[str, int], str]
 ) -> None:
     both = Region([replace(lines(one), label="one"), replace(lines(other), label="other")])
+    apart = region(one), region(other)
     for (kind, depth), rate in itertools.product(one, RATES):
         own = values(kind, depth, rate)
-        assert both.verdict(own).allowed == all(
-            region(each).verdict(own).allowed for each in (one, other)
-        )
+        assert both.verdict(own).allowed == all(each.verdict(own).allowed for each in apart)
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)

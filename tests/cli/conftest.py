@@ -1,4 +1,4 @@
-"""The tiny sweep, run for real once."""
+"""The tiny sweep, run for real once, and the command line called in this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tiny_sweep import TINY, call, write_config
+from inline_executor import InlineExecutor
+from tiny_sweep import TINY, Inside, call, write_config
+
+from stabilitysweep import execution
+from stabilitysweep.cli import main
+from stabilitysweep.result import pictures
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +35,25 @@ def copy(result: Path, tmp_path: Path) -> Path:
     shutil.copytree(result, tmp_path / "results" / "tiny")
     write_config(tmp_path, TINY)
     return tmp_path
+
+
+@pytest.fixture
+def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """Calls the command line in this process: what is tested is what it says and does."""
+
+    def called(
+        *words: str | Path, cwd: Path, code: int = 0, trained: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(cwd)
+            patch.delenv("COLUMNS", raising=False)
+            if not trained:
+                patch.setattr(execution, "LocalExecutor", lambda workers, engine: InlineExecutor())
+                patch.setattr(pictures, "ALWAYS_DRAWN", ())
+            returned = main([*map(str, words)])
+        out, err = capsys.readouterr()
+        assert returned == code, (returned, out, err)
+        return subprocess.CompletedProcess([*map(str, words)], returned, out, err)
+
+    return called

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from rich.console import Console, Group, RenderableType
-from tiny_sweep import TINY, call, write_config
+from tiny_sweep import TINY, Inside, write_config
 
 import stabilitysweep
 from stabilitysweep.analysis.sentences.findings import tally
@@ -180,14 +180,14 @@ def with_gaps(folder: Path) -> Path:
     return write_config(folder, content)
 
 
-def test_a_run_prints_stores_and_shows_the_audit(tmp_path: Path) -> None:
+def test_a_run_prints_stores_and_shows_the_audit(tmp_path: Path, inside: Inside) -> None:
     path = with_gaps(tmp_path)
-    done = call("run", path.name, "--workers", "1", cwd=tmp_path)
+    done = inside("run", path.name, cwd=tmp_path, trained=False)
     assert "critical    missing_values: a\n" in done.stdout
     assert "few_validation_rows" in done.stdout
     assert "constant_column" not in done.stdout
     assert "check shows " in done.stdout
-    shown = call("show", "results/tiny", cwd=tmp_path).stdout
+    shown = inside("show", "results/tiny", cwd=tmp_path).stdout
     assert "1 critical, 1 warning, 1 note found in it" in shown
 
     result = stabilitysweep.open_result(tmp_path / "results" / "tiny")

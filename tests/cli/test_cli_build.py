@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_sweep import call, write_config
+from tiny_sweep import Inside, call, write_config
 
 MODULE = """
 import os
@@ -73,8 +73,8 @@ def test_the_other_trials_go_on_and_stderr_has_what_the_user_prints(run: Any) ->
     assert "2 trials could not be run. The next run tries them again." in run.stdout
 
 
-def test_the_result_says_what_was_built(folder: Path, run: Any) -> None:
-    shown = call("show", "results/own", cwd=folder).stdout
+def test_the_result_says_what_was_built(folder: Path, run: Any, inside: Inside) -> None:
+    shown = inside("show", "results/own", cwd=folder).stdout
     assert "model       mine_:build\n" in shown
     assert "compiled    by the build: SGD, mse, mae\n" in shown
     summary = json.loads((folder / "results/own/summary.json").read_text())
@@ -83,25 +83,27 @@ def test_the_result_says_what_was_built(folder: Path, run: Any) -> None:
     assert "val_mae" in (folder / "results/own/trials.csv").read_text().splitlines()[0]
 
 
-def test_a_trial_that_failed_is_diagnosed(folder: Path, run: Any) -> None:
-    (found,) = json.loads(call("diagnose", "results/own", "--json", cwd=folder).stdout)
+def test_a_trial_that_failed_is_diagnosed(folder: Path, run: Any, inside: Inside) -> None:
+    (found,) = json.loads(inside("diagnose", "results/own", "--json", cwd=folder).stdout)
     assert found["reproduced"], found["differences"]
     assert found["settings"]["lr"] == 1e30
     assert found["fixed"]["act"] == "relu"
     assert {tensor["tensor"] for tensor in found["steps"][0]["tensors"]} >= {"dense", "dense_1"}
 
 
-def test_a_build_that_has_changed_is_refused(folder: Path, run: Any, tmp_path: Path) -> None:
+def test_a_build_that_has_changed_is_refused(
+    folder: Path, run: Any, tmp_path: Path, inside: Inside
+) -> None:
     changed = MODULE.replace("layers.Dense(units,", "layers.Dense(units + 1,")
     (tmp_path / "mine_.py").write_text(changed)
     write_config(tmp_path, CONFIG, "own.yaml")
-    refused = call("run", "own.yaml", "--out", folder / "results/own", cwd=tmp_path, code=2)
+    refused = inside("run", "own.yaml", "--out", folder / "results/own", cwd=tmp_path, code=2)
     assert "the build has changed (it makes another model of units 2, lr 0.01" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
-def test_a_run_of_which_all_crash_sums_up_once(folder: Path) -> None:
-    done = call("run", "none.yaml", cwd=folder, code=1)
+def test_a_run_of_which_all_crash_sums_up_once(folder: Path, inside: Inside) -> None:
+    done = inside("run", "none.yaml", cwd=folder, code=1)
     assert done.stderr == "60 rows\n"
     assert done.stdout.count("outcome ") == 1
     assert "4 trials could not be run" in done.stdout

@@ -1,4 +1,4 @@
-"""check, show, plot and export on a finished result, each in a process of its own."""
+"""check, show, plot and export on a finished result, as a user calls them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 from PIL import Image
-from tiny_sweep import PYTHON, TINY, call, environment, write_config
+from tiny_sweep import PYTHON, TINY, Inside, call, environment, write_config
 
 from stabilitysweep import open_result
 from stabilitysweep.cli import main
@@ -32,14 +32,11 @@ def failed_trial(result: Path) -> str:
 
 
 def test_check_prints_the_plan_and_writes_nothing(
-    base: tuple[Path, Any],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    base: tuple[Path, Any], tmp_path: Path, inside: Inside
 ) -> None:
     folder, _ = base
     before = listing(folder)
-    done = call("check", "tiny.yaml", cwd=folder)
+    done = inside("check", "tiny.yaml", cwd=folder)
     assert done.stderr == ""
     out = done.stdout
     for part in (
@@ -55,9 +52,7 @@ def test_check_prints_the_plan_and_writes_nothing(
         "python -m stabilitysweep run tiny.yaml\n",
     ):
         assert part in out
-    monkeypatch.chdir(tmp_path)
-    assert main(["check", f"{folder}/tiny.yaml", "--out", "my results"]) == 0
-    elsewhere = capsys.readouterr().out
+    elsewhere = inside("check", f"{folder}/tiny.yaml", "--out", "my results", cwd=tmp_path).stdout
     assert "0 of 32" in elsewhere
     assert "32 in 4 programs and 4 stacks, by " in elsewhere
     # A long folder may be broken over two lines.
@@ -81,16 +76,18 @@ def test_check_warns_of_inputs_that_are_not_finite(
     assert "1 of 20 values is infinite (1 +Inf)" in out
 
 
-def test_show_prints_the_summary(base: tuple[Path, Any]) -> None:
-    done = call("show", "results/tiny", cwd=base[0])
+def test_show_prints_the_summary(base: tuple[Path, Any], inside: Inside) -> None:
+    done = inside("show", "results/tiny", cwd=base[0])
     assert done.stderr == ""
     for part in ("sweep       tiny", "2 activation x 2 depth x 4 learning_rate", "75.0 %", "onset"):
         assert part in done.stdout
 
 
-def test_show_prints_a_trial_with_its_curve(base: tuple[Path, Any], result: Path) -> None:
+def test_show_prints_a_trial_with_its_curve(
+    base: tuple[Path, Any], result: Path, inside: Inside
+) -> None:
     trial = failed_trial(result)
-    done = call("show", "results/tiny", trial[:10], cwd=base[0])
+    done = inside("show", "results/tiny", trial[:10], cwd=base[0])
     assert done.stderr == ""
     for part in (
         f"trial {trial}: nonfinite at step ",
@@ -105,13 +102,13 @@ def test_show_prints_a_trial_with_its_curve(base: tuple[Path, Any], result: Path
     assert old.stdout.isascii()
 
 
-def test_show_prints_strict_json(base: tuple[Path, Any], result: Path) -> None:
-    summary = call("show", "results/tiny", "--json", cwd=base[0])
+def test_show_prints_strict_json(base: tuple[Path, Any], result: Path, inside: Inside) -> None:
+    summary = inside("show", "results/tiny", "--json", cwd=base[0])
     loaded = json.loads(summary.stdout, parse_constant=pytest.fail)
     assert loaded["outcomes"]["stable"] == 24
     assert loaded == json.loads((result / "summary.json").read_text())
     trial = failed_trial(result)
-    one = call("show", "results/tiny", trial, "--json", cwd=base[0])
+    one = inside("show", "results/tiny", trial, "--json", cwd=base[0])
     loaded = json.loads(one.stdout, parse_constant=pytest.fail)
     assert loaded["trial_id"] == trial
     assert loaded["final_loss"] == "nan"
@@ -120,10 +117,10 @@ def test_show_prints_strict_json(base: tuple[Path, Any], result: Path) -> None:
     assert loaded["settings"]["learning_rate"] == 1e30
 
 
-def test_plot_draws_what_was_chosen(base: tuple[Path, Any], tmp_path: Path) -> None:
+def test_plot_draws_what_was_chosen(base: tuple[Path, Any], tmp_path: Path, inside: Inside) -> None:
     words = ["plot", base[0] / "results" / "tiny", "--out", "maps", "--kind", "onset"]
     words += ["--x", "learning_rate", "--y", "activation", "--where", "depth=2"]
-    done = call(*words, cwd=tmp_path)
+    done = inside(*words, cwd=tmp_path)
     assert done.stderr == ""
     paths = done.stdout.splitlines()
     assert [Path(path).suffix for path in paths] == [".png", ".svg"]
@@ -133,32 +130,32 @@ def test_plot_draws_what_was_chosen(base: tuple[Path, Any], tmp_path: Path) -> N
     assert listing(tmp_path / "maps") == sorted(Path(path).name for path in paths)
 
 
-def test_plot_goes_into_the_result_and_pools(copy: Path) -> None:
+def test_plot_goes_into_the_result_and_pools(copy: Path, inside: Inside) -> None:
     before = listing(copy)
-    call("plot", "results/tiny", "--pool", "activation", "--pool", "depth", cwd=copy)
+    inside("plot", "results/tiny", "--pool", "activation", "--pool", "depth", cwd=copy)
     new = set(listing(copy)) - set(before)
     stem = "results/tiny/figures/stability_pool-activation-depth"
     assert new == {f"{stem}.png", f"{stem}.svg"}
 
 
 def test_export_writes_the_table_in_every_format(
-    base: tuple[Path, Any], result: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    base: tuple[Path, Any], result: Path, tmp_path: Path, inside: Inside
 ) -> None:
-    text = call("export", "results/tiny", cwd=base[0]).stdout
+    text = inside("export", "results/tiny", cwd=base[0]).stdout
     assert text == (result / "trials.csv").read_text()
     assert len(list(csv.DictReader(io.StringIO(text)))) == 32
 
     rows = json.loads(
-        call("export", result, "--format", "json", cwd=tmp_path).stdout, parse_constant=pytest.fail
+        inside("export", result, "--format", "json", cwd=tmp_path).stdout,
+        parse_constant=pytest.fail,
     )
     assert len(rows) == 32
     assert rows[0]["final_loss_scale"] is None
     assert rows[0]["onset_step"] is None
     assert {type(row["seed"]) for row in rows} == {int}
 
-    assert main(["export", str(result), "--out", f"{tmp_path}/t.parquet"]) == 0
-    assert main(["export", str(result), "--out", f"{tmp_path}/t.txt", "--format", "json"]) == 0
-    assert capsys.readouterr().out == ""
+    for words in (["--out", "t.parquet"], ["--out", "t.txt", "--format", "json"]):
+        assert inside("export", result, *words, cwd=tmp_path).stdout == ""
     table = pd.read_parquet(tmp_path / "t.parquet")
     assert table["trial_id"].tolist() == [row["trial_id"] for row in rows]
     assert json.loads((tmp_path / "t.txt").read_text()) == rows

@@ -15,6 +15,7 @@ from stabilitysweep.cli import main
 from stabilitysweep.data import PreparedData
 from stabilitysweep.executors import Job, StackDone
 from stabilitysweep.executors.worker import crashed
+from stabilitysweep.result import pictures
 
 Capture = pytest.CaptureFixture[str]
 
@@ -43,6 +44,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[Crashing]:
         pass
 
     monkeypatch.setattr(execution, "LocalExecutor", Own)
+    monkeypatch.setattr(pictures, "ALWAYS_DRAWN", ())
     monkeypatch.chdir(tmp_path)
     write_config(tmp_path, TINY)
     return Own

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_sweep import call
+from tiny_sweep import Inside
 
 from stabilitysweep import load_config, open_result
 from stabilitysweep.cli import main
@@ -22,12 +22,12 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_config_that_is_printed_trains_the_pick(
-    base: tuple[Path, Any], result: Path, tmp_path: Path
+    base: tuple[Path, Any], result: Path, tmp_path: Path, inside: Inside
 ) -> None:
-    printed = call("recommend", "results/tiny", "--yaml", cwd=base[0])
+    printed = inside("recommend", "results/tiny", "--yaml", cwd=base[0])
     assert printed.stderr == ""
     (tmp_path / "pasted.yaml").write_text(printed.stdout)
-    call("run", "pasted.yaml", "--workers", "1", cwd=tmp_path)
+    inside("run", "pasted.yaml", "--workers", "1", cwd=tmp_path)
     picked = open_result(tmp_path / "results" / "tiny-pick1")
     stored = open_result(result).trials
     assert len(picked.trials) == 2

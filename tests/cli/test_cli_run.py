@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tiny_sweep import TINY, call, same_table, write_config
+from tiny_sweep import TINY, Inside, same_table, write_config
 
 from stabilitysweep import open_result
 from stabilitysweep.cli import main
@@ -42,11 +42,13 @@ def test_a_run_says_what_it_does_and_what_came_out(
             assert (folder / found[0]).is_file()
 
 
-def test_nothing_missing_is_said_and_the_files_are_written_again(copy: Path) -> None:
+def test_nothing_missing_is_said_and_the_files_are_written_again(
+    copy: Path, inside: Inside
+) -> None:
     result = copy / "results" / "tiny"
     for path in (result / "trials.csv", result / "figures" / "stability.png"):
         path.unlink()
-    done = call("run", "tiny.yaml", cwd=copy)
+    done = inside("run", "tiny.yaml", cwd=copy)
     assert done.stderr == ""
     assert "32 of 32" in done.stdout
     assert "nothing: every trial is stored" in done.stdout
@@ -55,8 +57,10 @@ def test_nothing_missing_is_said_and_the_files_are_written_again(copy: Path) -> 
     assert (result / "figures" / "stability.png").is_file()
 
 
-def test_a_fresh_run_by_two_workers_gives_the_same_bits(copy: Path, result: Path) -> None:
-    done = call("run", "tiny.yaml", "--fresh", "--quiet", "--workers", "2", cwd=copy)
+def test_a_fresh_run_by_two_workers_gives_the_same_bits(
+    copy: Path, result: Path, inside: Inside
+) -> None:
+    done = inside("run", "tiny.yaml", "--fresh", "--quiet", "--workers", "2", cwd=copy)
     assert (done.stdout, done.stderr) == ("", "")
     new, old = sorted((copy / "results").iterdir())
     assert new.name == "tiny"
@@ -66,7 +70,7 @@ def test_a_fresh_run_by_two_workers_gives_the_same_bits(copy: Path, result: Path
 
 
 def test_an_extension_trains_what_is_missing_and_a_crash_is_tried_again(
-    copy: Path, result: Path, capsys: pytest.CaptureFixture[str]
+    copy: Path, result: Path, inside: Inside
 ) -> None:
     database = copy / "results" / "tiny" / "sweep.db"
     before = open_result(result).trials
@@ -78,8 +82,7 @@ def test_an_extension_trains_what_is_missing_and_a_crash_is_tried_again(
             (crashed,),
         )
     connection.close()
-    assert main(["show", str(copy / "results" / "tiny")]) == 0
-    shown = capsys.readouterr().out
+    shown = inside("show", "results/tiny", cwd=copy).stdout
     assert "1 trial could not be run" in shown
     assert f"trial {crashed}: out of memory" in shown
 
@@ -87,7 +90,7 @@ def test_an_extension_trains_what_is_missing_and_a_crash_is_tried_again(
     axes = {"depth": [1], "learning_rate": rates, "l2": [0, 0.01]}
     larger = {**TINY, "seeds": 3, "grid": {**TINY["grid"], **axes}}
     write_config(copy, larger)
-    done = call("run", "tiny.yaml", "--workers", "1", cwd=copy)
+    done = inside("run", "tiny.yaml", "--workers", "1", cwd=copy)
     extended = open_result(copy / "results" / "tiny").trials
     assert "15 of 60" in done.stdout  # there are 16 of depth 1, and one of them crashed
     assert len(extended) == 32 + 60 - 16
@@ -111,10 +114,10 @@ def test_a_change_of_meaning_is_refused_with_the_difference(
     assert (copy / "results" / "tiny" / "sweep.db").read_bytes() == database
 
 
-def test_the_fit_engine_can_be_asked_for(tmp_path: Path) -> None:
+def test_the_fit_engine_can_be_asked_for(tmp_path: Path, inside: Inside) -> None:
     few = {**TINY, "seeds": 1, "grid": {"learning_rate": [0.01]}}
     write_config(tmp_path, few)
-    done = call("run", "tiny.yaml", "--engine", "fit", "--out", "here", cwd=tmp_path)
+    done = inside("run", "tiny.yaml", "--engine", "fit", "--out", "here", cwd=tmp_path)
     assert done.stderr == ""
     table = open_result(tmp_path / "here").trials
     assert set(table["engine"]) == {"fit"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from stabilitysweep import open_result
 
 ROOT = Path(__file__).parents[2]
 PYTHON = [sys.executable, "-m", "stabilitysweep"]
+
+Inside = Callable[..., subprocess.CompletedProcess[str]]
+"""`call` in this process; with `trained=False` the results of `run` are made up."""
 
 # Four programs, so that trials are stored a few at a time; 1e30 fails at once.
 TINY: dict[str, Any] = {

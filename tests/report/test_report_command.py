@@ -22,6 +22,7 @@ import stabilitysweep
 from stabilitysweep import ResultError, execution, open_result, write_report
 from stabilitysweep.cli import main
 from stabilitysweep.folder import DATABASE
+from stabilitysweep.result import pictures
 from stabilitysweep.runner import Progress
 from stabilitysweep.store import RUNS
 
@@ -40,6 +41,7 @@ CONFIG: dict[str, Any] = {
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An empty folder with tried.yaml, where nothing is trained in earnest."""
     monkeypatch.setattr(execution, "LocalExecutor", lambda workers, engine: InlineExecutor())
+    monkeypatch.setattr(pictures, "ALWAYS_DRAWN", ("stability",))  # the one that is named
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tried.yaml").write_text(yaml.safe_dump(CONFIG))
     return tmp_path
