@@ -6,11 +6,13 @@ import errno
 import fcntl
 import os
 import re
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from stabilitysweep.errors import ResultError
 
@@ -61,8 +63,9 @@ def holds_record(folder: Path) -> bool:
 def is_begun(folder: Path) -> bool:
     """Return whether there is a record in `folder` that a run has written to.
 
-    A record of one page has no tables yet: the run that made it was killed that very moment. A
-    file that is damaged counts as begun: to open it says what is wrong with it.
+    A record of one page has no tables yet: the run that made it was killed that very moment, or
+    later, and what it stored stands in the log beside it. A file that is damaged counts as begun:
+    to open it says what is wrong with it.
     """
     record = folder / DATABASE
     if not record.is_file():
@@ -75,7 +78,20 @@ def is_begun(folder: Path) -> bool:
             head = handle.read(_PAGES.stop)
     except OSError:
         return True
-    return not head.startswith(_MAGIC) or int.from_bytes(head[_PAGES]) != 1
+    if not head.startswith(_MAGIC) or int.from_bytes(head[_PAGES]) != 1:
+        return True
+    log = record.with_name(f"{DATABASE}-wal")
+    return log.exists() and log.stat().st_size > 0 and _has_tables(record)
+
+
+def _has_tables(record: Path) -> bool:
+    try:
+        place = f"file:{quote(str(record.absolute()))}?mode=ro"
+        with closing(sqlite3.connect(place, uri=True)) as connection:
+            (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error:
+        return True
+    return bool(tables)
 
 
 def made_by(folder: Path) -> Literal["refine", "confirm"] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from stabilitysweep.cli import main
 from stabilitysweep.errors import ResultError
 from stabilitysweep.executors import memory
 from stabilitysweep.figures import save
-from stabilitysweep.folder import in_words, locked, write_text
+from stabilitysweep.folder import DATABASE, in_words, is_begun, locked, write_text
+from stabilitysweep.store import SQLiteStore
 
 
 @pytest.fixture
@@ -103,3 +105,20 @@ def test_more_workers_than_memory_allows_are_refused_before_anything_is_written(
     )
     assert not out.exists()
     assert main(["check", str(config)]) == 0  # as many as fit, since nobody says how many
+
+
+def test_what_a_killed_run_stored_is_found_in_the_log_beside_its_record(tmp_path: Path) -> None:
+    """Before SQLite takes over its log for the first time, the record itself has but one page."""
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    for folder in (whole, cut):
+        folder.mkdir()
+    with SQLiteStore(whole / DATABASE) as store:
+        store.record_config({"name": "x"}, {})
+        assert (whole / DATABASE).stat().st_size == 4096
+        for name in (DATABASE, f"{DATABASE}-wal"):  # as a kill leaves them
+            shutil.copy(whole / name, cut / name)
+    assert is_begun(cut)
+    (cut / f"{DATABASE}-wal").unlink()
+    assert not is_begun(cut)
+    (cut / f"{DATABASE}-wal").write_bytes(b"cut off in its first page")
+    assert not is_begun(cut)

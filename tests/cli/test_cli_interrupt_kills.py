@@ -16,6 +16,9 @@ import pytest
 from test_cli_interrupt import start, stored, until
 from tiny_sweep import TINY, call, same_table, write_config
 
+from stabilitysweep.config import load_config
+from stabilitysweep.execution import Options, plan
+
 COMMAND = ("run", "tiny.yaml", "--workers", "1")
 SEED = 20_240
 
@@ -54,6 +57,8 @@ def test_a_run_killed_when_it_starts_and_when_it_writes_files_comes_to_the_same(
     assert "another run is writing to this result" in other.stderr
     kill(run)
     before = stored(tmp_path)
+    rest = plan(load_config(tmp_path / "tiny.yaml"), folder, Options())
+    assert (rest.stored, rest.work.trials) == (before, 32 - before)
 
     run = start(tmp_path)  # the lock has gone with its owner
     until((folder / "figures").exists)
