@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,8 +67,15 @@ class Axis:
         and the label of a value ("1e-4", "none", "true").
         """
         plain = _plain(value)
-        for index, own in enumerate(self.values):
-            if _same(own, plain):
+        if self.numeric and is_number(plain):
+            near = 2 * _RELATIVE_TOLERANCE * abs(plain)
+            candidates = range(
+                bisect_left(self.values, plain - near), bisect_right(self.values, plain + near)
+            )
+        else:
+            candidates = range(len(self.values))
+        for index in candidates:
+            if _same(self.values[index], plain):
                 return index
         if isinstance(plain, str):
             try:
@@ -94,15 +102,25 @@ def make_axes(axes: Mapping[str, Sequence[object]]) -> dict[str, Axis]:
         raise ResultError("expected a sweep with at least one axis; its grid is empty")
     made: dict[str, Axis] = {}
     for name, values in axes.items():
-        distinct: list[Any] = []
-        for value in map(_plain, values):
-            if not any(_same(value, known) for known in distinct):
-                distinct.append(value)
+        distinct = _different(list(map(_plain, values)))
         if not distinct:
             raise ResultError(f"expected axis {name!r} to have values; its list is empty")
         numeric = all(map(is_number, distinct))
         made[name] = Axis(name, tuple(sorted(distinct) if numeric else distinct), numeric)
     return made
+
+
+def _different(values: list[Any]) -> list[Any]:
+    """The values without repetitions; of several that are the same, the first."""
+    if all(map(is_number, values)):  # then neighbours tell, and an axis may have thousands
+        ordered = sorted(values)
+        if not any(map(_same, ordered, ordered[1:])):
+            return values
+    distinct: list[Any] = []
+    for value in values:
+        if not any(_same(value, known) for known in distinct):
+            distinct.append(value)
+    return distinct
 
 
 def find_axis(axes: Mapping[str, Axis], name: str, role: str) -> Axis:

@@ -46,13 +46,10 @@ def curves(ids: Sequence[str], traces: Mapping[str, Trace], room: float) -> dict
         lower code c is the scaled loss lo + (hi - lo) * c / (largest - 2).
     """
     known = [trace for trace in traces.values() if len(trace.steps)]
-    if not known or not ids:
+    form = points_in(room, len(ids))
+    if not known or form is None:
         return None
-    points = room / _OF_BASE64 / len(ids)
-    bits = 16 if points >= 2 * _FINE else 8
-    most = min(MOST_POINTS, int(points * 8 / bits))
-    if most < FEWEST_POINTS:
-        return None
+    most, bits = form
     every = np.unique(np.concatenate([trace.steps for trace in known]))
     steps = thinned(every, most)
     losses = read_off(ids, traces, steps)
@@ -68,6 +65,19 @@ def curves(ids: Sequence[str], traces: Mapping[str, Trace], room: float) -> dict
         "bits": bits,
         "data": base64.b64encode(codes.tobytes()).decode("ascii"),
     }
+
+
+def points_in(room: float, number: int) -> tuple[int, int] | None:
+    """Return how many points each of some curves may have, and the bits of each; None for none.
+
+    Args:
+        room: bytes there are for them.
+        number: of curves.
+    """
+    points = room / _OF_BASE64 / number if number else 0
+    bits = 16 if points >= 2 * _FINE else 8
+    most = min(MOST_POINTS, int(points * 8 / bits))
+    return (most, bits) if most >= FEWEST_POINTS else None
 
 
 def thinned(steps: NDArray[np.int32], most: int) -> NDArray[np.int32]:

@@ -41,6 +41,7 @@ from stabilitysweep.report.sections import (
     verdict_of,
     warnings_of,
 )
+from stabilitysweep.report.shown import Shown, shown
 from stabilitysweep.result import Result, open_result
 
 BUDGET = 14_000_000
@@ -104,7 +105,8 @@ def page(results: Sequence[Result]) -> str:
     plotly, script, style = get_plotlyjs(), _assets(".js"), _assets(".css")
     labels = _labels(results)
     found = [_recommended(each) for each in results]
-    views = [_view(*each) for each in zip(results, labels, found, strict=True)]
+    parts = [shown(each, own.picks) for each, own in zip(results, found, strict=True)]
+    views = [_view(*each) for each in zip(results, labels, found, parts, strict=True)]
     comparison = compared(results)
     environment = Environment(
         loader=PackageLoader("stabilitysweep.report"),
@@ -132,8 +134,8 @@ def page(results: Sequence[Result]) -> str:
     payload = {
         "version": VERSION,
         "results": [
-            result_payload(each, label, own.picks, room / len(results))
-            for each, label, own in zip(results, labels, found, strict=True)
+            result_payload(each, label, own.picks, room / len(results), part)
+            for each, label, own, part in zip(results, labels, found, parts, strict=True)
         ],
         "overlap": None if comparison is None else comparison.to_json(),
     }
@@ -160,12 +162,12 @@ class View:
     config_file: str
 
 
-def _view(result: Result, label: str, found: Recommendation) -> View:
+def _view(result: Result, label: str, found: Recommendation, part: Shown) -> View:
     return View(
         label=label,
         folder=str(result.folder),
         verdict=verdict_of(result),
-        warnings=tuple(warnings_of(result)),
+        warnings=(*warnings_of(result), *filter(None, [part.left_out])),
         swept=tuple(swept(result)),
         outcomes=outcomes_of(result),
         failures=failures_of(result),

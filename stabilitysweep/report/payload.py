@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from stabilitysweep.analysis import CAUSES, OUTCOMES
-from stabilitysweep.analysis.axes import Axis, make_axes
+from stabilitysweep.analysis.axes import Axis, encode
 from stabilitysweep.analysis.layout import choose_layout
 from stabilitysweep.analysis.picks import Pick
 from stabilitysweep.analysis.spacing import spacing
-from stabilitysweep.recorded import with_alike
 from stabilitysweep.report.columns import coded, distinct, packed_ids, trial_columns
 from stabilitysweep.report.commands import command
-from stabilitysweep.report.curves import curves
+from stabilitysweep.report.curves import curves, points_in
+from stabilitysweep.report.shown import Shown, shown
 from stabilitysweep.result import Result
 from stabilitysweep.result.searched import scattered
 from stabilitysweep.types import Kind, Stage
@@ -29,7 +29,7 @@ _OF_TEXTS = 0.15
 
 
 def result_payload(
-    result: Result, label: str, picks: Sequence[Pick], room: float
+    result: Result, label: str, picks: Sequence[Pick], room: float, part: Shown | None = None
 ) -> dict[str, Any]:
     """Return one result as the page reads it.
 
@@ -38,9 +38,10 @@ def result_payload(
         label: what it is called on the page.
         picks: the best first.
         room: bytes there are for all of it.
+        part: what the map shows of it; None is as `shown` has it.
     """
-    axes = make_axes(result.axes)
-    trials = with_alike(result.trials, result.models)
+    part = part or shown(result, picks)
+    axes, trials = part.axes, part.trials
     seeds = sorted({int(seed) for seed in trials["seed"]})
     stages = distinct(trials["onset_stage"], list(Stage))
     kinds = distinct(trials["onset_kind"], list(Kind))
@@ -78,8 +79,9 @@ def result_payload(
         "commands": _commands(result),
     }
     used = len(json.dumps(found, ensure_ascii=False).encode())
-    traces = result.traces()
-    return found | {"curves": curves(ids, traces, room - used)}
+    if points_in(room - used, len(ids)) is None:  # a million traces are not read for nothing
+        return found | {"curves": None}
+    return found | {"curves": curves(ids, dict(result.traces()), room - used)}
 
 
 def kept_texts(trials: pd.DataFrame, room: float) -> list[str]:
@@ -121,7 +123,10 @@ def _boundaries(result: Result, axes: Mapping[str, Axis]) -> list[dict[str, Any]
         return []
     others = {name: axis for name, axis in axes.items() if name != result.rate}
     found = []
-    for record in result.boundaries.astype(object).to_dict(orient="records"):
+    known = np.ones(len(result.boundaries), np.bool_)
+    for name, axis in others.items():
+        known &= encode(result.boundaries[name], axis) >= 0
+    for record in result.boundaries.loc[known].astype(object).to_dict(orient="records"):
         row = {str(name): value for name, value in record.items()}
         found.append(
             {

@@ -237,7 +237,7 @@ class StoredTrials:
         cause = None if explanation is None else explanation.cause.value
         return entry._replace(result=replace(stored, outcome=outcome, cause=cause))
 
-    def traces(self) -> dict[str, Trace]:
+    def traces(self) -> Mapping[str, Trace]:
         """Return the curves of all trials that have some, by id."""
         with self._open() as store:
             return store.traces(self.trials["trial_id"].tolist())

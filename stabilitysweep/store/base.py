@@ -143,8 +143,8 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def traces(self, trial_ids: Collection[str]) -> dict[str, Trace]:
-        """Return the traces of many trials at once, by id.
+    def traces(self, trial_ids: Collection[str]) -> Mapping[str, Trace]:
+        """Return the traces of many trials at once, by id, each unpacked when it is asked for.
 
         Ids that are not stored, and trials without a trace, are left out.
         """

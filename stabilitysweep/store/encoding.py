@@ -137,6 +137,21 @@ def _points(trace: Trace) -> int:
     return int(shape[0])
 
 
+def require_trace(blob: bytes) -> int:
+    """Check that a blob begins as `encode_trace` writes one; return its number of points.
+
+    Raises:
+        ValueError: it does not.
+    """
+    try:
+        magic, points = _TRACE_HEADER.unpack_from(blob)
+    except struct.error as error:
+        raise ValueError(f"a damaged trace: {error}") from error
+    if magic != _TRACE_MAGIC:
+        raise ValueError(f"a damaged trace: it begins with {magic!r}")
+    return int(points)
+
+
 def decode_trace(blob: bytes | None) -> Trace | None:
     """Return the trace that `encode_trace` was given.
 
@@ -145,14 +160,14 @@ def decode_trace(blob: bytes | None) -> Trace | None:
     """
     if blob is None:
         return None
+    points = require_trace(blob)
+    size = points * _BYTES_PER_POINT
     try:
-        magic, points = _TRACE_HEADER.unpack_from(blob)
-        size = points * _BYTES_PER_POINT
         # Never unpack more than the header promises, whatever the blob holds.
         packed = zlib.decompressobj().decompress(blob[_TRACE_HEADER.size :], size + 1)
-    except (struct.error, zlib.error) as error:
+    except zlib.error as error:
         raise ValueError(f"a damaged trace: {error}") from error
-    if magic != _TRACE_MAGIC or len(packed) != size:
+    if len(packed) != size:
         raise ValueError(f"a damaged trace: {len(packed)} bytes for {points} points")
     arrays = np.frombuffer(packed, np.uint8).reshape(1 + len(_CURVES), 4, points).transpose(0, 2, 1)
     words = np.ascontiguousarray(arrays).view("<u4")[:, :, 0]

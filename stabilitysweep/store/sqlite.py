@@ -14,14 +14,17 @@ import pandas as pd
 
 from stabilitysweep.errors import ResultError
 from stabilitysweep.store.base import ConfigRecord, Defaults, Entry, Store
-from stabilitysweep.store.encoding import decode_trace, encode_json
+from stabilitysweep.store.encoding import encode_json
 from stabilitysweep.store.rows import COLUMNS, from_row, to_rows
 from stabilitysweep.store.schema import connect, made_again, now, reporting, transaction
-from stabilitysweep.store.table import TABLED, build_table
+from stabilitysweep.store.table import TABLED, TableColumns
+from stabilitysweep.store.traces import PackedTraces
 from stabilitysweep.types import Trace
 
 _KEPT_BY_THE_STORE = ("schema_version", "created")
 _LISTED = 5
+_BATCH = 20_000
+"""Rows of the trials table that are read at once."""
 
 _ADD = (
     f"INSERT INTO trials ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))}) "
@@ -132,18 +135,13 @@ class SQLiteStore(Store):
         with self._decoding(f"trial {trial_id}"):
             return from_row(row)
 
-    def traces(self, trial_ids: Collection[str]) -> dict[str, Trace]:
+    def traces(self, trial_ids: Collection[str]) -> Mapping[str, Trace]:
         """See `Store.traces`."""
         wanted = set(trial_ids)
         with self._use() as connection:
-            rows = [
-                row
-                for row in connection.execute("SELECT trial_id, trace FROM trials")
-                if row[0] in wanted
-            ]
-        with self._decoding("a trace"):
-            decoded = ((trial_id, decode_trace(blob)) for trial_id, blob in rows)
-            return {trial_id: trace for trial_id, trace in decoded if trace is not None}
+            rows = connection.execute("SELECT trial_id, trace FROM trials")
+            packed = {own: blob for own, blob in rows if blob is not None and own in wanted}
+        return PackedTraces(packed, self._decoding)
 
     def find(self, prefix: str) -> str:
         """See `Store.find`."""
@@ -164,13 +162,14 @@ class SQLiteStore(Store):
         metrics: Sequence[str] = (),
     ) -> pd.DataFrame:
         """See `Store.table`."""
-        with self._use() as connection:
-            rows = connection.execute(_TABLE).fetchall()
+        columns = TableColumns(axes)
+        with self._use() as connection, self._decoding("the trials table"):
+            cursor = connection.execute(_TABLE)
+            while rows := cursor.fetchmany(_BATCH):
+                columns.add(rows)
             # After the trials: the config of every trial just read is among them.
             configs = {config.config_id: config for config in self.configs()}
-        columns = list(zip(*rows, strict=True)) or [()] * len(TABLED)
-        with self._decoding("the trials table"):
-            return build_table(columns, configs, axes, defaults, metrics)
+            return columns.table(configs, defaults, metrics)
 
     def close(self) -> None:
         """See `Store.close`."""

@@ -19,6 +19,7 @@ from stabilitysweep.analysis.cells import learning
 from stabilitysweep.report.columns import NUMBERS, packed_ids
 from stabilitysweep.report.curves import FEWEST_POINTS, MOST_POINTS, curves, quantised, thinned
 from stabilitysweep.report.payload import kept_texts, result_payload
+from stabilitysweep.report.shown import shown
 from stabilitysweep.types import Trace
 
 ROOM = 5e6
@@ -242,3 +243,47 @@ def test_axes_of_one_value_of_flags_and_of_nothing(tmp_path: Path) -> None:
     assert axes["missing_indicator"]["boolean"] and axes["missing_indicator"]["numbers"] is None
     assert axes["clipnorm"]["labels"] == list(value_labels([None, 1]))
     assert axes["learning_rate"]["numbers"] == [0.1]
+
+
+def test_a_map_of_too_many_trials_has_every_cell_of_the_lowest_seeds(result: Result) -> None:
+    part = shown(result, most=150)
+    cells = result.summary.cells
+    kept = part.trials["seed"].nunique()
+    assert kept == 150 // cells >= 1
+    assert len(part.trials) == kept * cells
+    lowest = sorted(result.trials["seed"].unique())[:kept]
+    expected = result.trials.loc[result.trials["seed"].isin(lowest)]
+    assert part.trials["trial_id"].tolist() == expected["trial_id"].tolist()
+    assert part.axes == make_axes(result.axes)
+    assert f"{len(part.trials)} of 360 trials" in part.left_out
+    assert shown(result, most=360).left_out == ""
+
+
+def test_a_map_of_too_many_cells_has_fewer_values_of_the_longest_axes(result: Result) -> None:
+    picks = result.recommend().picks[:2]
+    part = shown(result, picks, most=60)
+    assert len(part.trials) <= 60
+    assert part.trials["seed"].nunique() == 1
+    for name, axis in make_axes(result.axes).items():
+        own = part.axes[name]
+        assert set(own.values) <= set(axis.values)
+        assert all(own.index_of(pick.axes[name]) is not None for pick in picks)
+    assert len(part.axes["learning_rate"]) < len(result.axes["learning_rate"])
+    assert "values of learning rate" in part.left_out
+
+    found = result_payload(result, "a label", picks, ROOM, part)
+    assert found["n"] == len(part.trials)
+    assert ids_of(found) == part.trials["trial_id"].tolist()
+    assert found["trials"] == 360
+    for place, axis in enumerate(part.axes.values()):
+        codes = decoded(found["columns"][f"axis{place}"])
+        assert codes.max() < len(axis) == len(found["axes"][place]["labels"])
+    assert all(None not in each["codes"].values() for each in found["boundaries"])
+    assert [pick["codes"].keys() for pick in found["picks"]] == [part.axes.keys()] * len(picks)
+
+
+def test_no_trace_is_read_where_there_is_no_room_for_curves(
+    result: Result, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Result, "traces", lambda own: pytest.fail("all traces were read"))
+    assert payload_of(result, room=1.0)["curves"] is None
