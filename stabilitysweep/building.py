@@ -19,7 +19,7 @@ from stabilitysweep.config import COMPILED_SETTINGS, SweepConfig
 from stabilitysweep.data import PreparedSets, RawData, target_facts
 from stabilitysweep.errors import ConfigError
 from stabilitysweep.executors import survey_apart
-from stabilitysweep.executors.local import available_cores
+from stabilitysweep.executors.local import default_workers
 from stabilitysweep.grid import Trial, request_of, with_whole_numbers
 
 Survey = Callable[[Sequence[Request], Sequence[Path], int], list[Blueprint]]
@@ -68,7 +68,7 @@ def build_models(
     requests = list(dict.fromkeys(map(request, trials)))
     base = config.base_folder.absolute()
     folders = list(dict.fromkeys([Path.cwd(), base, base.parent]))
-    found = dict(zip(requests, survey(requests, folders, len(available_cores())), strict=True))
+    found = dict(zip(requests, survey(requests, folders, default_workers()), strict=True))
     _check_names(config, list(found.values()))
     return lambda trial: found[request(trial)]
 

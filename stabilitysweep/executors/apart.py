@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -63,11 +65,20 @@ def _answer(
     connection: Connection, log: str, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
     redirect_output(log)
+    threading.Thread(target=_end_with_the_caller, daemon=True).start()
     keep_freed_memory()
     try:
         answer = True, function(*arguments)
     except Exception as error:
-        traceback.print_exc()
+        with contextlib.suppress(OSError):  # no room for the log
+            traceback.print_exc()
         answer = False, f"{type(error).__name__}: {error}"
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         connection.send(answer)
+
+
+def _end_with_the_caller() -> None:
+    caller = multiprocessing.parent_process()
+    if caller is not None:
+        caller.join()
+        os._exit(0)  # nobody is left to take an answer

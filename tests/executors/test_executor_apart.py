@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -72,3 +75,36 @@ def test_an_interruption_ends_it() -> None:
         signal.signal(signal.SIGALRM, before)
     mine = psutil.Process().children(recursive=True)
     assert not [child for child in mine if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+CALLER = """
+import sys
+from test_executor_apart import tell_and_sleep
+from stabilitysweep.executors import call_apart
+if __name__ == "__main__":
+    call_apart(tell_and_sleep, sys.argv[1])
+"""
+
+
+def tell_and_sleep(place: str) -> None:
+    Path(place).write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+def test_it_ends_with_the_process_that_called_however_that_ends(tmp_path: Path) -> None:
+    script, told = tmp_path / "caller.py", tmp_path / "pid"
+    script.write_text(CALLER)
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
+    caller = subprocess.Popen(
+        [sys.executable, str(script), str(told)], env=os.environ | {"PYTHONPATH": paths}
+    )
+    try:
+        for _ in range(1_200):
+            if told.exists() and told.read_text():
+                break
+            time.sleep(0.05)
+        apart = psutil.Process(int(told.read_text()))
+    finally:
+        caller.kill()
+        caller.wait()
+    assert psutil.wait_procs([apart], timeout=10)[1] == []
