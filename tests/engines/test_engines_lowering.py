@@ -117,6 +117,11 @@ class Trials:
         if dtype == "float64":
             self._compute = tf.function(self._stack, autograph=False)
 
+    @functools.cached_property
+    def sound(self) -> list[tuple[Numbers, Numbers]]:
+        """`both` of the numbers of `data`."""
+        return self.both(*data(self.model))
+
     def both(self, weights: Numbers, x: NDArray[Any]) -> list[tuple[Numbers, Numbers]]:
         """Outputs, and gradients by the inputs and the weights: Keras' own, then the lowered."""
         given = tuple(
@@ -171,8 +176,7 @@ def close(expected: Numbers, got: Numbers, tolerance: float) -> None:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", LOWERED)
 def test_a_lowered_layer_equals_keras_own(name: str, dtype: str) -> None:
-    pair = trials(name, dtype)
-    own, ours = pair.both(*data(pair.model))
+    own, ours = trials(name, dtype).sound
     close(own[0] + own[1], ours[0] + ours[1], TOLERANCES[dtype])
 
 
@@ -189,8 +193,7 @@ def test_a_lowered_layer_equals_keras_own(name: str, dtype: str) -> None:
     ],
 )
 def test_half_precision_stays_what_it_is(name: str, dtype: str) -> None:
-    pair = trials(name, dtype)
-    own, ours = pair.both(*data(pair.model))
+    own, ours = trials(name, dtype).sound
     close(own[0] + own[1], ours[0] + ours[1], TOLERANCES[dtype.removeprefix("mixed_")])
 
 
@@ -228,7 +231,7 @@ def test_a_broken_number_stays_in_its_trial_and_shows_as_in_keras(
     weights, x = data(pair.model)
     if where == "kernel" and not weights:
         pytest.skip("no weights")
-    sound = pair.both(weights, x)[1]
+    sound = pair.sound[1]
     broken = weights[0] if where == "kernel" else x
     broken[1].flat[0], broken[2].flat[0] = np.nan, np.inf
     own, ours = pair.both(weights, x)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import keras
@@ -83,18 +84,18 @@ def single(values: Sequence[Any], when: bool = True) -> Any:
     return np.float32(values) if when else values
 
 
-def by_ours(
+Run = Callable[..., Any]
+
+
+def step_of(
     build: tuple[str, bool, bool],
     arguments: dict[str, Sequence[Any]],
-    weights: np.ndarray,
-    gradients: np.ndarray,
-    graph: bool = False,
+    floatx: str = "float32",
     rates: Sequence[float] = RATES,
-) -> np.ndarray:
-    """The same by the stacked update, as the training step puts it together."""
+) -> tuple[int, Run]:
+    """The stacked update, as the training step puts it together, and its number of slots."""
     name, momentum, nesterov = build
     optimizer = optimizers.build(name, momentum=momentum, nesterov=nesterov)
-    floatx = "float64" if weights.dtype == np.float64 else "float32"
 
     def column(values: Sequence[Any]) -> tf.Tensor:
         return tf.constant(np.array(values, floatx))
@@ -116,15 +117,39 @@ def by_ours(
             variable = optimizers.decay_weights(variable, hyper)
         return optimizer.update(variable, gradient, slots, hyper)
 
-    run: Callable[..., Any] = tf.function(step, autograph=False) if graph else step
+    return len(optimizer.slots), step
+
+
+def states_of(slots: int, run: Run, weights: np.ndarray, gradients: np.ndarray) -> np.ndarray:
+    """Variables after each step, [STEPS, P, ...]."""
     variable = tf.constant(weights)
-    slots = tuple(tf.zeros_like(variable) for _ in optimizer.slots)
+    own = tuple(tf.zeros_like(variable) for _ in range(slots))
     states = []
     for count, gradient in enumerate(gradients):
-        iterations = tf.fill([len(rates)], tf.constant(count, tf.int64))
-        variable, slots = run(variable, tf.constant(gradient), slots, iterations)
+        iterations = tf.fill([len(weights)], tf.constant(count, tf.int64))
+        variable, own = run(variable, tf.constant(gradient), own, iterations)
         states.append(variable.numpy())
     return np.stack(states)
+
+
+def by_ours(
+    build: tuple[str, bool, bool],
+    arguments: dict[str, Sequence[Any]],
+    weights: np.ndarray,
+    gradients: np.ndarray,
+    rates: Sequence[float] = RATES,
+) -> np.ndarray:
+    """The same as `by_keras` by the stacked update."""
+    floatx = "float64" if weights.dtype == np.float64 else "float32"
+    return states_of(*step_of(build, arguments, floatx, rates), weights, gradients)
+
+
+@cache
+def graph_of(case: str) -> tuple[int, Run]:
+    """The update of a case in a graph, traced once for all tests."""
+    build, _, arguments = CASES[case]
+    slots, step = step_of(build, arguments)
+    return slots, tf.function(step, autograph=False)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -149,8 +174,7 @@ def test_updates_are_keras_own_to_the_bit(case: str, dtype: str) -> None:
 def test_updates_in_a_graph_are_keras_own_within_some_ulp(case: str) -> None:
     # In a graph TensorFlow turns a division by a square root into a product with its inverse.
     weights, gradients = draw("float32")
-    build, _, arguments = CASES[case]
-    ours = by_ours(build, arguments, weights, gradients, graph=True)
+    ours = states_of(*graph_of(case), weights, gradients)
     np.testing.assert_allclose(ours, by_keras(case, weights, gradients), rtol=2e-6, atol=1e-6)
 
 
@@ -202,10 +226,9 @@ def test_a_term_at_zero_is_left_out_when_the_step_overflows(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_a_broken_gradient_stays_in_its_own_trial(case: str, bad: float) -> None:
     weights, gradients = draw("float32")
-    build, _, arguments = CASES[case]
-    clean = by_ours(build, arguments, weights, gradients, graph=True)
+    clean = states_of(*graph_of(case), weights, gradients)
     gradients[2, 1, 0, 0] = bad
-    dirty = by_ours(build, arguments, weights, gradients, graph=True)
+    dirty = states_of(*graph_of(case), weights, gradients)
     for neighbour in (0, 2):
         assert dirty[:, neighbour].tobytes() == clean[:, neighbour].tobytes()
     assert not np.isfinite(dirty[2:, 1]).all(axis=(1, 2)).any()

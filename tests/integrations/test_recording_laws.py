@@ -150,12 +150,12 @@ def test_data_that_are_no_arrays_give_the_losses_of_batches(tmp_path: Path) -> N
     np.testing.assert_allclose(row["final_loss"], trace.loss[5:].mean(), rtol=1e-6)
 
 
-def test_ten_trials_with_nan_in_a_row_do_not_end_the_search(tmp_path: Path) -> None:
-    made, result = recorded(keras_tuner.GridSearch, planned("nnnnnnnnnno"), tmp_path)
-    assert result.summary.outcomes[Outcome.NONFINITE] == 10
+def test_five_trials_with_nan_in_a_row_do_not_end_the_search(tmp_path: Path) -> None:
+    made, result = recorded(keras_tuner.GridSearch, planned("nnnnno"), tmp_path)
+    assert result.summary.outcomes[Outcome.NONFINITE] == 5
     assert result.summary.outcomes[Outcome.STABLE] == 1
-    assert [trial.status for trial in made.oracle.trials.values()].count("FAILED") == 10
-    assert made.get_best_hyperparameters()[0].get("trial") == 10
+    assert [trial.status for trial in made.oracle.trials.values()].count("FAILED") == 5
+    assert made.get_best_hyperparameters()[0].get("trial") == 5
 
 
 def test_three_crashes_in_a_row_end_it_as_ever(tmp_path: Path) -> None:
@@ -170,8 +170,8 @@ def test_three_crashes_in_a_row_end_it_as_ever(tmp_path: Path) -> None:
 
 
 def test_crashes_that_a_nan_parts_are_not_in_a_row(tmp_path: Path) -> None:
-    _, result = recorded(keras_tuner.GridSearch, planned("ccnccnco"), tmp_path)
-    assert result.summary.outcomes[Outcome.CRASHED] == 5
+    _, result = recorded(keras_tuner.GridSearch, planned("ccncco"), tmp_path)
+    assert result.summary.outcomes[Outcome.CRASHED] == 4
     assert result.summary.outcomes[Outcome.STABLE] == 1
 
 
@@ -214,23 +214,23 @@ def test_errors_after_the_training_end_the_search_as_ever(tmp_path: Path) -> Non
 
 
 def test_stopped_and_resumed_is_uninterrupted(tmp_path: Path) -> None:
-    _, whole = recorded(keras_tuner.RandomSearch, by_rate, tmp_path / "whole", max_trials=4)
+    _, whole = recorded(keras_tuner.RandomSearch, by_rate, tmp_path / "whole", max_trials=3)
     built = []
 
     def build(hp: Any) -> Any:
         built.append(hp)
-        if len(built) == 4:  # the first is the tuner's own, to find the hp
+        if len(built) == 3:  # the first is the tuner's own, to find the hp
             raise KeyboardInterrupt
         return by_rate(hp)
 
-    cut = tuner(keras_tuner.RandomSearch, build, tmp_path / "cut", max_trials=4)
+    cut = tuner(keras_tuner.RandomSearch, build, tmp_path / "cut", max_trials=3)
     record(cut, out=tmp_path / "out", loss_rows=0)
     with pytest.raises(KeyboardInterrupt):
         search(cut, validation_data=None)
-    assert len(open_result(tmp_path / "out").trials) == 2, "the trial in progress alone is lost"
+    assert len(open_result(tmp_path / "out").trials) == 1, "the trial in progress alone is lost"
     assert (tmp_path / "out" / "trials.csv").is_file()
 
-    again = tuner(keras_tuner.RandomSearch, by_rate, tmp_path / "cut", max_trials=4)
+    again = tuner(keras_tuner.RandomSearch, by_rate, tmp_path / "cut", max_trials=3)
     record(again, out=tmp_path / "out", loss_rows=0)
     search(again, validation_data=None)
     pd.testing.assert_frame_equal(
@@ -256,7 +256,7 @@ def test_each_trial_is_stored_when_it_ends(tmp_path: Path) -> None:
             seen.append(len(open_result(tmp_path / "out").trials) if begun else 0)
 
     made = tuner(keras_tuner.RandomSearch, by_rate, tmp_path, max_trials=3)
-    record(made, out=tmp_path / "out")
+    record(made, out=tmp_path / "out", loss_rows=0)
     search(made, callbacks=[Looking()])
     assert seen == [0, 1, 2]
 

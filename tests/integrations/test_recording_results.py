@@ -33,7 +33,7 @@ def build(hp: Any) -> Any:
     return model(min(rate, 0.05), broken=rate > LIMIT)
 
 
-TRIALS = 16
+TRIALS = 10
 
 
 def searched(folder: Path, seed: int, trials: int = TRIALS) -> Path:
@@ -135,7 +135,7 @@ def test_a_pick_is_a_trial_of_the_search_that_held(result: Result) -> None:
 
 
 def test_two_searches_compare(folder: Path, tmp_path: Path) -> None:
-    other = searched(tmp_path, 2, trials=6)
+    other = searched(tmp_path, 2, trials=4)
     found = stabilitysweep.compare(folder, other)
     assert "learning_rate" in found.axes
     assert "validation_fraction" not in found.to_json().get("differences", {})

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings(
 KINDS: dict[str, Any] = {
     "random": lambda **more: oracles.RandomSearchOracle(max_trials=30, seed=3, **more),
     "bayesian": lambda **more: oracles.BayesianOptimizationOracle(
-        max_trials=9, num_initial_points=5, seed=3, **more
+        max_trials=9, num_initial_points=6, seed=3, **more
     ),
     "grid": lambda **more: oracles.GridSearchOracle(seed=3, **more),
     "hyperband": lambda **more: oracles.HyperbandOracle(max_epochs=9, seed=3, **more),
