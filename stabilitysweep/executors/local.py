@@ -18,18 +18,12 @@ from stabilitysweep.engines.base import Engine
 from stabilitysweep.errors import StabilitySweepError, UserError
 from stabilitysweep.executors import memory
 from stabilitysweep.executors.base import Job, StackDone
-from stabilitysweep.executors.process import GUARD, WorkerProcess
+from stabilitysweep.executors.process import GUARD, WorkerProcess, most_starts
 from stabilitysweep.executors.schedule import GivenUp, Schedule
 from stabilitysweep.executors.worker import Answer, WorkerSettings, crashed, start_engine
 
 _AHEAD = 2
 """Tasks a worker holds at once, so that it never waits for the driver."""
-
-_STARTS = 2
-"""How often in a row a worker may end before it is ready, until it is done without."""
-
-_KILLED_STARTS = 5
-"""The same of workers that a signal ended, which says less: it may come from outside."""
 
 
 class LocalExecutor:
@@ -197,7 +191,7 @@ class _Run:
             self._vacate(place)
             for other in list(self._workers)[running // 2 :]:
                 self._vacate(other)
-        elif self._failed_starts[place] < (_KILLED_STARTS if death.by_signal else _STARTS):
+        elif self._failed_starts[place] < most_starts(death):
             self._start(place)
         else:
             self._schedule.retire(place)

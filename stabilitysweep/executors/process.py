@@ -35,6 +35,12 @@ _PROGRAMS = 50
 leaves 5 MB behind in the plain graph and 16 MB under XLA, of models 8 wide: after 50 of them a
 worker of 720 MB has grown to 1 or 1.5 GB. To start one costs as much as a few programs do."""
 
+_STARTS = 2
+"""How often in a row a worker may end before it is ready, until it is done without."""
+
+_KILLED_STARTS = 5
+"""The same of workers that a signal ended, which says less: it may come from outside."""
+
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _CHATTER = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl")
 _GONE = (EOFError, OSError)
@@ -178,6 +184,11 @@ class WorkerProcess:
             self._process.kill()
             self._process.join()
         self._connection.close()
+
+
+def most_starts(death: Death) -> int:
+    """Return how often a worker is started again that ended so before it was ready."""
+    return _KILLED_STARTS if death.by_signal else _STARTS
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from __future__ import annotations
 import pickle
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from stabilitysweep.data import PreparedData
@@ -33,6 +34,7 @@ from stabilitysweep.engines.base import Engine
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors.base import Job, StackDone
 from stabilitysweep.executors.local import default_workers
+from stabilitysweep.executors.process import most_starts
 from stabilitysweep.executors.ray_cluster import cluster_cores, connected
 from stabilitysweep.executors.ray_supervisor import Ended, Started, Supervisor, Surroundings
 from stabilitysweep.executors.schedule import Death, GivenUp, Schedule, Task
@@ -44,9 +46,6 @@ _AHEAD = 2
 
 _LOST = 3
 """How many actors may be lost at a stack before it is a suspect."""
-
-_STARTS = 2
-"""How often in a row a worker may end before it is ready, until it is done without."""
 
 
 class RayExecutor:
@@ -121,7 +120,7 @@ class _Run:
         self._actors: dict[int, Any] = {}
         self._nodes: dict[int, str] = {}  # of those that are ready
         self._held: dict[int, deque[Task]] = {}
-        self._asked: dict[Any, int] = {}  # reference to a reply -> place
+        self._asked: dict[Future[Any], tuple[int, Task | None]] = {}  # by the reply to come
         self._stored: dict[str, Any] = {}  # key of data -> its reference
         self._failed_starts: Counter[int] = Counter()
         self._lost: Counter[int] = Counter()  # by a task's number
@@ -144,7 +143,7 @@ class _Run:
         self._ask_ready(place)
 
     def _ask_ready(self, place: int) -> None:
-        self._asked[self._crew.ask_ready(self._actors[place])] = place
+        self._asked[self._crew.ask_ready(self._actors[place]).future()] = place, None
 
     def _feed(self) -> None:
         for place in self._nodes:
@@ -161,24 +160,24 @@ class _Run:
                     task.number, task.data, task.stack, self._stored[task.data]
                 )
                 held.append(task)
-                self._asked[call] = place
+                self._asked[call.future()] = place, task
 
     def _listen(self) -> Iterator[StackDone]:
         """Wait until at least one has something to say, and hear all that do."""
-        ray = self._crew.ray
-        ray.wait(list(self._asked))
-        spoken = set(ray.wait(list(self._asked), num_returns=len(self._asked), timeout=0)[0])
+        # Not by `ray.wait`: it makes a KeyboardInterrupt of whatever a signal's handler raises.
+        spoken, _ = wait(self._asked, return_when=FIRST_COMPLETED)
         for call in [call for call in self._asked if call in spoken]:
-            place = self._asked.pop(call, None)
-            if place is None:  # of an actor that was lost meanwhile
+            if call not in self._asked:  # of an actor that was lost meanwhile
                 continue
+            place, task = self._asked.pop(call)
             try:
-                reply = ray.get(call)
-            except ray.exceptions.RayError as error:
+                reply = call.result()
+            except self._crew.ray.exceptions.RayError as error:
                 yield from self._given_up(self._lose(place, error))
                 continue
-            if isinstance(reply, Answer):
-                task = self._held[place].popleft()
+            if task is not None:
+                self._held[place].remove(task)
+            if isinstance(reply, Answer) and task is not None:
                 self._schedule.finished(task)
                 yield StackDone(task.stack, reply.results, reply.verdicts)
             elif isinstance(reply, Started):
@@ -186,19 +185,18 @@ class _Run:
                 self._nodes[place] = reply.node
                 self._failed_starts[place] = 0
             else:
-                yield from self._given_up(self._ended(place, reply))
+                yield from self._given_up(self._ended(place, task, reply))
 
-    def _ended(self, place: int, ended: Ended) -> list[GivenUp]:
+    def _ended(self, place: int, task: Task | None, ended: Ended) -> list[GivenUp]:
         """Deal with the end of a worker process, whose actor lives on."""
-        held = self._held[place]
+        tasks = [] if task is None else [task]
         if not ended.ready:
-            if held:
-                self._schedule.give_back(place, [held.popleft()])
-            self._start_failed(place, ended.death.words)
+            self._schedule.give_back(place, tasks)
+            self._start_failed(place, ended.death)
             return []
         neighbours = sum(node == self._nodes.get(place) for node in self._nodes.values()) - 1
         crowded = ended.death.memory and neighbours > 0
-        given_up = self._schedule.died(place, [held.popleft()], ended.death, crowded=crowded)
+        given_up = self._schedule.died(place, tasks, ended.death, crowded=crowded)
         if crowded:
             self._dismiss(place)
             self._vacant.append(place)
@@ -214,7 +212,7 @@ class _Run:
         ray = self._crew.ray
         if isinstance(error, ray.exceptions.RayTaskError) or not held:
             self._schedule.give_back(place, held)
-            self._start_failed(place, _last_line(error))
+            self._start_failed(place, Death(_last_line(error)))
         else:
             self._lost[held[0].number] += 1
             if self._lost[held[0].number] < _LOST:
@@ -226,9 +224,9 @@ class _Run:
         self._schedule.retire(place)
         return given_up
 
-    def _start_failed(self, place: int, words: str) -> None:
+    def _start_failed(self, place: int, death: Death) -> None:
         self._failed_starts[place] += 1
-        if self._failed_starts[place] < _STARTS:
+        if self._failed_starts[place] < most_starts(death):
             if place in self._actors:
                 self._nodes.pop(place, None)
                 self._ask_ready(place)
@@ -236,7 +234,8 @@ class _Run:
         self._dismiss(place)
         if not self._actors:
             raise StabilitySweepError(
-                f"expected workers to start on Ray, but they end before they are ready: {words}. "
+                f"expected workers to start on Ray, but they end before they are ready: "
+                f"{death.words}. "
                 "Check that stabilitysweep is installed on every node, with the Python that Ray "
                 "uses there, that 'import tensorflow' works, and that there is memory for it."
             )
@@ -250,7 +249,7 @@ class _Run:
     def _let_go(self, place: int) -> list[Task]:
         """Forget what an actor was asked; return what it held, in the order of its turns."""
         self._nodes.pop(place, None)
-        for call in [call for call, other in self._asked.items() if other == place]:
+        for call in [call for call, (at, _) in self._asked.items() if at == place]:
             del self._asked[call]
         held = list(self._held[place])
         self._held[place].clear()

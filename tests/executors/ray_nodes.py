@@ -1,12 +1,25 @@
-"""A Ray of several nodes on this machine, on 127.0.0.1, as a test wants it."""
+"""A Ray of several nodes on this machine, on 127.0.0.1, as a test wants it.
+
+And engines for its workers, which import this module by its name.
+"""
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from fake_engines import SUSPECT, FakeEngine
+
+from stabilitysweep.data import PreparedData
+from stabilitysweep.engines.base import Engine, Stack
+from stabilitysweep.types import TrialResult
+
+REASON = "Ray is an extra: pip install 'stabilitysweep[ray]'"
 
 
 @contextmanager
@@ -15,10 +28,10 @@ def ray_nodes(*cpus: int) -> Iterator[Any]:
 
     Its address is `.address`; `.worker_nodes` are the nodes but the head.
     """
-    pytest.importorskip("ray", reason="Ray is an extra: pip install 'stabilitysweep[ray]'")
+    pytest.importorskip("ray", reason=REASON)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of our tests
-        # A token of the user's, or of a Ray started by another test, is none of this cluster.
+        # A token of the user's, or of a Ray that another test started, is none of this cluster.
         patch.setenv("RAY_AUTH_MODE", "disabled")
         from ray._private import ray_constants
         from ray.cluster_utils import Cluster
@@ -28,9 +41,42 @@ def ray_nodes(*cpus: int) -> Iterator[Any]:
         cluster = Cluster()
         try:
             for number in cpus:
-                cluster.add_node(
-                    num_cpus=number, node_ip_address="127.0.0.1", include_dashboard=False
-                )
+                add_node(cluster, number)
             yield cluster
         finally:
             cluster.shutdown()
+
+
+def add_node(cluster: Any, cpus: int) -> Any:
+    """Start one more node, on 127.0.0.1."""
+    return cluster.add_node(num_cpus=cpus, node_ip_address="127.0.0.1", include_dashboard=False)
+
+
+class SlowEngine(FakeEngine):
+    """Takes half a second a stack, and notes in its file when it begins one."""
+
+    def run(self, stack: Stack, data: PreparedData) -> list[TrialResult]:
+        with open(self.path, "a") as begun:
+            begun.write(f"{stack.trials[0].trial_id}\n")
+        time.sleep(0.5)
+        return super().run(stack, data)
+
+
+class ParentsBane(FakeEngine):
+    """Ends the process that keeps its own, at the learning rate at which engines misbehave."""
+
+    def run(self, stack: Stack, data: PreparedData) -> list[TrialResult]:
+        if any(trial.training.learning_rate == SUSPECT for trial in stack.trials):
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
+        return super().run(stack, data)
+
+
+def start_slow(name: str) -> Engine:
+    """Make the engine of a worker."""
+    return SlowEngine(name)
+
+
+def start_bane(name: str) -> Engine:
+    """Make the engine of a worker."""
+    return ParentsBane(name)
