@@ -170,3 +170,30 @@ def test_weights_that_are_broken_before_the_first_step_are_told() -> None:
     assert guard.report is not None and guard.report.onset is not None
     assert (guard.report.onset.step, guard.report.onset.stage) == (0, Stage.WEIGHT)
     assert guard.report.steps_run == 1
+
+
+@pytest.mark.parametrize("way", [GRAPH, XLA], ids=["graph", "xla"])
+@pytest.mark.parametrize("kind", [Kind.POSITIVE_INFINITY, Kind.NEGATIVE_INFINITY])
+def test_a_gradient_between_two_looks_is_told_with_its_sign(kind: Kind, way: Way) -> None:
+    model = planted("gradient", Clock(13, float(kind.value)), way)
+    guard = StabilityGuard(report=None, quiet=True)
+    train(model, guard)
+    report = guard.report
+    assert report is not None and report.onset is not None
+    assert (report.onset.step, report.onset.stage, report.exact) == (13, Stage.GRADIENT, True)
+    # The bias of the layer below adds up what came back, of one sign.
+    told = {reading.step: reading.found for reading in report.curve if reading.found}
+    assert {found.kind for found in told.values() if found} <= {kind, Kind.NAN}
+    assert report.steps_run == 13 and report.restored_step == 8
+
+
+def test_gradients_are_measured_where_a_check_is_due_and_added_up_between() -> None:
+    guard = StabilityGuard(10, report=None, quiet=True)
+    train(plain(), guard)
+    report = guard.report
+    assert report is not None and report.steps_run == 24
+    measured = [reading.step for reading in report.curve if reading.gradient_norm is not None]
+    assert measured == [1, 2, 4, 8, 10, 20]
+    assert all(reading.gradient_norm for reading in report.curve if reading.step in measured)
+    shown = [moment.step for moment in report.moments if len(moment.tensors) > 8]
+    assert set(shown) <= {*measured, 24}

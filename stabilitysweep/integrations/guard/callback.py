@@ -36,6 +36,8 @@ from stabilitysweep.numerics.probes import limit_bits
 
 EVERY = 100
 """Steps between two checks, unless the user says otherwise."""
+READ_EVERY = 10
+"""Steps after which readings are taken over from the graph, where nothing asks for them before."""
 REPORT = "stability-guard"
 """The folder of the report, unless the user says otherwise."""
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -69,7 +71,8 @@ class StabilityGuard(keras.callbacks.Callback):
         """Check the settings.
 
         Args:
-            every: steps between two checks of weights and optimizer, and between two copies.
+            every: steps between two checks of weights and optimizer, between two copies, and
+                between two steps whose gradients are measured.
             on_nonfinite: `stop` training, `raise` a `NonFiniteError`, or `warn` and go on.
             restore: put the state of the last check back before stopping or raising: of model
                 and optimizer, or of the model alone (`"model"`).
@@ -136,7 +139,7 @@ class StabilityGuard(keras.callbacks.Callback):
         limits = {dtype: limit_bits(dtype) for dtype in _DTYPES}
         self._early = None if settings.early is None else EarlyWarnings(settings.early, limits)
         self._last: Reading | None = None
-        self._started = False
+        self._started = self._streaked = False
         self._checked = self._judged = 0
         self._kept_step: int | None = None
         self._acted = self._onset_seen = self._unrestored = False
@@ -150,20 +153,22 @@ class StabilityGuard(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Expect the next call of the train function."""
-        if self._watching is not None:
-            self._watching.begin_batch()
+        watching = self._watching
+        if watching is not None:
+            ahead = self._judged + watching.steps_per_execution
+            watching.begin_batch(full=self._streaked or self._is_due(ahead))
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Read the steps since the last call; check, copy, warn, or stop."""
         watching = self._watching
-        if watching is None or self._acted:
+        if watching is None or self._acted or self._can_wait(watching):
             return
         read = self._read()
         if self._last is None or not (read or watching.attached):
             self._warn_blind(batch)
             return
-        step, every = self._last.step, self._settings.every
-        due = any(is_due(passed, every) for passed in range(self._judged + 1, step + 1))
+        step = self._last.step
+        due = self._is_due(step)
         self._judged = step
         if self._verdict.onset is None and due:
             self._check(step)
@@ -172,7 +177,11 @@ class StabilityGuard(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Look whether what was validated is finite."""
-        if self._watching is None or self._verdict.onset is not None or self._blind:
+        if self._watching is None:
+            return
+        if not self._acted:
+            self._read()
+        if self._verdict.onset is not None or self._blind:
             return
         bad = [name for name, value in (logs or {}).items() if _not_finite(name, value)]
         if bad:
@@ -199,6 +208,27 @@ class StabilityGuard(keras.callbacks.Callback):
         self._release()
 
     # --- looking
+
+    def _can_wait(self, watching: Watching) -> bool:
+        """Whether the steps since the last reading hold nothing that has to be acted upon now."""
+        step, calm = watching.peek()
+        self._streaked = not calm
+        if (
+            not calm
+            or step <= self._judged  # it sees nothing
+            or step - self._steps_run >= READ_EVERY
+            or not watching.attached
+            or watching.met is not None
+            or self._is_due(step)
+        ):
+            return False
+        self._judged = step
+        return True
+
+    def _is_due(self, step: int) -> bool:
+        """Whether a check is due after this step, or was after one of the same execution."""
+        every = self._settings.every
+        return any(is_due(passed, every) for passed in range(self._judged + 1, step + 1))
 
     def _read(self) -> bool:
         """Judge the steps since the last call; return whether there were any."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import replace
 
-from stabilitysweep.integrations.watching import Reading, is_due
+from stabilitysweep.integrations.watching import Found, Reading, is_due
 from stabilitysweep.numerics.moments import Moment, Quantity, TensorStats
+from stabilitysweep.types import Kind, Stage
 
 KEPT = 8
 """Moments that are kept."""
@@ -49,9 +51,30 @@ class Evidence:
         known = {reading.step: reading for reading in self.curve} | self._readings
         steps = sorted(step for step in {*looks, *self._states} if step in known)
         return tuple(
-            _moment(known[step], looks.get(step, ()), self._states.get(step, ()))
+            _moment(
+                known[step],
+                looks.get(step) or _named(known[step].found, looks),
+                self._states.get(step, ()),
+            )
             for step in steps[-KEPT:]
         )
+
+
+def _named(
+    found: Found | None, looks: Mapping[int, tuple[TensorStats, ...]]
+) -> tuple[TensorStats, ...]:
+    """The gradient that was found in a step whose gradients were only added up.
+
+    That it is not finite is known, not in how many entries: one is counted.
+    """
+    if found is None or found.stage is not Stage.GRADIENT:
+        return ()
+    alike = (stats for look in looks.values() for stats in look if stats.tensor == found.tensor)
+    nan = found.kind is Kind.NAN
+    return tuple(
+        replace(stats, largest=0.0, mean=0.0, zeros=0.0, nans=int(nan), infs=int(not nan))
+        for stats in itertools.islice(alike, 1)
+    )
 
 
 def _moment(

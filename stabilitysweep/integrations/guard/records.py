@@ -160,7 +160,9 @@ class GuardReport:
         """How exactly the guard can tell a step, and when it can stop."""
         text = (
             "The loss and the gradients are checked in every step; "
-            f"weights and optimizer every {counted(self.every, 'step')}"
+            f"weights and optimizer every {counted(self.every, 'step')}. "
+            "Between two checks gradients are only added up: of one that is not finite the tables "
+            "count a single entry"
             if self.every > 1
             else "The loss, the gradients, weights and optimizer are checked in every step"
         )

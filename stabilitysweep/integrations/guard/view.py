@@ -95,7 +95,7 @@ def _curve(report: GuardReport) -> Table:
         (
             f"{reading.step:,}{'*' if reading.skipped else ''}",
             "-" if reading.lossless else number(reading.loss),
-            number(reading.gradient_norm),
+            "-" if reading.gradient_norm is None else number(reading.gradient_norm),
             *([number(reading.loss_scale)] if report.loss_scale != 1 else []),
         )
         for reading in report.curve[-_CURVE:]

@@ -10,7 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from stabilitysweep.numerics.probes import nonfinite_sum, widen
+from stabilitysweep.numerics.probes import kind_code, nonfinite_sum, widen
 from stabilitysweep.numerics.statistics import FIELDS, statistics
 
 
@@ -29,12 +29,64 @@ def squares(tensors: Sequence[Any]) -> tf.Tensor:
     return 2.0 * tf.reduce_sum(tf.cast(tf.stack(halves), tf.float64))
 
 
+def sums(tensors: Sequence[Any], *, xla: bool) -> list[tf.Tensor]:
+    """Return the sum of each tensor, or of its slices: float64 scalars.
+
+    One that is finite proves every entry finite.
+
+    Args:
+        tensors: floats of any shape.
+        xla: whether this is compiled by XLA, which adds up one number after another: a product
+            with ones goes through vectors, and took half the time.
+    """
+    values = [widen(t.values if isinstance(t, tf.IndexedSlices) else t) for t in tensors]
+    if xla:
+        values = [_column_sums(value) for value in values]
+    return [tf.cast(tf.reduce_sum(value), tf.float64) for value in values]
+
+
+def _column_sums(tensor: tf.Tensor) -> tf.Tensor:
+    """Sum a tensor over all dimensions but the last."""
+    if tensor.shape.rank is None or tensor.shape.rank < 2:
+        return tensor
+    rows = tf.reshape(tensor, [-1, tf.shape(tensor)[-1]])
+    return tf.linalg.matmul(tf.ones([1, tf.shape(rows)[0]], rows.dtype), rows)
+
+
 def nonfinite_sums(tensors: Sequence[Any]) -> tf.Tensor:
     """Return for each tensor the sum of what is not finite in it, 0 if all is: float32 [K]."""
     if not tensors:
         return tf.zeros([0])
     flat = [t.values if isinstance(t, tf.IndexedSlices) else t for t in tensors]
     return tf.stack([nonfinite_sum(tensor[None])[0] for tensor in flat])
+
+
+def first_nonfinite(sums: tf.Tensor, before: tf.Tensor, offset: int) -> tf.Tensor:
+    """Name what is first not finite of the loss and the gradients, and of the weights.
+
+    Args:
+        sums: `nonfinite_sum` of the loss and the gradients, [1 + G].
+        before: the same of the weights, [W].
+        offset: places before those of these gradients.
+
+    Returns:
+        float64 [4]: place and kind code of the first, place and kind code of the weight; -1
+        and 0 if there is none.
+    """
+    place, kind = _first(sums)
+    place = tf.where(place > 0, place + offset, place)
+    return tf.cast(tf.stack([place, kind, *_first(before)]), tf.float64)
+
+
+def _first(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The first place that is not finite and its kind code; -1 and 0 if there is none."""
+    if sums.shape[0] == 0:  # a model without weights
+        return tf.constant(-1), tf.constant(0)
+    bad = sums != 0
+    found = tf.reduce_any(bad)
+    first = tf.argmax(bad, output_type=tf.int32)
+    kind = kind_code(tf.gather(sums, first))
+    return tf.where(found, first, -1), tf.where(found, kind, 0)
 
 
 def table(tensors: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -35,7 +35,8 @@ class Reading:
         step: counted from 1 of this `fit`.
         iteration: the optimizer's count of steps after it; a skipped step does not count.
         loss: of this batch, with penalties; NaN where `lossless`.
-        gradient_norm: global L2 norm of the unscaled gradients; may overflow to Inf.
+        gradient_norm: global L2 norm of the unscaled gradients; may overflow to Inf. None where
+            the step was read lightly.
         loss_scale: used in the step; 1 without loss scaling.
         skipped: whether loss scaling skipped the update.
         found: the first of the loss and the gradients that is not finite.
@@ -47,7 +48,7 @@ class Reading:
     step: int
     iteration: int
     loss: float
-    gradient_norm: float
+    gradient_norm: float | None
     loss_scale: float
     skipped: bool
     found: Found | None = None

@@ -48,7 +48,9 @@ class SharedProbes:
         self._listeners: list[Listener] = []
         self._awaiting: list[Listener] = []
         self._run = _Run(self, model)
-        self._watched: Any = None
+        self._full: Any = None
+        self._light: Any = None
+        self._fully = False
         self.begun = False
         self.attached = True
         self.met: Found | None = None
@@ -65,15 +67,29 @@ class SharedProbes:
         self.recorder = recorder = StepRecorder(model, everies, rows)
         recorder.prepare_looks()
         recorder.on_traced = self._on_traced
-        patch = Patch(model, "train_step", recorder.watch(model.train_step))
+        # Neither is traced before it is first called.
+        self._full = self._made(recorder.watch(model.train_step, full=True))
+        self._light = self._made(recorder.watch(model.train_step, full=False))
+
+    def _made(self, step: Callable[[Any], Any]) -> Any:
+        """A train function that goes through `step`; the model keeps ours."""
+        model = self._model
+        patch = Patch(model, "train_step", step)
         try:
             model.make_train_function(force=True)
+            return model.train_function
         finally:
             patch.undo()
-            self._watched, model.train_function = model.train_function, self._run
+            model.train_function = self._run
 
-    def expect(self, listener: Listener) -> None:
-        """Take note that for a listener the next call is one of its `fit`."""
+    def expect(self, listener: Listener, *, full: bool) -> None:
+        """Take note that for a listener the next call is one of its `fit`.
+
+        Args:
+            listener: one that has joined.
+            full: whether it wants its steps read fully; it suffices that one of them does.
+        """
+        self._fully |= full
         if listener not in self._awaiting:
             self._awaiting.append(listener)
 
@@ -92,7 +108,7 @@ class SharedProbes:
         self.attached = False
         self._finalizer.detach()
         self._run.leave()
-        self._watched = None
+        self._full = self._light = None
         for listener in self._listeners:
             listener.forget()
         self._listeners = []
@@ -110,8 +126,10 @@ class SharedProbes:
             self.leave(gone)
         self._awaiting = []
         self.begun = True
+        watched = self._full if self._fully else self._light
+        self._fully = False
         try:
-            return self._watched(iterator)
+            return watched(iterator)
         except BaseException as error:
             # An epoch that ends before its last execution is full is no failure.
             if not isinstance(error, StopIteration | IndexError) and not _is_end(error):

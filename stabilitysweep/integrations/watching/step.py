@@ -1,5 +1,9 @@
 """What is read of every step, inside the step's own graph.
 
+There are two ways to read a step. A *full* one measures gradients as exactly as everything else,
+and keeps them till its end for that: the optimizer cannot compute in their place then. A *light*
+one only adds each of them up.
+
 Notation: G gradients, W weights, K tensors that are looked at, R rows of the ring, M looks kept.
 Every number is kept in a variable: under XLA nothing else leaves the graph but the logs, which
 are the user's.
@@ -54,12 +58,12 @@ class _Checked(NamedTuple):
 
     Attributes:
         loss: float64, with penalties; 0 where the step told none.
-        squares: float64, of all gradients, unscaled.
+        squares: float64, of all gradients, unscaled; -1 where they were not measured.
         scale: float64, the loss scale.
-        found: float64 [4], as `_found_first` returns it.
+        found: float64 [4], as `measures.first_nonfinite` returns it.
         applied: the count of steps before the update; None without an update.
         inner: the optimizer that counts; None without one.
-        gradients: all of them.
+        gradients: all of them, where they are measured.
     """
 
     loss: tf.Tensor
@@ -97,25 +101,31 @@ class StepRecorder:
         self._heads: list[Head] = []
         self.on_traced: Callable[[], None] | None = None
 
-    def watch(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Return a training step that does what `step` does, and is read."""
+    def watch(self, step: Callable[[Any], Any], *, full: bool) -> Callable[[Any], Any]:
+        """Return a training step that does what `step` does, and is read fully or lightly."""
 
         def watched(data: Any) -> Any:
             checked: list[_Checked] = []
 
             def before_apply(heard: Heard, optimizer: Any, pairs: list[tuple[Any, Any]]) -> None:
-                checked.append(self._check(heard, optimizer, pairs, later=bool(checked)))
+                later = bool(checked)
+                checked.append(self._check(heard, optimizer, pairs, later=later, full=full))
 
             with self._ear.listening(before_apply) as heard:
                 logs = step(data)
             if not checked:
-                checked.append(self._check(heard, None, [], later=False))
+                checked.append(self._check(heard, None, [], later=False, full=full))
             self._write(heard, checked)
             if heard.graph is not None and self.on_traced is not None:
                 self.on_traced()
             return logs
 
         return watched
+
+    def peek(self) -> tuple[int, bool]:
+        """Return the last step, and whether nothing has come up in it, nor broken before it."""
+        step, streak, broken, _ = self._local(self._counters)[0]
+        return int(step), not (streak or broken)
 
     def since(self, seen: int) -> tuple[int, list[Reading]]:
         """Return the last step, and what was read of the steps after `seen`, oldest first.
@@ -145,62 +155,97 @@ class StepRecorder:
     # --- before the update
 
     def _check(
-        self, heard: Heard, optimizer: Any, pairs: Sequence[tuple[Any, Any]], *, later: bool
+        self,
+        heard: Heard,
+        optimizer: Any,
+        pairs: Sequence[tuple[Any, Any]],
+        *,
+        later: bool,
+        full: bool,
     ) -> _Checked:
         """Look at the loss and at the gradients that are about to be applied."""
-        model = self._model
         own = [_Gradient(_path(v), _size(v), g) for g, v in pairs if g is not None]
         if not later:
             self._places = [(Stage.LOSS, "loss")]
-            self._weights = [*(w.path for w in model.trainable_variables), *held_paths(model)]
+            trainable = self._model.trainable_variables
+            self._weights = [*(w.path for w in trainable), *held_paths(self._model)]
         offset = len(self._places) - 1
         self._places += [(Stage.GRADIENT, gradient.path) for gradient in own]
 
         loss = tf.zeros([], tf.float64) if heard.loss is None else tf.cast(heard.loss, tf.float64)
         scale = tf.cast(_scale(optimizer), tf.float64)
-        squared = measures.squares([gradient.value for gradient in own])
-        loss, proof = self._over_replicas([loss, squared])
+        values = [gradient.value for gradient in own]
+        if full:
+            loss, squared, found = self._exactly(loss, values, offset, later=later)
+            squared /= scale * scale
+        else:
+            loss, found = self._roughly(loss, values, offset, later=later)
+            squared = tf.constant(-1.0, tf.float64)
         inner = getattr(optimizer, "inner_optimizer", optimizer)
-
-        def exact() -> tuple[tf.Tensor, tf.Tensor]:
-            weights = [w.value for w in model.trainable_variables]
-            held = [v.value for v in model.non_trainable_variables if _floating(v)]
-            return (
-                measures.nonfinite_sums([loss, *(gradient.value for gradient in own)]),
-                # Of a second optimizer: the first has updated them in this very step.
-                tf.zeros([1]) if later else measures.nonfinite_sums([*weights, *held]),
-            )
-
         return _Checked(
             loss=loss,
-            squares=squared / (scale * scale),
+            squares=squared,
             scale=scale,
-            found=self._exactly(tf.math.is_finite(proof + loss), exact, len(own), offset),
+            found=found,
             applied=None if inner is None else tf.identity(inner._iterations.value),
             inner=inner,
-            gradients=own,
+            gradients=own if full else [],
         )
 
     def _exactly(
-        self,
-        proven: tf.Tensor,
-        exact: Callable[[], tuple[tf.Tensor, tf.Tensor]],
-        gradients: int,
-        offset: int,
-    ) -> tf.Tensor:
-        """What of a step is not finite, looked for only where it is not proven to be finite."""
-        nothing = tf.constant([-1.0, 0.0, -1.0, 0.0], tf.float64)
+        self, loss: tf.Tensor, gradients: Sequence[Any], offset: int, *, later: bool
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The loss, the sum of squares of the gradients, and what is not finite.
+
+        It is looked for only where a finite sum of squares does not prove that there is nothing.
+        """
+        loss, squared = self._over_replicas([loss, measures.squares(gradients)])
+        proven = tf.math.is_finite(loss + squared)
+
+        def sums() -> tf.Tensor:
+            return measures.nonfinite_sums([loss, *gradients])
+
         if self._replicas == 1:
-            return tf.cond(proven, lambda: nothing, lambda: _found_first(*exact(), offset))
-
+            return loss, squared, self._found(proven, sums, offset, later=later)
         # Replicas have gradients of their own, and the same weights.
-        def apart() -> tuple[tf.Tensor, tf.Tensor]:
-            sums, before = exact()
-            return sums, _found_first(tf.zeros([1]), before, 0)
+        own = tf.cond(proven, lambda: tf.zeros([1 + len(gradients)]), sums)
+        (every,) = self._over_replicas([own])
+        return loss, squared, self._found(proven, lambda: every, offset, later=later)
 
-        sums, before = tf.cond(proven, lambda: (tf.zeros([1 + gradients]), nothing), apart)
-        (sums,) = self._over_replicas([sums])
-        return tf.concat([_found_first(sums, tf.zeros([1]), offset)[:2], before[2:]], axis=0)
+    def _roughly(
+        self, loss: tf.Tensor, gradients: Sequence[Any], offset: int, *, later: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The loss, and what is not finite: of the gradients what does not add up to a number.
+
+        Finite entries near the largest number may do so too, in a training that is lost.
+        """
+        xla = bool(self._model.jit_compile) and not self._model.run_eagerly
+        every = tf.stack([loss, *measures.sums(gradients, xla=xla)])
+        (sums,) = self._over_replicas([every])
+        finite = tf.math.is_finite(sums)
+        bad = tf.cast(tf.where(finite, tf.zeros_like(sums), sums), tf.float32)
+        return sums[0], self._found(tf.reduce_all(finite), lambda: bad, offset, later=later)
+
+    def _found(
+        self, proven: tf.Tensor, sums: Callable[[], tf.Tensor], offset: int, *, later: bool
+    ) -> tf.Tensor:
+        """Return `measures.first_nonfinite`, with the weights before their update.
+
+        Args:
+            proven: whether nothing is.
+            sums: of what is not finite in the loss and in each gradient.
+            offset: places before those of these gradients.
+            later: whether another optimizer has updated weights in this very step.
+        """
+        model = self._model
+
+        def look() -> tf.Tensor:
+            weights = [w.value for w in model.trainable_variables]
+            held = [v.value for v in model.non_trainable_variables if _floating(v)]
+            before = tf.zeros([1]) if later else measures.nonfinite_sums([*weights, *held])
+            return measures.first_nonfinite(sums(), before, offset)
+
+        return tf.cond(proven, lambda: tf.constant([-1.0, 0.0, -1.0, 0.0], tf.float64), look)
 
     def _due(self, step: tf.Tensor) -> tf.Tensor:
         """The same as `is_due`, in the graph."""
@@ -249,7 +294,7 @@ class StepRecorder:
         found, squared = main.found, main.squares
         for other in checked[1:]:
             found = tf.where(found[0] >= 0, found, other.found)
-            squared += other.squares
+            squared = tf.where(squared < 0, squared, squared + other.squares)
         counters = tf.identity(self._counters)
         step, streak, broken, _ = tf.unstack(counters)
         step += 1
@@ -303,7 +348,9 @@ class StepRecorder:
     def _local(self, variable: tf.Variable) -> list[NDArray[Any]]:
         """The values of all replicas."""
         if self._replicas == 1:
-            return [variable.numpy()]
+            # What `variable.numpy()` comes to, without its detours: it is called in every step.
+            value = tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
+            return [value.numpy()]
         return [one.numpy() for one in self._strategy.experimental_local_results(variable)]
 
     @staticmethod
@@ -349,7 +396,7 @@ class StepRecorder:
             step=int(step),
             iteration=int(iteration),
             loss=math.nan if lossless else loss,
-            gradient_norm=math.sqrt(squares),
+            gradient_norm=None if squares < 0 else math.sqrt(squares),
             loss_scale=scale,
             skipped=bool(skipped),
             found=found,
@@ -362,34 +409,6 @@ def _found(place: Place, code: float) -> Found:
     kind = probes.KINDS[int(code)]
     assert kind is not None, "what was found has a kind"
     return Found(*place, kind)
-
-
-def _found_first(sums: tf.Tensor, before: tf.Tensor, offset: int) -> tf.Tensor:
-    """Name what is first not finite of the loss and the gradients, and of the weights.
-
-    Args:
-        sums: `nonfinite_sum` of the loss and the gradients, [1 + G].
-        before: the same of the weights, [W].
-        offset: places before those of these gradients.
-
-    Returns:
-        float64 [4]: place and kind code of the first, place and kind code of the weight; -1
-        and 0 if there is none.
-    """
-    place, kind = _first(sums)
-    place = tf.where(place > 0, place + offset, place)
-    return tf.cast(tf.stack([place, kind, *_first(before)]), tf.float64)
-
-
-def _first(sums: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The first place that is not finite and its kind code; -1 and 0 if there is none."""
-    if sums.shape[0] == 0:  # a model without weights
-        return tf.constant(-1), tf.constant(0)
-    bad = sums != 0
-    found = tf.reduce_any(bad)
-    first = tf.argmax(bad, output_type=tf.int32)
-    kind = probes.kind_code(tf.gather(sums, first))
-    return tf.where(found, first, -1), tf.where(found, kind, 0)
 
 
 def _scale(optimizer: Any) -> tf.Tensor:

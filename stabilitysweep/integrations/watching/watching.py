@@ -83,10 +83,15 @@ class Watching:
         self._probes = probes_of(self._model)
         self._probes.join(self)
 
-    def begin_batch(self) -> None:
-        """Say that the next call of the train function is one of this `fit`."""
+    def begin_batch(self, *, full: bool = True) -> None:
+        """Say that the next call of the train function is one of this `fit`.
+
+        Args:
+            full: whether to measure all gradients of its steps, rather than only to find those
+                that are not finite; others of the same `fit` may ask for it.
+        """
         if self._probes is not None:
-            self._probes.expect(self)
+            self._probes.expect(self, full=full)
 
     def detach(self) -> None:
         """Take the probes out, unless others still watch; harmless where there are none."""
@@ -97,6 +102,13 @@ class Watching:
     def attached(self) -> bool:
         """Whether the model trains through the probes."""
         return self._probes is not None and self._probes.attached
+
+    def peek(self) -> tuple[int, bool]:
+        """Return the last step, and whether all was finite in it and before; cheap.
+
+        Step 0 before the first.
+        """
+        return (0, True) if self._probes is None else self._probes.recorder.peek()
 
     def collect(self) -> list[Reading]:
         """Return the readings of the steps since the last call, oldest first."""
