@@ -22,6 +22,7 @@ _PROBE_SECONDS = 5.0
 _CONNECT_SECONDS = 3
 """How long Ray may try to be let in by something that looks like Ray."""
 _WAITING = "RAY_gcs_server_port_wait_time_s"
+_AUTH_MODE = "RAY_AUTH_MODE"
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -72,15 +73,18 @@ def connected(address: str | None, cores: int = 1) -> Iterator[Any]:
         _require_same(ray.get_runtime_context().gcs_address, address)
         yield ray
         return
-    if address is None:
-        _start(ray, cores)
-    else:
-        _attach(ray, address)
+    mode = os.environ.get(_AUTH_MODE)
     try:
+        if address is None:
+            _start(ray, cores)
+        else:
+            _attach(ray, address)
         with _silent():
             yield ray
     finally:
         ray.shutdown()
+        if mode is None:  # Ray sets it where it finds or makes a token: the next may want none
+            os.environ.pop(_AUTH_MODE, None)
 
 
 def cluster_cores() -> int:
