@@ -11,8 +11,9 @@ A stack at which a worker died is tried again, for the death may have had nothin
 it. If another dies, it is split, and its halves are tried, until the trial that ends them is
 alone: it alone is given up. A part is split at the first death already, a trial alone is given
 up at the second: a trial in a stack of P costs at most log2(P) + 3 workers, rounded up. Where
-one trial after another ends its worker and none comes through, it is the stack that does it, as
-one too large for the memory: what is left of it is given up unseen.
+three trials one after another end their workers, the last of the stack does so as well, and none
+has come through, it is the stack that does it, as one too large for the memory: what is left of
+it is given up unseen.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _DEATHS_OF_A_PART = 1
 """How many may die at a part of a stack at which others died before."""
 
 _LOST = 3
-"""How many trials of a stack are tried alone, and given up, until all of it is."""
+"""After how many trials that were given up alone, and none that came through, a stack's last
+trial is tried: those at one end may have in common what kills them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -197,14 +199,18 @@ class Schedule:
         self._left -= 1
         reason = f"the worker process was ended {death.words}, {suspect.deaths} times"
         suspect.origin.lost += 1
+        given_up = [GivenUp(suspect, reason)]
         if suspect.origin.came_through or suspect.origin.lost < _LOST:
-            return [GivenUp(suspect, reason)]
-        untried = (
-            f"the worker process was ended {death.words}, at each of {_LOST} trials of the same "
-            "stack alone; this one was not tried any more"
-        )
+            return given_up
         rest = self._taken_out(suspect.origin)
-        return [GivenUp(suspect, reason), *(GivenUp(task, untried) for task in rest)]
+        if suspect.origin.lost == _LOST:
+            self.give_back(worker, self._last_first(rest))
+            return given_up
+        untried = (
+            f"the worker process was ended {death.words}, at each of {suspect.origin.lost} trials "
+            "of the same stack alone; this one was not tried any more"
+        )
+        return [*given_up, *(GivenUp(task, untried) for task in rest)]
 
     def retire(self, worker: int) -> None:
         """Leave what was meant for a worker to the others."""
@@ -217,19 +223,21 @@ class Schedule:
         return self._made - 1
 
     def _halves(self, task: Task) -> list[Task]:
-        """The two parts of a stack: they keep its places, and so every trial its bits."""
-        trials = task.stack.trials
-        middle = (len(trials) + 1) // 2
-        return [
-            Task(
-                self._number(),
-                task.data,
-                replace(task.stack, trials=own),
-                part=True,
-                origin=task.origin,
-            )
-            for own in (trials[:middle], trials[middle:])
-        ]
+        middle = (len(task.stack.trials) + 1) // 2
+        return [self._part(task, slice(middle)), self._part(task, slice(middle, None))]
+
+    def _last_first(self, tasks: list[Task]) -> list[Task]:
+        """The tasks, with the last trial of all split off and in front."""
+        if not tasks or len(tasks[-1].stack.trials) == 1:
+            return tasks[-1:] + tasks[:-1]
+        *others, last = tasks
+        alone, rest = self._part(last, slice(-1, None)), self._part(last, slice(-1))
+        return [alone, *others, rest]
+
+    def _part(self, task: Task, which: slice) -> Task:
+        """Some trials of a task: they keep its places, and so every trial its bits."""
+        stack = replace(task.stack, trials=task.stack.trials[which])
+        return Task(self._number(), task.data, stack, part=True, origin=task.origin)
 
     def _taken_out(self, origin: _Origin) -> list[Task]:
         """Take out of every queue what is left of a stack."""

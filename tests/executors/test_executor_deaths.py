@@ -103,7 +103,7 @@ def test_just_the_trials_that_kill_are_given_up_and_they_do_not_cost_many_worker
     killers = {
         name
         for names in stacks
-        for name in data.draw(st.lists(st.sampled_from(names), unique=True, max_size=2))
+        for name in data.draw(st.lists(st.sampled_from(names), unique=True, max_size=3))
     }
     schedule = schedule_of(*(stack(*names) for names in stacks))
     trained, lost, deaths = train_all(schedule, killers)
@@ -140,10 +140,19 @@ def test_a_stack_all_of_whose_trials_kill_is_given_up_without_trying_each() -> N
     trained, lost, deaths = train_all(schedule_of(stack(*names), stack("other")), set(names))
     assert trained == ["other"]
     assert sorted(name for task, _ in lost for name in trials(task)) == sorted(names)
-    assert deaths < 16
+    assert deaths < 20
     reasons = [reason for task, reason in lost for _ in trials(task)]
-    assert reasons[:3] == ["the worker process was ended by SIGKILL, 2 times"] * 3
-    assert all("not tried any more" in reason for reason in reasons[3:])
+    assert reasons[:4] == ["the worker process was ended by SIGKILL, 2 times"] * 4
+    assert all("at each of 4 trials" in reason for reason in reasons[4:])
+    assert [trials(task) for task, _ in lost[:4]] == [["0"], ["1"], ["2"], [names[-1]]]
+
+
+def test_what_kills_at_one_end_of_a_stack_takes_nothing_else_with_it() -> None:
+    names = [f"{place}" for place in range(PLACES)]
+    killers = set(names[:20])
+    trained, lost, _ = train_all(schedule_of(stack(*names)), killers)
+    assert sorted(trained) == sorted(names[20:])
+    assert {name for task, _ in lost for name in trials(task)} == killers
 
 
 def test_want_of_memory_beside_other_workers_is_no_proof() -> None:
