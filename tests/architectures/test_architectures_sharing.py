@@ -97,8 +97,8 @@ def test_a_wrong_sharing_is_caught_named_and_gone_around(
 def test_a_model_that_cannot_be_stacked_has_the_results_of_fit(
     stacked: VerifiedEngine, fit: FitEngine, build: str, data: str, reason: str
 ) -> None:
-    sweep = lay_out(build, data, learning_rate=RATES, steps=4)
-    (_, stack), *_ = stacks_of(sweep)
+    sweep = lay_out(build, data, learning_rate=RATES[:1], steps=4)
+    ((_, stack),) = stacks_of(sweep)
     ours = train(stacked, sweep)
     assert reason in (stack.alone or stacked.verdicts[0].text)
     assert {result.engine for result in ours.values()} == {"fit"}
