@@ -322,13 +322,13 @@ def _float16_overflow(table: Table, row: int, own: Evidence, twin: int | None) -
 def _beside_twins(table: Table, row: int, own: Evidence, alone: _Verdict) -> _Verdict:
     """Let twins decide where a trial by itself cannot tell, or only saw one step."""
     if alone.sudden and own.step is not None:
-        lower = table.safer_twins(table.rate, row).tolist()
-        at_once = [
-            table.failed(twin) and (table.evidence(twin).step or own.step + 1) <= own.step
-            for twin in lower
-        ]
+        lower = table.safer_twins(table.rate, row)
         # A tenth of the rate, or less, would have to show in the step of the onset.
-        if lower and all(at_once) and table.value(table.rate, lower[-1]) < own.rate / 10:
+        if (
+            len(lower)
+            and table.broke_by(lower, own.step)
+            and table.value(table.rate, int(lower[-1])) < own.rate / 10
+        ):
             alone = _unknown(
                 f"{_what(own)}, and at every lower learning rate of the grid by the same step."
             )
@@ -385,8 +385,9 @@ def _would_have_moved(own: Evidence) -> bool:
 
 def _first_that_holds(table: Table, axis: str, row: int) -> int | None:
     """Return the nearest twin on the safer side of an axis that did not fail."""
-    twins = table.safer_twins(axis, row).tolist()
-    return next((twin for twin in twins if not table.failed(twin)), None)
+    twins = table.safer_twins(axis, row)
+    held = twins[~table.lattice.failed[twins]]
+    return int(held[0]) if len(held) else None
 
 
 def _named(table: Table, twin: int, axis: str, sentence: str) -> _Verdict:

@@ -194,6 +194,12 @@ class Table:
         """Tell whether a trial diverged or became non-finite."""
         return bool(self.lattice.failed[row])
 
+    def broke_by(self, rows: NDArray[np.int64], step: int) -> bool:
+        """Tell whether all of some trials failed with an onset at a step, or before it."""
+        onsets = self._numbers["onset_step"][rows]
+        # An onset in the input has the step 0, which no update can have brought about.
+        return bool(self.lattice.failed[rows].all() and ((onsets > 0) & (onsets <= step)).all())
+
     def twins(self, axis: str, row: int) -> NDArray[np.int64]:
         """Return the rows of the measured twins of a trial along one axis, by place on it."""
         if axis not in self.lattice.axes:

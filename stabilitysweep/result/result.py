@@ -34,6 +34,7 @@ from stabilitysweep.result.compared import compared
 from stabilitysweep.result.narrowed import NarrowedTrials
 from stabilitysweep.result.notebook import result_html
 from stabilitysweep.result.recommending import recommended
+from stabilitysweep.result.saved import TABLE
 from stabilitysweep.store import write_csv, write_json, write_parquet
 
 if TYPE_CHECKING:
@@ -401,8 +402,8 @@ class Result(NarrowedTrials):
                 f"{self.folder}: expected the stored outcomes to be saved, got those judged by "
                 f"{self.thresholds}. Open the result without thresholds."
             )
-        parquet, csv = self.folder / "trials.parquet", self.folder / "trials.csv"
-        write_parquet(self.trials, parquet)
+        parquet, csv = self.folder / TABLE, self.folder / "trials.csv"
+        write_parquet(self._marked(), parquet)
         write_csv(self.trials, csv)
         target = self.folder / "summary.json"
         write_json(self.to_json(), target)

@@ -37,13 +37,14 @@ from stabilitysweep.recorded import (
     shared_settings,
 )
 from stabilitysweep.result import searched
+from stabilitysweep.result.saved import Saved, explained, marked, saved
 from stabilitysweep.store import (
     BUILD,
     ConfigRecord,
     Entry,
     SQLiteStore,
 )
-from stabilitysweep.types import Outcome, Trace
+from stabilitysweep.types import Cause, Outcome, Trace
 
 
 class StoredTrials:
@@ -124,6 +125,8 @@ class StoredTrials:
         others, as long as trials differ in it. `cause` and `cause_text` follow from the table,
         the traces and the thresholds.
         """
+        if self._saved is not None:
+            return self._saved.table
         table = self._measured.copy()
         known = self._explanations
         found = [known.get(trial_id) for trial_id in table["trial_id"]]
@@ -134,6 +137,9 @@ class StoredTrials:
 
     @cached_property
     def _explanations(self) -> dict[str, Explanation]:
+        if self._saved is not None:
+            told = explained(self._saved.table).items()
+            return {own: Explanation(Cause(cause), text) for own, (cause, text) in told}
         table, axes = self._measured, self.axes
         if self.config.recorded is not None:
             settings = searched.settings_of(table)
@@ -145,8 +151,23 @@ class StoredTrials:
         return explanations(table, axes, settings, traces, self.rate)
 
     @cached_property
+    def _saved(self) -> Saved | None:
+        """What the file of a large result tells; None if there is none, or it is outdated."""
+        if self._thresholds is not None or self.config.recorded is not None:
+            return None
+        with self._open() as store:
+            return saved(self.folder, store)
+
+    def _marked(self) -> pd.DataFrame:
+        """The trials table, as it is to be written so that `_saved` finds it."""
+        with self._open() as store:
+            return marked(self.trials, store, self.wanted)
+
+    @cached_property
     def _measured(self) -> pd.DataFrame:
         """The trials table as far as each trial was measured by itself or beside its twin."""
+        if self._saved is not None:
+            return self._saved.table
         named = list(self.config.grid)
         earlier = [name for record in self._records for name in record.resolved["grid"]]
         names = list(dict.fromkeys([*named, *earlier]))
@@ -205,8 +226,10 @@ class StoredTrials:
             return len(self.trials)
         if self.models:
             return int(self.models["trials"] + self.models["beside"])
+        if self._saved is not None:
+            return self._saved.wanted
         stored = set(self.trials["trial_id"])
-        return len(stored) + sum(trial.trial_id not in stored for trial in self._grid)
+        return len(stored) + sum(own not in stored for own in self._grid.ids())
 
     @cached_property
     def summary(self) -> Summary:

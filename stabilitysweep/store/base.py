@@ -135,6 +135,10 @@ class Store(ABC):
         """Return the ids of the stored trials, with or without those that crashed."""
 
     @abstractmethod
+    def count(self, outcome: str | None = None) -> int:
+        """Return how many trials are stored, or how many of them have an outcome."""
+
+    @abstractmethod
     def result(self, trial_id: str) -> Entry:
         """Return a trial with its trace.
 

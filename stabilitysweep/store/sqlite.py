@@ -124,6 +124,14 @@ class SQLiteStore(Store):
         with self._use() as connection:
             return {trial_id for (trial_id,) in connection.execute(query)}
 
+    def count(self, outcome: str | None = None) -> int:
+        """See `Store.count`."""
+        chosen = "" if outcome is None else " WHERE outcome = ?"
+        given = [] if outcome is None else [str(outcome)]
+        with self._use() as connection:
+            query = f"SELECT count(*) FROM trials{chosen}"
+            return int(connection.execute(query, given).fetchone()[0])
+
     def result(self, trial_id: str) -> Entry:
         """See `Store.result`."""
         with self._use() as connection:
