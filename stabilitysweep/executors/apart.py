@@ -65,7 +65,7 @@ def _answer(
     connection: Connection, log: str, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
     redirect_output(log)
-    threading.Thread(target=_end_with_the_caller, daemon=True).start()
+    threading.Thread(target=_end_with_the_caller, args=(Path(log),), daemon=True).start()
     keep_freed_memory()
     try:
         answer = True, function(*arguments)
@@ -77,8 +77,13 @@ def _answer(
         connection.send(answer)
 
 
-def _end_with_the_caller() -> None:
+def _end_with_the_caller(log: Path) -> None:
     caller = multiprocessing.parent_process()
-    if caller is not None:
-        caller.join()
-        os._exit(0)  # nobody is left to take an answer
+    if caller is None:
+        return
+    caller.join()
+    # Nobody is left to take an answer, nor to clear away the log.
+    with contextlib.suppress(OSError):
+        log.unlink()
+        log.parent.rmdir()
+    os._exit(0)

@@ -96,7 +96,8 @@ def test_it_ends_with_the_process_that_called_however_that_ends(tmp_path: Path) 
     script.write_text(CALLER)
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
     caller = subprocess.Popen(
-        [sys.executable, str(script), str(told)], env=os.environ | {"PYTHONPATH": paths}
+        [sys.executable, str(script), str(told)],
+        env=os.environ | {"PYTHONPATH": paths, "TMPDIR": str(tmp_path)},
     )
     try:
         for _ in range(1_200):
@@ -108,3 +109,4 @@ def test_it_ends_with_the_process_that_called_however_that_ends(tmp_path: Path) 
         caller.kill()
         caller.wait()
     assert psutil.wait_procs([apart], timeout=10)[1] == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["caller.py", "pid"]
