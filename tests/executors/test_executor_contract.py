@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_engines import SUSPECT, result, start
-from ray_nodes import ray_nodes
+from ray_on_loopback import ray_nodes
 
 from stabilitysweep.config import parse_config
 from stabilitysweep.data import PreparedData

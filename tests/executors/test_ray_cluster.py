@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import pytest
 from fake_engines import result, start
-from ray_nodes import REASON
+from ray_on_loopback import REASON
 
 from stabilitysweep import api
 from stabilitysweep.config import parse_config

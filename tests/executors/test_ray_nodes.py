@@ -18,7 +18,7 @@ import psutil
 import pytest
 import yaml
 from fake_engines import SUSPECT, result, start
-from ray_nodes import add_node, ray_nodes, start_bane, start_slow
+from ray_on_loopback import add_node, ray_nodes, start_bane, start_slow
 
 import stabilitysweep
 from stabilitysweep import api
