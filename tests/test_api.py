@@ -14,6 +14,7 @@ from inline_executor import InlineExecutor
 import stabilitysweep
 from stabilitysweep import ResultError, UserError, api, execution, load_config
 from stabilitysweep.execution import Options
+from stabilitysweep.result import pictures
 from stabilitysweep.runner import Progress
 from stabilitysweep.types import Compiled
 
@@ -36,6 +37,7 @@ def executors(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[int
         return InlineExecutor()
 
     monkeypatch.setattr(execution, "LocalExecutor", make)
+    monkeypatch.setattr(pictures, "ALWAYS_DRAWN", ("stability",))  # one is enough
     monkeypatch.chdir(tmp_path)
     return asked
 
@@ -156,6 +158,7 @@ def test_compiled_has_the_values_the_interface_documents() -> None:
     assert list(Compiled) == ["graph", "xla"]
 
 
+@pytest.mark.usefixtures("executors")
 def test_the_import_beside_the_training_is_waited_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
