@@ -8,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trained_configs import EngineExecutor
 
 import stabilitysweep
-from stabilitysweep import Comparison
+from stabilitysweep import Comparison, execution
+from stabilitysweep.engines.stacked import StackedEngine
+from stabilitysweep.result import pictures
 
 FACTOR = 10.0
 PER_DECADE = 4
@@ -27,7 +30,7 @@ def limit(x: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The result of a data set and the same with its inputs multiplied, trained for real."""
+    """The result of a data set and the same with its inputs multiplied, trained here for real."""
     folder = tmp_path_factory.mktemp("shift")
     x = inputs()
     y = x @ [1.0, -2.0, 3.0]
@@ -48,7 +51,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "learning_rate": {"from": 1e-5, "to": 10, "num": 6 * PER_DECADE + 1, "scale": "log"}
         },
     }
-    return stabilitysweep.run(config, out=folder / "result", workers=1).folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            execution, "LocalExecutor", lambda workers, engine: EngineExecutor(StackedEngine())
+        )
+        patch.setattr(pictures, "ALWAYS_DRAWN", ())
+        return stabilitysweep.run(config, out=folder / "result", workers=1).folder
 
 
 def test_a_rescaled_data_set_shifts_the_boundary_by_the_known_number_of_decades(
