@@ -98,7 +98,9 @@ class StackedEngine:
         return UserModel(program, self._users.build(program.user.template, 0))
 
     def _initial(self, trial: Trial, program: Program) -> Initial:
-        spec = ModelSpec(trial.model, program.features, program.outputs, program.precision)
+        # The program's model is the trial's without penalties, which draw nothing: trials that
+        # differ in their strength begin with the same weights, and a model takes long to build.
+        spec = ModelSpec(program.model, program.features, program.outputs, program.precision)
         own: Hashable = spec
         if trial.blueprint is not None:
             own = (trial.blueprint.build, trial.blueprint.folders, trial.blueprint.weights)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -222,14 +223,16 @@ def zero_gradients(history: History, onset: Onset | None, steps: int) -> float |
     return float(kept.mean()) if kept.size else None
 
 
+@lru_cache(maxsize=256)
 def sampled_steps(steps: int) -> NDArray[np.bool_]:
-    """Mark the log-spaced steps in which zeros are counted: bool [steps].
+    """Mark the log-spaced steps in which zeros are counted: bool [steps], not to be written to.
 
     To count them in every step would cost a twentieth of the training.
     """
     chosen = np.geomspace(1, max(steps, 1), ZERO_SAMPLES).round().astype(int) - 1
     marked = np.zeros(max(steps, 1), np.bool_)
     marked[chosen] = True
+    marked.flags.writeable = False
     return marked
 
 
@@ -246,10 +249,17 @@ def _finite(values: NDArray[np.floating]) -> NDArray[np.floating]:
     return kept
 
 
+@lru_cache(maxsize=4096)
+def _traced_steps(total: int) -> tuple[int, ...]:
+    """The log-spaced steps of a trace, from 1."""
+    spaced = np.geomspace(1, max(total, 1), TRACE_POINTS).round().astype(int)
+    return tuple(np.unique(spaced).tolist())
+
+
 def thin(history: History, onset: Onset | None) -> Trace:
     """Keep log-spaced steps, and every step close to the onset and the first NaN."""
     total = len(history)
-    steps = set(np.unique(np.geomspace(1, max(total, 1), TRACE_POINTS).round().astype(int)))
+    steps = set(_traced_steps(total))
     for centre in (onset.step if onset else None, first_nan(history)):
         if centre is not None:
             steps |= {centre + offset for offset in _AROUND_ONSET}

@@ -10,6 +10,7 @@ import pytest
 
 from stabilitysweep.engines.stacked import StackedEngine
 from stabilitysweep.engines.step import TrainingStep
+from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 
 
 @pytest.fixture
@@ -68,3 +69,30 @@ def test_each_program_is_traced_once_and_kept(lab: Any, calls: Counter[str]) -> 
         lab.run(engine, trials, data)
     assert dict(calls) == {"step": 2, "train": 2, "evaluate": 2}
     assert engine.traces == 2
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_one_model_is_built_for_the_initial_weights_of_a_seed_whatever_the_penalties(
+    lab: Any, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    built: list[int] = []
+
+    def counting(spec: ModelSpec, seed: int) -> keras.Model:
+        built.append(seed)
+        return build_model(spec, seed)
+
+    monkeypatch.setattr("stabilitysweep.engines.stacked.build_model", counting)
+    data = lab.data()
+    trials = lab.trials(
+        data, seeds=2, training={"precision": precision}, l1=[0, 0.01], l2=[0, 0.1, 1]
+    )
+    lab.run(StackedEngine(), trials, data)
+    assert sorted(built) == [0, 1]
+    with precision_scope(precision):
+        for trial in trials:
+            bare = trial.model.model_copy(update={"l1": 0.0, "l2": 0.0})
+            own, shared = (
+                build_model(ModelSpec(model, 3, 1, precision), trial.seed).get_weights()
+                for model in (trial.model, bare)
+            )
+            assert [w.tobytes() for w in own] == [w.tobytes() for w in shared]
