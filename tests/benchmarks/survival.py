@@ -73,12 +73,14 @@ class Case:
         killed: what was.
         phase: how far the run was.
         stored: rows in the record after the kill.
+        trained: trials that a run trained to its end before the kill.
         faults: what is not as it should be; empty if all is well.
     """
 
     killed: str
     phase: str
     stored: int
+    trained: int = 0
     faults: list[str] = field(default_factory=list)
 
 
@@ -120,11 +122,12 @@ def rows(out: Path) -> dict[str, Row]:
     return by_id
 
 
-def latest_run(out: Path) -> int:
-    """Return how many trials the last run trained that was not killed; 0 if there was none."""
+def trained(out: Path) -> int:
+    """Return how many trials all runs trained that came to the end of their training."""
+    if not rows(out):
+        return 0
     with SQLiteStore(out / DATABASE, read_only=True) as store:
-        noted = store.meta().get(RUNS, [])
-    return int(noted[-1]["trials"]) if noted else 0
+        return sum(int(noted["trials"]) for noted in store.meta().get(RUNS, []))
 
 
 def family(run: subprocess.Popen[bytes]) -> list[psutil.Process]:
@@ -195,7 +198,7 @@ def kill_run(config: Path, out: Path, seconds: float, killed: str) -> Case | Non
     for process in left:
         process.kill()
     stored = len(rows(out))
-    case = Case(killed, phase(out, stored), stored)
+    case = Case(killed, phase(out, stored), stored, trained(out))
     if left:
         case.faults.append(f"{len(left)} processes left running")
     return case
@@ -215,10 +218,9 @@ def compare(case: Case, out: Path, before: dict[str, Row], whole: dict[str, Row]
     ):
         if names:
             case.faults.append(f"{len(names)} trials {words}")
-    if before:
-        trained = latest_run(out)
-        if trained != len(whole) - len(before):
-            case.faults.append(f"{trained} trials trained, {len(whole) - len(before)} were missing")
+    missing, again_trained = len(whole) - len(before), trained(out) - case.trained
+    if again_trained != missing:
+        case.faults.append(f"{again_trained} trials trained where {missing} were missing")
     for name in ("summary.json", "trials.csv", "trials.parquet", "report.html"):
         if not (out / name).is_file():
             case.faults.append(f"no {name}")
@@ -256,7 +258,7 @@ def workers_killed(
     fault = ended(run)
     if not killed and not fault:
         return None
-    case = Case(WORKER, f"{killed} of them", 0, [fault] if fault else [])
+    case = Case(WORKER, f"{killed} of them", 0, faults=[fault] if fault else [])
     compare(case, out, {}, whole)
     return case
 
