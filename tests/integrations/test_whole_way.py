@@ -7,10 +7,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from trained_configs import EngineExecutor, survey_here
 
 import stabilitysweep
+from stabilitysweep import execution, runner
 from stabilitysweep.config import load_config
 from stabilitysweep.config.sweep import SweepConfig
+from stabilitysweep.engines.verified import VerifiedEngine
 from sweeps import whole_way
 
 # KerasTuner's own, and h5py's.
@@ -39,7 +42,13 @@ def model(folder: Path) -> keras.Model:
         }
     )
     assert isinstance(small, SweepConfig)
-    return whole_way.main(folder, small, trials=TRIALS, epochs=EPOCHS)
+    load = runner.load_sweep
+    with pytest.MonkeyPatch.context() as patch:  # TensorFlow is loaded here already
+        patch.setattr(runner, "load_sweep", lambda config: load(config, survey_here))
+        patch.setattr(
+            execution, "LocalExecutor", lambda workers, engine: EngineExecutor(VerifiedEngine())
+        )
+        return whole_way.main(folder, small, trials=TRIALS, epochs=EPOCHS)
 
 
 def test_a_model_comes_out_that_was_trained_for_long(model: keras.Model) -> None:
