@@ -143,7 +143,7 @@ def load_sweep(config: SweepConfig, survey: Survey = survey_apart) -> Sweep:
 
     grid = Grid(config, rows)
     if config.model.build is not None:
-        asked = (trial for trial in grid if trial.seed == config.seeds[0])
+        asked = (grid[number] for number in range(0, len(grid), len(config.seeds)))
         grid = Grid(config, rows, build_models(config, asked, raw, data, survey))
     failed: dict[str, str] = {}
     firsts, _ = lineup(grid).first_of_kinds()
@@ -400,7 +400,7 @@ def _refuse_conflict(sweep: Sweep, store: SQLiteStore, folder: Path) -> None:
     stored = store.latest_config()
     if stored is not None:
         parse_config(stored.resolved).require_sweep(folder)
-    if stored is None or not store.stored_ids(include_crashed=False):
+    if stored is None or store.count() == store.count(Outcome.CRASHED):
         return  # nothing was measured that could change its meaning
     conflicts = difference(stored.resolved, sweep.config.resolved())
     conflicts += changed_data(sweep, store.configs())
