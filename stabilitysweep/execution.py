@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stabilitysweep import folder as folders
-from stabilitysweep import runner
+from stabilitysweep import pace, runner
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.errors import UserError
 from stabilitysweep.executors import Executor, LocalExecutor, RayExecutor
@@ -75,6 +75,8 @@ class Plan:
         options: how to run it.
         work: the trials that are missing, as jobs.
         workers: number of processes that will have something to do.
+        seconds: that training is expected to take, start-up included: what `work` says, by
+            what earlier runs on this machine took.
     """
 
     sweep: Sweep
@@ -82,6 +84,7 @@ class Plan:
     options: Options
     work: Work
     workers: int
+    seconds: float
 
     @property
     def stored(self) -> int:
@@ -119,7 +122,8 @@ def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
         workers=workers,
         verdicts={} if options.fresh else runner.stored_verdicts(folder),
     )
-    planned = Plan(sweep, folder, options, work, min(workers, work.stacks))
+    seconds = work.seconds * (pace.factor() if options.executor == "local" else 1.0)
+    planned = Plan(sweep, folder, options, work, min(workers, work.stacks), seconds)
     if options.ray_address is None:
         require_memory(planned.workers)
     return planned
@@ -139,7 +143,7 @@ def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> 
     options = plan.options
     if options.fresh:
         folders.set_aside(plan.folder)
-    runner.train(
+    progress = runner.train(
         plan.sweep,
         plan.folder,
         plan.work,
@@ -152,6 +156,8 @@ def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> 
             "executor": options.executor,
         },
     )
+    if options.executor == "local":
+        pace.learn(plan.work.seconds, progress.seconds)
 
 
 @contextmanager

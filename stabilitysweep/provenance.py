@@ -36,7 +36,7 @@ def provenance(
     return {
         "versions": {"python": platform.python_version()} | versions(),
         "processor": {
-            "model": _processor(),
+            "model": processor_name(),
             "machine": platform.machine(),
             "cores": os.cpu_count(),
             "system": f"{platform.system()} {platform.release()}",
@@ -61,7 +61,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _processor() -> str:
+def processor_name() -> str:
+    """Return the name of the processor; empty where the system does not tell."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

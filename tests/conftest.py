@@ -1,10 +1,15 @@
-"""What every test shares: a short heap for the collector of garbage."""
+"""What every test shares: a cache of its own, and a short heap for the collector of garbage."""
 
 from __future__ import annotations
 
 import gc
+import os
+import tempfile
 
 import pytest
+
+# What earlier runs took is remembered in the user's cache, which is none of the tests' business.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="stabilitysweep-tests-")
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -108,7 +108,7 @@ def to_train(plan: Plan) -> str:
     programs = counted(work.programs, "program")
     stacks = counted(work.stacks, "stack")
     workers = counted(plan.workers, "worker")
-    return f"{work.trials:,} in {programs} and {stacks}, by {workers}: {about(work.seconds)}"
+    return f"{work.trials:,} in {programs} and {stacks}, by {workers}: {about(plan.seconds)}"
 
 
 def _data_fields(sweep: Sweep) -> Iterator[tuple[str, RenderableType]]:

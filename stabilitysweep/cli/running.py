@@ -21,7 +21,7 @@ from stabilitysweep.cli.plan_view import brief, whole
 from stabilitysweep.cli.progress import reporting
 from stabilitysweep.cli.summary_view import files, overview, what_next
 from stabilitysweep.cli.terminal import command, console, emit, fail, note
-from stabilitysweep.cli.words import counted, duration
+from stabilitysweep.cli.words import about, counted, duration
 from stabilitysweep.config import SweepConfig
 from stabilitysweep.execution import Options, Plan, attached
 from stabilitysweep.folder import REPORT
@@ -77,7 +77,7 @@ def run_sweep(
                     show(progress)
 
                 result = api.execute(plan, observe)
-            emit(screen, _closing(plan, result, time.monotonic() - started))
+            emit(screen, _closing(plan, result, last.seconds, time.monotonic() - started))
             if quiet and last.outcomes[Outcome.CRASHED]:
                 fail(_crashed(plan, result))
             if browse:
@@ -134,13 +134,24 @@ def stopping() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _closing(plan: Plan, result: Result, seconds: float) -> RenderableType:
+def _closing(plan: Plan, result: Result, training: float, seconds: float) -> RenderableType:
+    """What is said at the end.
+
+    Args:
+        plan: what was to be done.
+        result: what came of it.
+        training: seconds that training took.
+        seconds: that all of it took.
+    """
     trained = plan.work.trials
     head = f"{counted(trained, 'trial')} trained" if trained else "nothing to train; files written"
     if plan.nothing_built:
         head = "no model can be built; files written"
+    took = f"in {duration(seconds)}"
+    if trained:
+        took += f"; training took {duration(training)}, {about(plan.seconds)} expected"
     return Group(
-        Text(f"{plan.sweep.config.name}: {head} in {duration(seconds)}", style="bold"),
+        Text(f"{plan.sweep.config.name}: {head} {took}", style="bold"),
         "",
         overview(result.summary, result.first_crash(), result.refined_boundary),
         "",

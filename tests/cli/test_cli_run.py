@@ -28,6 +28,9 @@ def test_a_run_says_what_it_does_and_what_came_out(
     assert "32 = 2 activation x 2 depth x 4 learning_rate x 2 seeds" in before
     assert "0 of 32" in before
     assert "4 programs" in before
+    assert re.match(
+        r"[\d.]+ s; training took [\d.]+ s, (a few|about \d+) seconds expected\n", after
+    )
     assert re.search(r"stable +24 +75\.0 %", after)
     assert re.search(r"nonfinite +8 +25\.0 %", after)
     assert re.search(r"earliest onset +step 2: activation output became ", after)
