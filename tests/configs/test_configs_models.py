@@ -25,7 +25,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "transformer": {
         "precision": ["float32"],
         "norm": ["pre"],
-        "warmup_steps": [0, 20],
+        "warmup_steps": [20],
         "learning_rate": [3e-3, 10.0],
     },
     "tabular": {
