@@ -122,7 +122,7 @@ def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
         workers=workers,
         verdicts={} if options.fresh else runner.stored_verdicts(folder),
     )
-    seconds = work.seconds * (pace.factor() if options.executor == "local" else 1.0)
+    seconds = work.seconds * (pace.factor(_kind(config)) if options.executor == "local" else 1.0)
     planned = Plan(sweep, folder, options, work, min(workers, work.stacks), seconds)
     if options.ray_address is None:
         require_memory(planned.workers)
@@ -157,7 +157,7 @@ def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> 
         },
     )
     if options.executor == "local":
-        pace.learn(plan.work.seconds, progress.seconds)
+        pace.learn(_kind(plan.sweep.config), plan.work.seconds, progress.seconds)
 
 
 @contextmanager
@@ -180,6 +180,11 @@ def _executor(options: Options) -> Executor:
     if options.executor == "ray":
         return RayExecutor(options.workers, options.engine, options.ray_address)
     return LocalExecutor(options.workers, options.engine)
+
+
+def _kind(config: SweepConfig) -> str:
+    """The models of a config, for how long they take."""
+    return config.model.build or config.model.name
 
 
 def _workers(options: Options) -> int:

@@ -1,9 +1,9 @@
 """How fast this machine is, learnt from the runs it has made.
 
 What a run is expected to take is computed for one machine (`planning`). Every run tells by what
-factor it took longer; the median of the last few stands for the next. Kept beside other caches
-of the user, by processor and versions: another of either says nothing of this one. Losing it
-costs nothing but the first estimates.
+factor it took longer; the median of the last few of its kind stands for the next. Kept beside
+other caches of the user, by processor and versions: another of either says nothing of this one.
+Losing it costs nothing but the first estimates.
 """
 
 from __future__ import annotations
@@ -22,22 +22,27 @@ from stabilitysweep.provenance import processor_name, versions
 
 KEPT = 7
 """Runs that are remembered: of these the median, so that a busy hour does not count."""
-LEAST_SECONDS = 5.0
-"""A run that trained for less was all start-up."""
+LEAST_SECONDS = 20.0
+"""A run that trained for less was mostly start-up."""
 _MOST_FACTOR = 20.0
 _FILE = "pace.json"
 
 
-def factor() -> float:
-    """Return by what to multiply expected seconds: 1 where no run is remembered."""
-    known = _known().get(_key(), [])
+def factor(kind: str) -> float:
+    """Return by what to multiply expected seconds: 1 where no run is remembered.
+
+    Args:
+        kind: of models that cost alike: the name of a user's build, or of ours.
+    """
+    known = _known().get(_key(kind), [])
     return statistics.median(known) if known else 1.0
 
 
-def learn(expected: float, seconds: float) -> None:
+def learn(kind: str, expected: float, seconds: float) -> None:
     """Remember a run that trained all it was to train.
 
     Args:
+        kind: see `factor`.
         expected: seconds, as computed: without any factor.
         seconds: that it took. Less than `LEAST_SECONDS` are not learnt from.
 
@@ -47,7 +52,8 @@ def learn(expected: float, seconds: float) -> None:
         return
     ratio = min(max(seconds / expected, 1 / _MOST_FACTOR), _MOST_FACTOR)
     known = _known()
-    known[_key()] = [*known.get(_key(), []), round(ratio, 3)][-KEPT:]
+    key = _key(kind)
+    known[key] = [*known.get(key, []), round(ratio, 3)][-KEPT:]
     path = _path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,10 +66,11 @@ def _path() -> Path:
     return user_cache_path("stabilitysweep", appauthor=False) / _FILE
 
 
-def _key() -> str:
+def _key(kind: str) -> str:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     tensorflow, ours = (versions().get(name, "") for name in ("tensorflow", "stabilitysweep"))
-    return f"{processor_name()}, {usable} cores, tensorflow {tensorflow}, stabilitysweep {ours}"
+    machine = f"{processor_name()}, {usable} cores, tensorflow {tensorflow}, stabilitysweep {ours}"
+    return f"{kind}: {machine}"
 
 
 def _known() -> dict[str, list[float]]:
