@@ -11,6 +11,7 @@ import importlib.util
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -135,7 +136,9 @@ def _attach(ray: Any, address: str) -> None:
         with _as_before(), _on_loopback(loopback), _patience():
             ray.init(address=asked, logging_level="error", log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        reasons = "; ".join(dict.fromkeys(map(_first_line, _chain(error))))
+        reasons = _first_line(error)
+        if error.__cause__ is not None:  # a traceback of Ray's, in its text
+            reasons += f" ({_last_line(error.__cause__)})"
         raise UserError(
             f"ray_address: expected a Ray that lets this process in, got {address}, where: "
             f"{reasons}. This machine has to be a node of the cluster (ray start --address={found})"
@@ -234,15 +237,23 @@ def _on_loopback(loopback: bool = True) -> Iterator[None]:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Let Ray try for seconds, not minutes, to be let in; the user may have said otherwise."""
-    if _WAITING in os.environ:
-        yield
-        return
-    os.environ[_WAITING] = str(_CONNECT_SECONDS)
+    """Let Ray try for seconds, not minutes, to be let in, without a line for each try.
+
+    Its C++ writes those to file descriptor 2, whatever Python's logging is told.
+    """
+    given = _WAITING in os.environ
+    os.environ.setdefault(_WAITING, str(_CONNECT_SECONDS))
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
     try:
         yield
     finally:
-        del os.environ[_WAITING]
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+        if not given:
+            del os.environ[_WAITING]
 
 
 @contextmanager
@@ -257,12 +268,14 @@ def _silent() -> Iterator[None]:
         worker._worker_logs_enabled = True
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
-
-
 def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return _lines(error)[0]
+
+
+def _last_line(error: BaseException) -> str:
+    return _lines(error)[-1]
+
+
+def _lines(error: BaseException) -> list[str]:
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    return lines or [type(error).__name__]

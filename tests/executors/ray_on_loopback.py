@@ -28,11 +28,11 @@ def ray_nodes(*cpus: int) -> Iterator[Any]:
 
     Its address is `.address`; `.worker_nodes` are the nodes but the head.
     """
-    pytest.importorskip("ray", reason=REASON)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told of our tests
         # A token of the user's, or of a Ray that another test started, is none of this cluster.
         patch.setenv("RAY_AUTH_MODE", "disabled")
+        pytest.importorskip("ray", reason=REASON)  # some of it is read when it is imported
         from ray._private import ray_constants
         from ray.cluster_utils import Cluster
 
