@@ -48,6 +48,7 @@ def inside(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         with monkeypatch.context() as patch:
             patch.chdir(cwd)
             patch.delenv("COLUMNS", raising=False)
+            patch.setattr("sys.argv", ["stabilitysweep/__main__.py"])  # else that of the tests
             if not trained:
                 patch.setattr(execution, "LocalExecutor", lambda workers, engine: InlineExecutor())
                 patch.setattr(pictures, "ALWAYS_DRAWN", ())
