@@ -217,6 +217,7 @@ class StabilityGuard(keras.callbacks.Callback):
             not calm
             or step <= self._judged  # it sees nothing
             or step - self._steps_run >= READ_EVERY
+            or self._settings.stop_on_warning
             or not watching.attached
             or watching.met is not None
             or self._is_due(step)

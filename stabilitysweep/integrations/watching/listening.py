@@ -62,6 +62,19 @@ def current_graph() -> Any:
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
 
 
+def draws(graph: Any) -> bool:
+    """Whether a graph, or a function that it calls, has random operations that count their draws.
+
+    `tf.random.normal` is one: its numbers follow from its seed and from how often that graph has
+    run. Keras' layers draw from seeds that are variables.
+    """
+    definition = graph.as_graph_def()
+    nodes = [*definition.node]
+    for function in definition.library.function:
+        nodes += function.node_def
+    return any("seed2" in node.attr for node in nodes)
+
+
 def optimizers_of(model: keras.Model) -> list[Any]:
     """Return the optimizers a model trains with, its own first; a GAN has several."""
     own = [model.optimizer] if getattr(model, "optimizer", None) is not None else []

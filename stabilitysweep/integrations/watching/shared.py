@@ -126,7 +126,8 @@ class SharedProbes:
             self.leave(gone)
         self._awaiting = []
         self.begun = True
-        watched = self._full if self._fully else self._light
+        # The first step is read fully, so it is known by the second.
+        watched = self._full if self._fully or self.recorder.draws else self._light
         self._fully = False
         try:
             return watched(iterator)

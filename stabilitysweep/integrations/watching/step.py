@@ -2,7 +2,8 @@
 
 There are two ways to read a step. A *full* one measures gradients as exactly as everything else,
 and keeps them till its end for that: the optimizer cannot compute in their place then. A *light*
-one only adds each of them up.
+one only adds each of them up. They are two graphs: a random operation of TensorFlow's that counts
+its draws would begin anew in the second.
 
 Notation: G gradients, W weights, K tensors that are looked at, R rows of the ring, M looks kept.
 Every number is kept in a variable: under XLA nothing else leaves the graph but the logs, which
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.engines.step_probes import held_paths
 from stabilitysweep.integrations.watching import measures
-from stabilitysweep.integrations.watching.listening import Ear, Heard
+from stabilitysweep.integrations.watching.listening import Ear, Heard, draws
 from stabilitysweep.integrations.watching.readings import Found, Reading
 from stabilitysweep.models.recorder import compute_dtypes
 from stabilitysweep.numerics import probes
@@ -76,7 +77,13 @@ class _Checked(NamedTuple):
 
 
 class StepRecorder:
-    """Writes what it sees of every step into variables of its own, and reads them."""
+    """Writes what it sees of every step into variables of its own, and reads them.
+
+    Attributes:
+        on_traced: called when a step was traced.
+        draws: whether the step has random operations that keep their own count; known once it
+            was traced.
+    """
 
     def __init__(self, model: keras.Model, everies: Collection[int], rows: int) -> None:
         """Make the variables; to be called where no graph is traced.
@@ -100,6 +107,7 @@ class StepRecorder:
         self._weights: list[str] = []
         self._heads: list[Head] = []
         self.on_traced: Callable[[], None] | None = None
+        self.draws = False
 
     def watch(self, step: Callable[[Any], Any], *, full: bool) -> Callable[[Any], Any]:
         """Return a training step that does what `step` does, and is read fully or lightly."""
@@ -116,8 +124,10 @@ class StepRecorder:
             if not checked:
                 checked.append(self._check(heard, None, [], later=False, full=full))
             self._write(heard, checked)
-            if heard.graph is not None and self.on_traced is not None:
-                self.on_traced()
+            if heard.graph is not None:
+                self.draws |= draws(heard.graph)
+                if self.on_traced is not None:
+                    self.on_traced()
             return logs
 
         return watched
