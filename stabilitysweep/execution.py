@@ -122,7 +122,9 @@ def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
         workers=workers,
         verdicts={} if options.fresh else runner.stored_verdicts(folder),
     )
-    seconds = work.seconds * (pace.factor(_kind(config)) if options.executor == "local" else 1.0)
+    seconds = work.seconds * (
+        pace.factor(_kind(config, options)) if options.executor == "local" else 1.0
+    )
     planned = Plan(sweep, folder, options, work, min(workers, work.stacks), seconds)
     if options.ray_address is None:
         require_memory(planned.workers)
@@ -157,7 +159,7 @@ def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> 
         },
     )
     if options.executor == "local":
-        pace.learn(_kind(plan.sweep.config), plan.work.seconds, progress.seconds)
+        pace.learn(_kind(plan.sweep.config, options), plan.work.seconds, progress.seconds)
 
 
 @contextmanager
@@ -182,9 +184,11 @@ def _executor(options: Options) -> Executor:
     return LocalExecutor(options.workers, options.engine)
 
 
-def _kind(config: SweepConfig) -> str:
-    """The models of a config, for how long they take."""
-    return config.model.build or config.model.name
+def _kind(config: SweepConfig, options: Options) -> str:
+    """What runs have in common that take alike: models, engine, compiler, workers."""
+    models = config.model.build or config.model.name
+    workers = "" if options.workers is None else f", {options.workers} workers"
+    return f"{models}, {options.engine}, {options.compiled.value}{workers}"
 
 
 def _workers(options: Options) -> int:

@@ -32,7 +32,7 @@ def factor(kind: str) -> float:
     """Return by what to multiply expected seconds: 1 where no run is remembered.
 
     Args:
-        kind: of models that cost alike: the name of a user's build, or of ours.
+        kind: what runs have in common that take alike: their models, the engine and so on.
     """
     known = _known().get(_key(kind), [])
     return statistics.median(known) if known else 1.0

@@ -102,12 +102,18 @@ def test_other_thresholds_are_judged_from_the_record(folder: Path) -> None:
     assert Outcome.STABLE not in set(result.trials["outcome"])
 
 
-@pytest.mark.parametrize("what", ["rewritten", "torn", "gone", "other code", "another record"])
+@pytest.mark.parametrize(
+    "what", ["edited", "rewritten", "torn", "gone", "other code", "another record"]
+)
 def test_a_file_that_is_not_of_this_record_is_passed_over(
     folder: Path, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = folder / saved.TABLE
     match what:
+        case "edited":
+            table = pd.read_parquet(path)
+            assert table.attrs  # pandas keeps them
+            table.assign(outcome="stable").to_parquet(path)
         case "rewritten":
             table = pd.read_parquet(path)
             table.attrs.clear()

@@ -50,7 +50,7 @@ def shown(result: Result, picks: Sequence[Pick] = (), most: int = MOST_TRIALS) -
     trials = with_alike(result.trials, result.models)
     if len(trials) <= most:
         return Shown(trials, axes)
-    whole, number = axes, len(trials)
+    whole, number = dict(axes), len(trials)
     said: list[str] = []
     seeds = trials["seed"].to_numpy()
     different, counts = np.unique(seeds, return_counts=True)

@@ -34,7 +34,7 @@ from stabilitysweep.result.compared import compared
 from stabilitysweep.result.narrowed import NarrowedTrials
 from stabilitysweep.result.notebook import result_html
 from stabilitysweep.result.recommending import recommended
-from stabilitysweep.result.saved import TABLE
+from stabilitysweep.result.saved import SUMMARY, TABLE, sealed
 from stabilitysweep.store import write_csv, write_json, write_parquet
 
 if TYPE_CHECKING:
@@ -403,10 +403,11 @@ class Result(NarrowedTrials):
                 f"{self.thresholds}. Open the result without thresholds."
             )
         parquet, csv = self.folder / TABLE, self.folder / "trials.csv"
-        write_parquet(self._marked(), parquet)
+        table = self._marked()
+        write_parquet(table, parquet)
         write_csv(self.trials, csv)
-        target = self.folder / "summary.json"
-        write_json(self.to_json(), target)
+        target = self.folder / SUMMARY
+        write_json(self.to_json() | sealed(table, parquet), target)
         drawn = [path for kind in pictures.ALWAYS_DRAWN * figures for path in self.plot(kind)]
         return [parquet, csv, target, *drawn]
 

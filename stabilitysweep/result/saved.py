@@ -1,8 +1,8 @@
 """The trials table of a large result, as the file beside its record has it.
 
 To read a million trials and to explain those that failed takes a minute or two; a run does so at
-its end, and leaves `trials.parquet`. While nothing has been added to the record since, and the
-package is the same, that file is the table.
+its end, and leaves `trials.parquet`. While nothing has been added to the record since, the package
+is the same, and nobody has edited the file (`summary.json` has its digest), it is the table.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from stabilitysweep.store.rows import MEASURED
 from stabilitysweep.types import Outcome
 
 TABLE = "trials.parquet"
+SUMMARY = "summary.json"
+DIGEST = "table_digest"
+"""Key of `SUMMARY` under which the digest of `TABLE` stands."""
 
 LEAST_TRIALS = 50_000
 """Trials from which on the file is looked at: fewer are read from the record as fast."""
@@ -67,6 +70,11 @@ def marked(table: pd.DataFrame, store: SQLiteStore, wanted: int) -> pd.DataFrame
     return found
 
 
+def sealed(table: pd.DataFrame, path: Path) -> dict[str, str]:
+    """Return what `SUMMARY` is to hold of a written table; empty where it is not marked."""
+    return {DIGEST: _digest(path)} if _KEY in table.attrs else {}
+
+
 def saved(folder: Path, store: SQLiteStore) -> Saved | None:
     """Return the table that `marked` and written stands in a folder; None if it is outdated.
 
@@ -90,6 +98,9 @@ def saved(folder: Path, store: SQLiteStore) -> Saved | None:
             return None
         if facts["crashed"] and store.count(Outcome.CRASHED) != facts["crashed"]:
             return None
+        summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        if summary.get(DIGEST) != _digest(folder / TABLE):
+            return None  # edited: what reads the file may well have kept the marks
         return Saved(_read(folder / TABLE), int(facts["wanted"]))
     except (OSError, ArrowException, ValueError, KeyError, AttributeError):
         return None  # it is for others to read, and may be anything: the record tells as well
@@ -102,6 +113,11 @@ def _facts(store: SQLiteStore) -> dict[str, Any]:
         "configs": [list(config) for config in configs],
         "code": _code(),
     }
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
 @cache
