@@ -402,8 +402,7 @@ class Result(NarrowedTrials):
                 f"{self.folder}: expected the stored outcomes to be saved, got those judged by "
                 f"{self.thresholds}. Open the result without thresholds."
             )
-        parquet, csv = self.folder / TABLE, self.folder / "trials.csv"
-        table = self._marked()
+        table, parquet, csv = self._marked(), self.folder / TABLE, self.folder / "trials.csv"
         write_parquet(table, parquet)
         write_csv(self.trials, csv)
         target = self.folder / SUMMARY
