@@ -145,12 +145,15 @@ class _Run:
                     break
                 worker.give(task, self._data)
         heard = wait([handle for worker in self._workers.values() for handle in worker.handles])
+        kills = self._kills
         for place, worker in list(self._workers.items()):
+            if self._workers.get(place) is not worker:  # done without since another died
+                continue
             if not any(handle in heard for handle in worker.handles):
                 continue
             message = worker.receive()
             if message is None:
-                yield from self._replace(place, worker)
+                yield from self._replace(place, worker, kills)
             elif isinstance(message, Answer):
                 task = worker.answered(message)
                 self._schedule.finished(task)
@@ -169,7 +172,7 @@ class _Run:
         self._workers[place] = worker
         return worker
 
-    def _replace(self, place: int, dead: WorkerProcess) -> Iterator[StackDone]:
+    def _replace(self, place: int, dead: WorkerProcess, kills: int) -> Iterator[StackDone]:
         """Start another worker for one that died, and leave to it what the other held.
 
         One that was ended for want of memory is not replaced, and half of all are done without:
@@ -177,7 +180,7 @@ class _Run:
         """
         running = len(self._workers)
         del self._workers[place]
-        death = dead.bury(self._kills)
+        death = dead.bury(kills)  # of before the round: one shortage may end several
         self._kills = memory.kills()
         held = list(dead.held)
         crowded = death.memory and running > 1

@@ -181,10 +181,10 @@ def _require_ray_at(host: str, port: int, address: str) -> None:
                 return  # it expects a greeting of another kind
             connection.sendall(_HELLO)
             answer = connection.recv(_FRAME_HEAD, socket.MSG_WAITALL)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter where no host can be called so
         raise UserError(
-            f"ray_address: expected a Ray at {address}, got: {error.strerror or error}. "
-            + _HOW_TO_START
+            f"ray_address: expected a Ray at {address}, got: "
+            f"{getattr(error, 'strerror', None) or error}. " + _HOW_TO_START
         ) from error
     if len(answer) < _FRAME_HEAD or answer[3] != _SETTINGS:
         raise UserError(

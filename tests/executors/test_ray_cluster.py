@@ -106,6 +106,14 @@ def test_what_is_no_address_is_refused(address: str) -> None:
     )
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize("host", ["a..b", "a" * 64])
+def test_a_host_that_no_name_can_be_is_refused(host: str) -> None:
+    pytest.importorskip("ray", reason=REASON)
+    message = refused(executor="ray", ray_address=f"{host}:1")
+    assert message.startswith(f"ray_address: expected a Ray at {host}:1, got: ")
+
+
 def test_an_address_in_the_environment_is_that_of_auto(
     here: Path, chatty: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,8 +166,11 @@ def test_nobody_imports_ray_who_has_not_asked_for_it() -> None:
 
 
 def test_a_ray_of_our_own_listens_on_loopback_alone_and_is_gone_afterwards(
-    capfd: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # What Ray's C++ reads of tokens first holds for the process: the clusters of other tests have
+    # none.
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     pytest.importorskip("ray", reason=REASON)
     mode = os.environ.get("RAY_AUTH_MODE")
     sweep = load_sweep(parse_config(CONTENT))
