@@ -1,5 +1,6 @@
-# Two commands matter: `make run` draws the first map, `make test` runs the tests.
-# Both set up .venv the first time, and again only when what is installed has changed.
+# Two commands matter: `make run` draws the first map, `make test` runs the tests; those that are
+# long by nature are left to `make test-slow`.
+# All set up .venv the first time, and again only when what is installed has changed.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -7,13 +8,16 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 CONFIG ?= configs/regression.yaml
 
-.PHONY: run test check format clean
+.PHONY: run test test-slow check format clean
 
 run: $(STAMP)
 	$(BIN)/python -m stabilitysweep run $(CONFIG)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m slow
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -30,6 +30,8 @@ from stabilitysweep.planning import Work
 from stabilitysweep.runner import Progress, Sweep, load_sweep, missing_work
 from stabilitysweep.types import Compiled, Outcome, TrialResult
 
+pytestmark = pytest.mark.slow
+
 # Four programs, so that the work does not end with the first stack.
 CONTENT = {
     "name": "nodes",
