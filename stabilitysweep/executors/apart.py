@@ -5,17 +5,16 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from stabilitysweep.errors import StabilitySweepError
+from stabilitysweep.executors.log import Log
 from stabilitysweep.executors.process import GUARD, end_in_words, undisturbed
-from stabilitysweep.executors.worker import keep_freed_memory, redirect_output
+from stabilitysweep.executors.worker import keep_freed_memory
 
 
 def call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -29,43 +28,42 @@ def call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
         arguments: can be pickled, as must what the function returns.
 
     Raises:
-        StabilitySweepError: the function raised, or the process died.
+        StabilitySweepError: the function raised, the process died, or there is no room for what
+            it prints.
         KeyboardInterrupt: passed on; the process is ended.
     """
     context = multiprocessing.get_context("spawn")
+    log = Log()
     ours, theirs = context.Pipe(duplex=False)
-    with tempfile.TemporaryDirectory(prefix="stabilitysweep-") as folder:
-        log = Path(folder) / "apart.log"
-        process = context.Process(
-            target=_answer, args=(theirs, str(log), function, arguments), daemon=True
-        )
-        try:
-            with undisturbed():
-                process.start()
-            theirs.close()  # so that the death of the process closes the pipe
-            returned, value = ours.recv()
-        except (EOFError, OSError) as error:
+    process = context.Process(target=_answer, args=(theirs, log, function, arguments), daemon=True)
+    try:
+        with undisturbed():
+            process.start()
+        theirs.close()  # so that the death of the process closes the pipe
+        returned, value = ours.recv()
+    except (EOFError, OSError) as error:
+        process.join()
+        death = end_in_words(process.exitcode or 0, log)
+        raise StabilitySweepError(
+            f"expected an answer of the process that trains, but it ended {death}. {GUARD}"
+        ) from error
+    finally:
+        if process.pid is not None:
+            # It has nothing to save, and TensorFlow takes seconds to leave.
+            process.kill()
             process.join()
-            death = end_in_words(process.exitcode or 0, log)
-            raise StabilitySweepError(
-                f"expected an answer of the process that trains, but it ended {death}. {GUARD}"
-            ) from error
-        finally:
-            if process.pid is not None:
-                # It has nothing to save, and TensorFlow takes seconds to leave.
-                process.kill()
-                process.join()
-            ours.close()
+        ours.close()
+        log.close()
     if not returned:
         raise StabilitySweepError(value)
     return value
 
 
 def _answer(
-    connection: Connection, log: str, function: Callable[..., Any], arguments: tuple[Any, ...]
+    connection: Connection, log: Log, function: Callable[..., Any], arguments: tuple[Any, ...]
 ) -> None:
-    redirect_output(log)
-    threading.Thread(target=_end_with_the_caller, args=(Path(log),), daemon=True).start()
+    log.take_output()
+    threading.Thread(target=_end_with_the_caller, daemon=True).start()
     keep_freed_memory()
     try:
         answer = True, function(*arguments)
@@ -77,13 +75,9 @@ def _answer(
         connection.send(answer)
 
 
-def _end_with_the_caller(log: Path) -> None:
+def _end_with_the_caller() -> None:
     caller = multiprocessing.parent_process()
     if caller is None:
         return
     caller.join()
-    # Nobody is left to take an answer, nor to clear away the log.
-    with contextlib.suppress(OSError):
-        log.unlink()
-        log.parent.rmdir()
-    os._exit(0)
+    os._exit(0)  # nobody is left to take an answer

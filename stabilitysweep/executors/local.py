@@ -7,11 +7,8 @@ processes with a core each train more stacks than one process with two threads.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from multiprocessing.connection import wait
-from pathlib import Path
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Engine
@@ -55,20 +52,16 @@ class LocalExecutor:
             UserError: there is no room for their logs.
         """
         schedule = Schedule(jobs)
-        with _folder_of_logs() as logs:
-            settings = [
-                self._settings(place, logs) for place in range(min(self._count, len(schedule)))
-            ]
-            yield from _Run(schedule, data, settings).stacks()
+        settings = [self._settings(place) for place in range(min(self._count, len(schedule)))]
+        yield from _Run(schedule, data, settings).stacks()
 
-    def _settings(self, place: int, logs: Path) -> WorkerSettings:
+    def _settings(self, place: int) -> WorkerSettings:
         cores = available_cores()
         return WorkerSettings(
             engine=self._engine,
             start=self._start,
             # Fewer workers than cores are left to the system: two sweeps may share a machine.
             core=cores[place] if self._count == len(cores) else None,
-            log=str(logs / f"worker-{place}.log"),
         )
 
 
@@ -83,19 +76,6 @@ def default_workers() -> int:
     """Return how many workers there are unless the user says it: one a core, if they fit."""
     cores = len(available_cores())
     return min(cores, memory.fitting_workers() or cores)
-
-
-@contextmanager
-def _folder_of_logs() -> Iterator[Path]:
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="stabilitysweep-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise UserError(
-            f"expected a place for temporary files, got: {error.strerror or error}. Make room, or "
-            "name another folder with the environment variable TMPDIR."
-        ) from error
-    with folder as name:
-        yield Path(name)
 
 
 class _Run:

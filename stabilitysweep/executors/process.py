@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import re
 import signal
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.executors import memory
+from stabilitysweep.executors.log import Log
 from stabilitysweep.executors.schedule import Death, Task
 from stabilitysweep.executors.worker import Answer, Assignment, Ready, WorkerSettings, main
 from stabilitysweep.models.programs import Program
@@ -42,7 +41,6 @@ _KILLED_STARTS = 5
 """The same of workers that a signal ended, which says less: it may come from outside."""
 
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_CHATTER = re.compile(r"[IW]\d{4} |WARNING: All log messages before absl")
 _GONE = (EOFError, OSError)
 
 GUARD = (
@@ -64,8 +62,14 @@ class WorkerProcess:
     """
 
     def __init__(self, settings: WorkerSettings) -> None:
-        """Start it."""
+        """Start it.
+
+        Raises:
+            UserError: there is no room for its log.
+            OSError: the system cannot start another process.
+        """
         context = multiprocessing.get_context("spawn")
+        self._log = Log()
         ours, theirs = context.Pipe()
         self.settings = settings
         self.held: deque[Task] = deque()
@@ -75,13 +79,16 @@ class WorkerProcess:
         self._latest: Program | None = None
         self._known: OrderedDict[str, int] = OrderedDict()
         self._connection = ours
-        self._process = context.Process(target=main, args=(theirs, settings), daemon=True)
+        self._process = context.Process(
+            target=main, args=(theirs, settings, self._log), daemon=True
+        )
         try:
             with undisturbed():
                 self._process.start()
         except BaseException:
             if self._process.pid is not None:
                 self._process.kill()
+            self._log.close()
             raise
         theirs.close()  # so that the death of the worker closes the pipe
 
@@ -166,12 +173,14 @@ class WorkerProcess:
         Args:
             kills: what `memory.kills` said before.
         """
-        self.end()
+        self._wait()
         code = self._process.exitcode or 0
+        words = end_in_words(code, self._log)
+        self.end()
         if code == -int(signal.SIGKILL) and memory.kills() > kills:
             words = "by SIGKILL: out of memory, says the system"
             return Death(words, memory=True, by_signal=True)
-        return Death(end_in_words(code, Path(self.settings.log)), by_signal=code < 0)
+        return Death(words, by_signal=code < 0)
 
     def stop(self) -> None:
         """Make it end at once: it has nothing to save, and TensorFlow takes seconds to leave."""
@@ -179,11 +188,15 @@ class WorkerProcess:
 
     def end(self) -> None:
         """Wait for it to end, and make it if it does not."""
+        self._wait()
+        self._connection.close()
+        self._log.close()
+
+    def _wait(self) -> None:
         self._process.join(_END_SECONDS)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
-        self._connection.close()
 
 
 def most_starts(death: Death) -> int:
@@ -221,7 +234,7 @@ def undisturbed() -> Iterator[None]:
             handlers[caught](caught, frame)
 
 
-def end_in_words(code: int, log: Path) -> str:
+def end_in_words(code: int, log: Log) -> str:
     """Say how a process ended.
 
     Args:
@@ -231,15 +244,5 @@ def end_in_words(code: int, log: Path) -> str:
     if code == -int(signal.SIGKILL):
         return "by SIGKILL (often: out of memory)"
     words = f"with exit code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
-    last = _last_line(log)
+    last = log.last_line()
     return f"{words}; its last words: {last}" if last else words
-
-
-def _last_line(log: Path) -> str:
-    """Return the last line that says something; TensorFlow's chatter does not."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    said = [line.strip() for line in lines if line.strip() and not _CHATTER.match(line)]
-    return said[-1] if said else ""

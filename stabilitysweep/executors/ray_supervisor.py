@@ -11,7 +11,6 @@ import contextlib
 import os
 import pickle
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,8 +147,7 @@ class Supervisor:
                 worker.end()
                 self._worker = None
         if self._worker is None:
-            log = Path(tempfile.mkdtemp(prefix="stabilitysweep-")) / "worker.log"
-            settings = WorkerSettings(self._engine, self._start, core=None, log=str(log))
+            settings = WorkerSettings(self._engine, self._start, core=None)
             with _without_main():
                 self._worker = WorkerProcess(settings)
         return self._worker

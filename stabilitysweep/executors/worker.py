@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from pathlib import Path
 from queue import SimpleQueue
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Engine, Stack, crash_message
+from stabilitysweep.executors.log import Log
 from stabilitysweep.types import Outcome, TrialResult, Verdict
 
 _MESSAGE_LENGTH = 2_000
@@ -33,14 +33,11 @@ class WorkerSettings:
         engine: `stacked` or `fit`.
         start: makes the engine of that name; it must be importable by its name.
         core: the processor to stay on, or None to leave that to the system.
-        log: file that takes everything the process would print; TensorFlow's start-up
-            messages do not belong on the user's terminal.
     """
 
     engine: str
     start: Callable[[str], Engine]
     core: int | None
-    log: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +73,23 @@ class Answer:
     verdicts: tuple[Verdict, ...] = ()
 
 
-def main(connection: Connection, settings: WorkerSettings) -> None:
+def main(connection: Connection, settings: WorkerSettings, log: Log) -> None:
     """Train what comes through the connection, until the driver ends the process.
 
     Sends `Ready` once, then an `Answer` for each `Assignment`. A stack that raises comes
     back as `crashed` trials with the exception's message. The process ends by itself, whatever
     it is doing, when the driver is gone. The terminal's signals do not reach it: Ctrl-C is
     the driver's to handle.
+
+    Args:
+        connection: to the driver.
+        settings: how to set it up.
+        log: takes everything the process would print; TensorFlow's start-up messages do not
+            belong on the user's terminal.
     """
-    redirect_output(settings.log)
+    log.take_output()
     inbox: SimpleQueue[Assignment] = SimpleQueue()
-    listening = threading.Thread(
-        target=_listen, args=(connection, inbox, Path(settings.log)), daemon=True
-    )
-    listening.start()
+    threading.Thread(target=_listen, args=(connection, inbox), daemon=True).start()
     if settings.core is not None and hasattr(os, "sched_setaffinity"):
         # A machine that forbids pinning only loses a little speed.
         with contextlib.suppress(OSError):
@@ -187,7 +187,7 @@ def crashed(stack: Stack, engine: str, message: str) -> list[TrialResult]:
     ]
 
 
-def _listen(connection: Connection, inbox: SimpleQueue[Assignment], log: Path) -> None:
+def _listen(connection: Connection, inbox: SimpleQueue[Assignment]) -> None:
     """Pass on what the driver sends, in a thread of its own.
 
     So the driver never waits for a worker that is training, nor for one that waits for the
@@ -197,11 +197,7 @@ def _listen(connection: Connection, inbox: SimpleQueue[Assignment], log: Path) -
         try:
             assignment: Assignment = connection.recv()
         except (EOFError, OSError):
-            # Nobody is left to take an answer, nor to clear away the logs.
-            with contextlib.suppress(OSError):
-                log.unlink()
-                log.parent.rmdir()
-            os._exit(0)
+            os._exit(0)  # nobody is left to take an answer
         except BaseException:
             # Unreadable: the driver sees us die with it, and says so.
             traceback.print_exc()
@@ -220,18 +216,3 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 2**30)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
-
-
-def redirect_output(log: str) -> None:
-    """Send file descriptors 1 and 2 to the log, for C++ code as well as Python's.
-
-    Where it cannot be written, nobody is told a worker's last words: it trains all the same.
-    """
-    try:
-        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    except OSError:
-        descriptor = os.open(os.devnull, os.O_WRONLY)
-    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
-        stream.flush()
-        os.dup2(descriptor, number)
-    os.close(descriptor)

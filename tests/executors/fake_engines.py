@@ -30,6 +30,10 @@ class FakeEngine:
         if self.name == "tells":
             with Path(self.path).open("a") as told:
                 told.write(f"{os.getpid()} {stack.program.model.depth}\n")
+        if self.name == "looks at its output":
+            links = os.fstat(1).st_nlink + os.fstat(2).st_nlink
+            with Path(self.path).open("a") as told:
+                told.write(f"{links} {os.fstat(1).st_ino == os.fstat(2).st_ino}\n")
         if any(trial.training.learning_rate == SUSPECT for trial in stack.trials):
             self._misbehave()
         return [result(trial.trial_id, data, self.name) for trial in stack.trials]

@@ -21,6 +21,10 @@ def add(left: int, right: int) -> tuple[int, int]:
     return left + right, os.getpid()
 
 
+def links_of_its_output() -> tuple[int, int]:
+    return os.fstat(1).st_nlink, os.fstat(2).st_nlink
+
+
 def refuse() -> None:
     raise ValueError("no such thing")
 
@@ -44,6 +48,10 @@ def test_it_returns_what_the_function_returns_and_prints_nothing(
     assert pid != os.getpid()
     assert not psutil.pid_exists(pid)
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_it_prints_is_in_a_file_without_a_name() -> None:
+    assert call_apart(links_of_its_output) == (0, 0)
 
 
 def test_what_it_raises_is_said() -> None:

@@ -125,6 +125,15 @@ def test_every_trial_comes_back_once_from_its_own_data(
     assert train(make("echo"), work, sweep) == expected(work, sweep, "echo")
 
 
+def test_what_a_worker_prints_is_in_a_file_without_a_name(
+    make_one: Factory, work: Work, sweep: Sweep, tmp_path: Path
+) -> None:
+    """So nothing of it stays behind, however workers and those who keep them end."""
+    told = tmp_path / "told"
+    results = train(make_one(f"looks at its output:{told}"), work, sweep)
+    assert told.read_text().splitlines() == ["0 True"] * len(results)
+
+
 def test_data_that_a_worker_let_go_of_is_given_again(
     work: Work, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,7 +12,7 @@ from fake_engines import SUSPECT, start
 
 from stabilitysweep.config import parse_config
 from stabilitysweep.errors import UserError
-from stabilitysweep.executors import Job, LocalExecutor, local, memory, process
+from stabilitysweep.executors import Job, LocalExecutor, local, log, memory, process
 from stabilitysweep.executors.process import WorkerProcess
 from stabilitysweep.planning import Work
 from stabilitysweep.runner import Sweep, load_sweep, missing_work
@@ -158,7 +158,7 @@ def test_want_of_memory_costs_workers_before_it_costs_trials(
     ((trial, message),) = crashed(results).items()
     assert trial == alone[0].trial_id
     assert f"ended by {words}" in str(message)
-    assert len({worker.settings.log for worker in started}) == 2  # never more at once
+    assert len({id(worker.settings) for worker in started}) == 2  # never more places
     # Two at first, and one for each of two deaths that were held against the trial. Before them
     # the system's word cost a worker, which came back when the trial was found to be the reason.
     assert len(started) == (5 if system_says_so else 4)
@@ -242,7 +242,7 @@ def test_without_a_place_for_temporary_files_there_is_a_message(
     def refuse(**_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(local.tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setattr(log.tempfile, "TemporaryFile", refuse)
     with pytest.raises(UserError, match=r"got: No space left on device. Make room, or name"):
         train(1, "echo", work, sweep)
 
@@ -250,10 +250,10 @@ def test_without_a_place_for_temporary_files_there_is_a_message(
 def test_a_worker_whose_log_cannot_be_written_trains(
     work: Work, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = LocalExecutor._settings
-
-    def lost(self: LocalExecutor, place: int, logs: Path) -> object:
-        return original(self, place, logs / "missing")
-
-    monkeypatch.setattr(LocalExecutor, "_settings", lost)
-    assert crashed(train(1, "echo", work, sweep)) == {}
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("no device here that is always full")
+    monkeypatch.setattr(log.tempfile, "TemporaryFile", lambda **_: full.open("rb+", buffering=0))
+    results = train(1, "raises", work, sweep)  # and prints a traceback
+    assert set(crashed(results).values()) == {"ValueError: no such layer"}
+    assert len(results) == 32
