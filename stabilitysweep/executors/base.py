@@ -64,6 +64,18 @@ class _Stacks(Sequence[Stack]):
         return self.trainings[place].stack
 
 
+class Took(NamedTuple):
+    """How long a stack took its worker.
+
+    Attributes:
+        seconds: from the first look at it to its results.
+        traced: whether its program was traced, compiled and compared within these.
+    """
+
+    seconds: float
+    traced: bool
+
+
 @dataclass(frozen=True, slots=True)
 class StackDone:
     """The results of one stack, in the order of its trials.
@@ -72,11 +84,13 @@ class StackDone:
         stack: the trials.
         results: of each.
         verdicts: on programs of users' models that were compared on the way.
+        took: how long it took; None where nobody trained it.
     """
 
     stack: Stack
     results: Sequence[TrialResult]
     verdicts: Sequence[Verdict] = ()
+    took: Took | None = None
 
 
 class Executor(Protocol):

@@ -137,7 +137,7 @@ class _Run:
             elif isinstance(message, Answer):
                 task = worker.answered(message)
                 self._schedule.finished(task)
-                yield StackDone(task.stack, message.results, message.verdicts)
+                yield StackDone(task.stack, message.results, message.verdicts, message.took)
             else:
                 self._failed_starts[place] = 0
 

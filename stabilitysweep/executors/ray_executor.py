@@ -179,7 +179,7 @@ class _Run:
                 self._held[place].remove(task)
             if isinstance(reply, Answer) and task is not None:
                 self._schedule.finished(task)
-                yield StackDone(task.stack, reply.results, reply.verdicts)
+                yield StackDone(task.stack, reply.results, reply.verdicts, reply.took)
             elif isinstance(reply, Started):
                 _require_versions(reply)
                 self._nodes[place] = reply.node

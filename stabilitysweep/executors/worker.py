@@ -7,6 +7,7 @@ import ctypes
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from queue import SimpleQueue
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Engine, Stack, crash_message
+from stabilitysweep.executors.base import Took
 from stabilitysweep.executors.log import Log
 from stabilitysweep.types import Outcome, TrialResult, Verdict
 
@@ -71,6 +73,7 @@ class Answer:
     number: int
     results: list[TrialResult]
     verdicts: tuple[Verdict, ...] = ()
+    took: Took | None = None
 
 
 def main(connection: Connection, settings: WorkerSettings, log: Log) -> None:
@@ -101,8 +104,11 @@ def main(connection: Connection, settings: WorkerSettings, log: Log) -> None:
         connection.send(Ready())
         while True:
             assignment = inbox.get()
+            started, traces = time.perf_counter(), getattr(engine, "traces", 0)
             results = train(engine, assignment.stack, data_of(assignment, known))
-            connection.send(Answer(assignment.number, results, _verdicts(engine)))
+            traced = getattr(engine, "traces", 0) > traces
+            took = Took(time.perf_counter() - started, traced)
+            connection.send(Answer(assignment.number, results, _verdicts(engine), took))
 
 
 def data_of(assignment: Assignment, known: dict[str, PreparedData]) -> PreparedData:
