@@ -33,9 +33,14 @@ CASES = {
     "scaled_loss": ("columns", (SAFE,)),
     "in_python": ("columns", (SAFE,)),
 }
+QUICK = {"two_and_two", "subclassed", "scaled_loss"}
+"""Two inputs and outputs, no layer graph and a rate that is too high, loss scaling."""
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
+)
 def test_a_model_is_trained_in_a_stack_as_by_fit(
     stacked: VerifiedEngine, fit: FitEngine, case: str
 ) -> None:

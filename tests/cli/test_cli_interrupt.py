@@ -94,7 +94,10 @@ def test_a_run_that_is_stopped_and_killed_comes_to_the_same_bits(
     same_table(tmp_path / "results" / "tiny", result)
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow), (signal.SIGINT, 130)],
+)
 def test_a_run_that_is_stopped_while_its_workers_start_is_quiet_about_it(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:

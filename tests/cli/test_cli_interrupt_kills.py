@@ -19,6 +19,8 @@ from tiny_sweep import TINY, call, same_table, write_config
 from stabilitysweep.config import load_config
 from stabilitysweep.execution import Options, plan
 
+pytestmark = pytest.mark.slow  # test_cli_interrupt.py has a kill that is quicker
+
 COMMAND = ("run", "tiny.yaml", "--workers", "1")
 SEED = 20_240
 

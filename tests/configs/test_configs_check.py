@@ -31,8 +31,11 @@ def checked(path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in PATHS if path not in BUILT or path.stem == WHOLE],
-    ids=lambda path: path.stem,
+    [
+        pytest.param(path, id=path.stem, marks=pytest.mark.slow if path in BUILT else ())
+        for path in PATHS
+        if path not in BUILT or path.stem == WHOLE
+    ],
 )
 def test_every_config_checks_from_any_folder(
     path: Path,
@@ -44,10 +47,8 @@ def test_every_config_checks_from_any_folder(
     checked(path, tmp_path, capsys)
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in BUILT if path.stem != WHOLE], ids=lambda path: path.stem
-)
-def test_so_does_every_other_with_a_model_of_its_own_over_two_learning_rates(
+@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+def test_so_does_every_one_with_a_model_of_its_own_over_two_learning_rates(
     path: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

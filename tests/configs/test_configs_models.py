@@ -46,7 +46,16 @@ CLOSE = 2e-3
 """Relative difference of final losses after a hundred steps at a rate that learns."""
 
 
-@pytest.fixture(scope="module", params=list(EXAMPLES))
+QUICK = {"cnn", "tabular", "getting_started"}
+"""The others are compiled for long: recurrent layers written out step by step, and attention."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in EXAMPLES
+    ],
+)
 def example(request: pytest.FixtureRequest) -> str:
     """The name of an example."""
     return str(request.param)

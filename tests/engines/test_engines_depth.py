@@ -78,6 +78,7 @@ def test_under_tanh_the_depth_scale_is_that_of_theory(lab: Any) -> None:
     assert np.mean(scales) == pytest.approx(expected, rel=0.06)
 
 
+@pytest.mark.slow
 def test_a_network_too_deep_for_float16_has_no_gradient_there_and_has_one_in_float32(
     lab: Any, stacked: StackedEngine
 ) -> None:

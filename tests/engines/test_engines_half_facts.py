@@ -24,8 +24,11 @@ STEPS = 3
 
 
 @pytest.fixture(
-    params=[("stacked", Compiled.GRAPH), ("stacked", Compiled.XLA), ("fit", Compiled.GRAPH)],
-    ids=["stacked", "xla", "fit"],
+    params=[
+        pytest.param(("stacked", Compiled.GRAPH), id="stacked"),
+        pytest.param(("stacked", Compiled.XLA), id="xla", marks=pytest.mark.slow),
+        pytest.param(("fit", Compiled.GRAPH), id="fit"),
+    ],
     scope="module",
 )
 def way(request: pytest.FixtureRequest) -> tuple[Engine, Compiled]:

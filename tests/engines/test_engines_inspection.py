@@ -126,6 +126,7 @@ def test_a_linear_step_is_that_of_the_textbook(lab: Any, stacked: StackedEngine)
         assert (stats.zeros, stats.nans, stats.infs, stats.size) == (0, 0, 0, magnitudes.size)
 
 
+@pytest.mark.slow
 def test_under_xla_a_step_alone_is_that_of_the_run(lab: Any, stacked: StackedEngine) -> None:
     stack, data = stack_of_one(lab, Compiled.XLA, learning_rate=30.0)
     result, moments = look(stacked, stack, data)

@@ -264,6 +264,7 @@ def test_a_longer_run_begins_with_the_shorter_one(lab: Any, stacked: StackedEngi
             assert long.onset == short.onset
 
 
+@pytest.mark.slow
 def test_under_xla_neither_padding_nor_place_nor_neighbours_matter(
     lab: Any, stacked: StackedEngine
 ) -> None:

@@ -78,6 +78,20 @@ ROUNDED: dict[str, Make] = {
     "nadam, accumulation": made(OPT.Nadam, gradient_accumulation_steps=2, clipvalue=0.4),
 }
 CASES = EXACT | ROUNDED
+# Each family of slots and of terms around the update; the others are theirs again.
+QUICK = {
+    "momentum",
+    "lion",
+    "momentum, accumulation, decay",
+    "sgd, ema that overwrites",
+    "rmsprop, centered",
+    "adamw",
+    "adafactor",
+    "muon, exclude_layers",
+    "sgd, global_clipnorm",
+    "adam, all at once",
+}
+EACH = [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
 
 
 def model_of(**options: Any) -> keras.Model:
@@ -200,7 +214,7 @@ def assert_alike(path: Path, alone: Path, trial: int, *, exact: bool) -> None:
             )
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", EACH)
 def test_each_trial_is_updated_as_if_alone(case: str) -> None:
     model, stack, alone = known(case)
     gradients = gradients_of(model)
@@ -234,7 +248,7 @@ def test_constraints_hold_for_each_trial_by_itself(case: str, constraint: Any) -
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", EACH)
 def test_a_broken_neighbour_changes_no_bit_and_breaks_as_it_would_alone(
     case: str, bad: float
 ) -> None:

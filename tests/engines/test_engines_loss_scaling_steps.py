@@ -246,7 +246,9 @@ GRADIENTS = (0.25, 65_519 * UNIT, 65_520 * UNIT, 3.875, 4.0, 100.5, 32_760.0, 65
 STARTUP_STEPS = 20
 
 
-@pytest.mark.parametrize("compiled", Compiled)
+@pytest.mark.parametrize(
+    "compiled", [Compiled.GRAPH, pytest.param(Compiled.XLA, marks=pytest.mark.slow)]
+)
 def test_start_up_skips_as_many_steps_as_the_formula_says(
     lab: Any, stacked: StackedEngine, compiled: Compiled
 ) -> None:

@@ -76,7 +76,11 @@ def run_with_kernels(
     return found
 
 
-WAYS = [("stacked", Compiled.GRAPH), ("stacked", Compiled.XLA), ("fit", Compiled.GRAPH)]
+WAYS = [
+    ("stacked", Compiled.GRAPH),
+    pytest.param("stacked", Compiled.XLA, marks=pytest.mark.slow),
+    ("fit", Compiled.GRAPH),
+]
 
 
 @pytest.mark.parametrize(("name", "compiled"), WAYS)

@@ -141,8 +141,12 @@ def check(bed: Bed, planted: list[TrialResult], plant: Plant) -> None:
 
 @pytest.mark.parametrize(
     ("case", "examples"),
-    [(case, 12 if case.startswith("xla") else 60) for case in CASES],
-    ids=list(CASES),
+    [
+        pytest.param(case, 12, id=case, marks=pytest.mark.slow)
+        if case.startswith("xla")
+        else pytest.param(case, 60, id=case)
+        for case in CASES
+    ],
 )
 def test_what_is_planted_in_a_stack_is_named_and_stays_in_its_trial(
     lab: Any, case: str, examples: int
@@ -183,7 +187,13 @@ FITTED = {
 }
 
 
-@pytest.mark.parametrize("name", FITTED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if case == XLA else ())
+        for name, (case, _) in FITTED.items()
+    ],
+)
 def test_model_fit_names_what_is_planted_and_the_stack_names_the_same(
     lab: Any, fit: FitEngine, name: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,15 @@ CONFIG: dict[str, Any] = {
 }
 
 
+one_engine = functools.cache(start_engine)
+"""For all rounds, so that they share what it compiled."""
+
+
 class InProcess:
     """Trains in this process."""
 
     def __init__(self, workers: int | None, engine: str) -> None:
-        self._engine = start_engine(engine)
+        self._engine = one_engine(engine)
 
     def train(self, jobs: Sequence[Job], data: Mapping[str, PreparedData]) -> Generator[StackDone]:
         for job in jobs:

@@ -25,12 +25,23 @@ from integrations.guarded_models import (
 from stabilitysweep.integrations.keras import NonFiniteError, StabilityGuard, StabilityWarning
 from stabilitysweep.types import Kind, Stage
 
-WAYS = pytest.mark.parametrize("way", [GRAPH, XLA, EAGER], ids=["graph", "xla", "eager"])
 STAGES = {"loss": Stage.LOSS, "gradient": Stage.GRADIENT, "weight": Stage.WEIGHT}
 
 
-@WAYS
-@pytest.mark.parametrize("where", ["loss", "gradient", "weight"])
+@pytest.mark.parametrize(
+    ("where", "way"),
+    [
+        pytest.param("loss", GRAPH, id="loss-graph"),
+        pytest.param("gradient", GRAPH, id="gradient-graph"),
+        pytest.param("weight", GRAPH, id="weight-graph"),
+        pytest.param("loss", EAGER, id="loss-eager"),
+        pytest.param("gradient", EAGER, id="gradient-eager"),
+        pytest.param("weight", EAGER, id="weight-eager"),
+        pytest.param("gradient", XLA, id="gradient-xla"),
+        pytest.param("loss", XLA, id="loss-xla", marks=pytest.mark.slow),
+        pytest.param("weight", XLA, id="weight-xla", marks=pytest.mark.slow),
+    ],
+)
 def test_every_step_is_told_exactly_where_all_are_checked(where: str, way: Way) -> None:
     at = 13
     model, seen = planted(where, Clock(at), way), Snapshots()
@@ -48,8 +59,20 @@ def test_every_step_is_told_exactly_where_all_are_checked(where: str, way: Way) 
     assert finite(state(model)) and same(state(model), seen.after[at - 1])
 
 
-@pytest.mark.parametrize("where", ["loss", "gradient", "weight"])
-@pytest.mark.parametrize("at", [3, 13, 20])
+@pytest.mark.parametrize(
+    ("at", "where"),
+    [
+        pytest.param(3, "loss", marks=pytest.mark.slow),
+        pytest.param(3, "gradient", marks=pytest.mark.slow),
+        (3, "weight"),
+        (13, "loss"),
+        (13, "gradient"),
+        (13, "weight"),
+        pytest.param(20, "loss", marks=pytest.mark.slow),
+        (20, "gradient"),
+        (20, "weight"),
+    ],
+)
 def test_the_step_is_exact_also_where_weights_are_checked_now_and_then(where: str, at: int) -> None:
     model, seen = planted(where, Clock(at), GRAPH), Snapshots()
     guard = StabilityGuard(10, report=None, quiet=True)
@@ -64,7 +87,9 @@ def test_the_step_is_exact_also_where_weights_are_checked_now_and_then(where: st
     assert report.steps_run == at + (where == "weight" and at != 20)
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+@pytest.mark.parametrize(
+    "jit", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
+)
 @pytest.mark.parametrize("where", ["loss", "gradient", "weight"])
 def test_steps_are_exact_inside_of_an_execution_of_many(where: str, jit: bool) -> None:
     model, seen = planted(where, Clock(11), (jit, False, 4)), Snapshots()
@@ -174,8 +199,10 @@ def test_weights_that_are_broken_before_the_first_step_are_told() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "way"),
-    [(Kind.POSITIVE_INFINITY, GRAPH), (Kind.NEGATIVE_INFINITY, XLA)],
-    ids=["graph", "xla"],
+    [
+        pytest.param(Kind.POSITIVE_INFINITY, GRAPH, id="graph"),
+        pytest.param(Kind.NEGATIVE_INFINITY, XLA, id="xla", marks=pytest.mark.slow),
+    ],
 )
 def test_a_gradient_between_two_looks_is_told_with_its_sign(kind: Kind, way: Way) -> None:
     model = planted("gradient", Clock(13, float(kind.value)), way)

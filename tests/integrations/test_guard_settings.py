@@ -109,6 +109,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_replicas_of_a_mirrored_strategy_agree() -> None:
     tests = Path(__file__).parents[1]
     environment = os.environ | {

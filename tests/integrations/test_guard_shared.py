@@ -14,8 +14,8 @@ import keras
 import keras_tuner
 import pytest
 from integrations.guarded_models import (
-    EAGER,
     GRAPH,
+    WAYS,
     XLA,
     Clock,
     Way,
@@ -45,7 +45,7 @@ class Trouble(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("way", [GRAPH, XLA, EAGER], ids=["graph", "xla", "eager"])
+@pytest.mark.parametrize("way", WAYS)
 def test_two_guards_both_see_all_and_leave_the_model_as_it_was(way: Way) -> None:
     model = plain(way)
     model.make_train_function()
@@ -138,7 +138,7 @@ def test_an_interrupted_guard_that_nobody_keeps_gives_model_and_copies_back() ->
 
 
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable:UserWarning")
-@pytest.mark.parametrize("way", [GRAPH, XLA, EAGER], ids=["graph", "xla", "eager"])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_model_without_weights_is_watched(way: Way) -> None:
     x, y = data()
     x = x.copy()
@@ -150,7 +150,7 @@ def test_a_model_without_weights_is_watched(way: Way) -> None:
     assert (one.report.onset.step, one.report.onset.tensor) == (2, "loss")
 
 
-@pytest.mark.parametrize("action", ["stop", "raise"])
+@pytest.mark.parametrize("action", ["stop", pytest.param("raise", marks=pytest.mark.slow)])
 def test_a_guard_and_a_recording_of_one_search_both_see_all(action: str, tmp_path: Path) -> None:
     made = tuner(keras_tuner.GridSearch, planned("on"), tmp_path)
     record(made, out=tmp_path / "out")

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from integrations.guarded_models import (
-    EAGER,
     GRAPH,
-    XLA,
+    WAYS,
     Way,
     compiled,
     data,
@@ -36,8 +35,11 @@ def guard(every: int = 3, **settings: Any) -> StabilityGuard:
 
 @pytest.mark.parametrize(
     "way",
-    [GRAPH, XLA, EAGER, (False, False, 3), (True, False, 3)],
-    ids=["graph", "xla", "eager", "graph by threes", "xla by threes"],
+    [
+        *WAYS,
+        pytest.param((False, False, 3), id="graph by threes"),
+        pytest.param((True, False, 3), id="xla by threes", marks=pytest.mark.slow),
+    ],
 )
 def test_weights_and_slots_are_the_same_to_the_bit(way: Way) -> None:
     alone, guarded = plain(way), plain(way)

@@ -93,6 +93,7 @@ def test_a_trial_that_trains_nothing_is_told_of(tmp_path: Path) -> None:
         made.search(verbose=0)
 
 
+@pytest.mark.slow
 def test_bayesian_optimization_goes_on_past_broken_trials(tmp_path: Path) -> None:
     made = tuner(
         keras_tuner.BayesianOptimization,
@@ -110,6 +111,7 @@ def test_bayesian_optimization_goes_on_past_broken_trials(tmp_path: Path) -> Non
     assert table.loc[~broken, "onset_step"].isna().all()
 
 
+@pytest.mark.slow
 def test_hyperband_comes_to_its_end_with_broken_trials(tmp_path: Path) -> None:
     made = tuner(keras_tuner.Hyperband, partly_broken, tmp_path, max_epochs=3, factor=3)
     recording = record(made, out=tmp_path / "out")
@@ -147,7 +149,7 @@ def test_axes_may_be_chosen_and_the_others_are_columns(tmp_path: Path) -> None:
     def build(hp: Any) -> Any:
         return model(hp.Float("rate", 1e-3, 1e-1, sampling="log"), width=hp.Int("width", 1, 40))
 
-    made = tuner(keras_tuner.RandomSearch, build, tmp_path, max_trials=3)
+    made = tuner(keras_tuner.RandomSearch, build, tmp_path, max_trials=2)
     record(made, out=tmp_path / "out", axes=["rate"], bins=4, data="numbers")
     search(made)
     result = open_result(tmp_path / "out")

@@ -18,6 +18,7 @@ from sweeps import whole_way
 
 # KerasTuner's own, and h5py's.
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*currentThread|.*getName:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
 ]
