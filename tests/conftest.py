@@ -12,6 +12,15 @@ import pytest
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="stabilitysweep-tests-")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Give modules to the workers in the order of their folders.
+
+    pytest-xdist would begin with those of many tests. Many tests are short ones: the few that
+    train, each in a module of its own, would come last, and one worker wait for the other.
+    """
+    config.option.loadscopereorder = False
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _short_heap() -> None:
     """Let the collector of garbage pass over whatever is there before a module.

@@ -89,8 +89,15 @@ class BadUpdate(keras.optimizers.SGD):
 
 
 def compiled(
-    layers: list[Any], way: Way, optimizer: Any = None, loss: Any = "mse", **kwargs: Any
+    layers: list[Any],
+    way: Way,
+    optimizer: Any = None,
+    loss: Any = "mse",
+    *,
+    built: bool = True,
+    **kwargs: Any,
 ) -> keras.Model:
+    """A compiled model; an optimizer that is not built has Keras trace its first step twice."""
     jit, eager, execution = way
     model = keras.Sequential([keras.Input((COLUMNS,)), *layers])
     model.compile(
@@ -101,6 +108,8 @@ def compiled(
         steps_per_execution=execution,
         **kwargs,
     )
+    if built and model.trainable_variables:
+        model.optimizer.build(model.trainable_variables)
     return model
 
 
@@ -124,10 +133,7 @@ def planted(where: str, clock: Clock, way: Way) -> keras.Model:
     layers.append(keras.layers.Dense(1, name="out"))
     optimizer = BadUpdate(clock, learning_rate=0.01) if where == "weight" else None
     loss = BadLoss(clock) if where == "loss" else "mse"
-    model = compiled(layers, way, optimizer, loss)
-    # An optimizer that makes its variables in the first step has Keras trace it twice.
-    model.optimizer.build(model.trainable_variables)
-    return model
+    return compiled(layers, way, optimizer, loss)
 
 
 def train(model: keras.Model, *callbacks: Any, epochs: int = 3, **kwargs: Any) -> Any:

@@ -34,9 +34,9 @@ STAGES = {"loss": Stage.LOSS, "gradient": Stage.GRADIENT, "weight": Stage.WEIGHT
         pytest.param("loss", GRAPH, id="loss-graph"),
         pytest.param("gradient", GRAPH, id="gradient-graph"),
         pytest.param("weight", GRAPH, id="weight-graph"),
-        pytest.param("loss", EAGER, id="loss-eager"),
+        pytest.param("loss", EAGER, id="loss-eager", marks=pytest.mark.slow),
         pytest.param("gradient", EAGER, id="gradient-eager"),
-        pytest.param("weight", EAGER, id="weight-eager"),
+        pytest.param("weight", EAGER, id="weight-eager", marks=pytest.mark.slow),
         pytest.param("gradient", XLA, id="gradient-xla"),
         pytest.param("loss", XLA, id="loss-xla", marks=pytest.mark.slow),
         pytest.param("weight", XLA, id="weight-xla", marks=pytest.mark.slow),
@@ -69,7 +69,7 @@ def test_every_step_is_told_exactly_where_all_are_checked(where: str, way: Way) 
         (13, "gradient"),
         (13, "weight"),
         pytest.param(20, "loss", marks=pytest.mark.slow),
-        (20, "gradient"),
+        pytest.param(20, "gradient", marks=pytest.mark.slow),
         (20, "weight"),
     ],
 )
@@ -90,7 +90,9 @@ def test_the_step_is_exact_also_where_weights_are_checked_now_and_then(where: st
 @pytest.mark.parametrize(
     "jit", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["graph", "xla"]
 )
-@pytest.mark.parametrize("where", ["loss", "gradient", "weight"])
+@pytest.mark.parametrize(
+    "where", [pytest.param("loss", marks=pytest.mark.slow), "gradient", "weight"]
+)
 def test_steps_are_exact_inside_of_an_execution_of_many(where: str, jit: bool) -> None:
     model, seen = planted(where, Clock(11), (jit, False, 4)), Snapshots()
     guard = StabilityGuard(1, report=None, quiet=True)

@@ -42,7 +42,7 @@ def guard(every: int = 3, **settings: Any) -> StabilityGuard:
     ],
 )
 def test_weights_and_slots_are_the_same_to_the_bit(way: Way) -> None:
-    alone, guarded = plain(way), plain(way)
+    alone, guarded = plain(way, built=False), plain(way, built=False)
     train(alone, epochs=2)
     watcher = guard()
     train(guarded, watcher, epochs=2)
@@ -74,7 +74,15 @@ def test_noise_with_a_count_of_its_own_is_drawn_as_without() -> None:
     assert same(trained(), trained(guard(100)))
 
 
-@pytest.mark.parametrize("policy", ["float16", "mixed_float16", "mixed_bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "policy",
+    [
+        "mixed_float16",
+        "float64",
+        pytest.param("float16", marks=pytest.mark.slow),
+        pytest.param("mixed_bfloat16", marks=pytest.mark.slow),
+    ],
+)
 def test_every_precision_is_watched_and_left_alone(policy: str) -> None:
     floatx = keras.config.floatx()
     keras.config.set_dtype_policy(policy)

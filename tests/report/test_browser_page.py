@@ -250,7 +250,14 @@ def test_the_config_that_a_button_copies_is_one_that_runs(
     assert main(["check", str(written)]) == 0
 
 
-@pytest.mark.parametrize("outcome", [Outcome.STABLE, Outcome.NONFINITE, Outcome.CRASHED])
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome.STABLE,
+        pytest.param(Outcome.NONFINITE, marks=pytest.mark.slow),
+        Outcome.CRASHED,
+    ],
+)
 def test_results_of_one_outcome_read_well(
     browser: Browser, home: Path, kept: Callable[[Window, str], None], outcome: Outcome
 ) -> None:
