@@ -17,12 +17,11 @@ from stabilitysweep.data import load, split_rows
 from stabilitysweep.data.audit import audit as find_in_data
 from stabilitysweep.data.finding_table import finding_table
 from stabilitysweep.errors import ResultError, UserError
-from stabilitysweep.execution import Options, Plan, attached
+from stabilitysweep.execution import COMPILED, Options, Plan, attached, how_compiled
 from stabilitysweep.report import write_report
 from stabilitysweep.result import Result, open_result
 from stabilitysweep.result.compared import title_of, write_comparison
 from stabilitysweep.runner import Progress
-from stabilitysweep.types import Compiled
 
 RESULTS = Path("results")
 """Where results land unless told otherwise, relative to the current folder."""
@@ -85,7 +84,7 @@ def run(
     *,
     engine: str = "stacked",
     workers: int | None = None,
-    compiled: str = "graph",
+    compiled: str = "auto",
     fresh: bool = False,
     executor: str = "local",
     ray_address: str | None = None,
@@ -100,7 +99,8 @@ def run(
         out: the result folder; `results/NAME` if None.
         engine: `stacked`, or `fit` to train one by one with `model.fit`.
         workers: processes, at least 1; None is one a core, or a CPU of the cluster.
-        compiled: `graph` or `xla`.
+        compiled: `graph`, `xla`, or `auto`: the graph, but for programs that occupy a worker for
+            minutes and are measured to be faster under XLA, see docs/speed.md.
         fresh: set an existing result aside and start over.
         executor: `local`, or `ray` to train on a Ray cluster, see docs/cluster.md.
         ray_address: of that cluster, `auto` or HOST:PORT; None starts a Ray on this machine for
@@ -113,9 +113,9 @@ def run(
         UserError: an argument, the config, its data or the folder cannot be used; nothing
             was written.
     """
-    if compiled not in set(Compiled):
-        raise UserError(f"compiled: expected {' or '.join(Compiled)}, got {compiled!r}.")
-    options = Options(engine, workers, Compiled(compiled), fresh, executor, ray_address)
+    if compiled not in COMPILED:
+        raise UserError(f"compiled: expected {', '.join(COMPILED)}, got {compiled!r}.")
+    options = Options(engine, workers, how_compiled(compiled), fresh, executor, ray_address)
     with attached(options):
         return execute(plan(config, out, options))
 

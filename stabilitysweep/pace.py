@@ -1,9 +1,9 @@
-"""How fast this machine is, learnt from the runs it has made.
+"""What this machine has been seen to take: kept from run to run, beside other caches of the user.
 
-What a run is expected to take is computed for one machine (`planning`). Every run tells by what
-factor it took longer; the median of the last few of its kind stands for the next. Kept beside
-other caches of the user, by processor and versions: another of either says nothing of this one.
-Losing it costs nothing but the first estimates.
+By processor, cores and versions: another of any says nothing of this machine. Two kinds of numbers
+are kept. Those of `learn` are replaced as runs come and go: the median of the last few stands for
+the next. Those of `settle` are measured once and then stay as they are, since what is decided by
+them must not change from one run to the next. Losing the file costs nothing but time.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 import json
 import os
 import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,72 +23,86 @@ from stabilitysweep.folder import write_text
 from stabilitysweep.provenance import processor_name, versions
 
 KEPT = 7
-"""Runs that are remembered: of these the median, so that a busy hour does not count."""
-LEAST_SECONDS = 20.0
-"""A run that trained for less was mostly start-up."""
-_MOST_FACTOR = 20.0
-_FILE = "pace.json"
+"""Numbers that are kept of a kind: of these the median, so that a busy hour does not count."""
+
+_MOST_KINDS = 5_000
+"""Kinds that are kept, the latest: a grid of a hundred programs has some hundreds."""
+
+_LEARNT, _SETTLED = "pace.json", "settled.json"
 
 
-def factor(kind: str) -> float:
-    """Return by what to multiply expected seconds: 1 where no run is remembered.
+def known() -> Mapping[str, float]:
+    """Return the median of what has been learnt, by kind."""
+    own = _machine()
+    return {
+        kind.removeprefix(own): statistics.median(numbers)
+        for kind, numbers in _read(_LEARNT).items()
+        if kind.startswith(own)
+    }
 
-    Args:
-        kind: what runs have in common that take alike: their models, the engine and so on.
-    """
-    known = _known().get(_key(kind), [])
-    return statistics.median(known) if known else 1.0
 
-
-def learn(kind: str, expected: float, seconds: float) -> None:
-    """Remember a run that trained all it was to train.
-
-    Args:
-        kind: see `factor`.
-        expected: seconds, as computed: without any factor.
-        seconds: that it took. Less than `LEAST_SECONDS` are not learnt from.
-
-    A cache that cannot be written is left as it is.
-    """
-    if expected <= 0 or seconds < LEAST_SECONDS:
+def learn(found: Iterable[tuple[str, float]]) -> None:
+    """Remember numbers above 0 by their kind; a cache that cannot be written is left as it is."""
+    new = [(_machine() + kind, number) for kind, number in found if number > 0]
+    if not new:
         return
-    ratio = min(max(seconds / expected, 1 / _MOST_FACTOR), _MOST_FACTOR)
-    known = _known()
-    key = _key(kind)
-    known[key] = [*known.get(key, []), round(ratio, 3)][-KEPT:]
-    path = _path()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(known, indent=1))
-    except (OSError, ResultError):
-        return
+    kept = _read(_LEARNT)
+    for kind, number in new:
+        # Taken out and put in again: the latest are last.
+        kept[kind] = [*kept.pop(kind, []), float(f"{number:.4g}")][-KEPT:]
+    _write(_LEARNT, kept)
 
 
-def _path() -> Path:
-    return user_cache_path("stabilitysweep", appauthor=False) / _FILE
+def settled() -> Mapping[str, Sequence[float]]:
+    """Return what has been measured once and for all, by kind."""
+    own = _machine()
+    found = _read(_SETTLED)
+    return {kind.removeprefix(own): found[kind] for kind in found if kind.startswith(own)}
 
 
-def _key(kind: str) -> str:
+def settle(found: Mapping[str, Sequence[float]]) -> None:
+    """Keep numbers above 0 by their kind; of a kind that is known they are not changed."""
+    new = {_machine() + kind: list(numbers) for kind, numbers in found.items()}
+    _write(_SETTLED, new | _read(_SETTLED))
+
+
+@cache
+def _machine() -> str:
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    tensorflow, ours = (versions().get(name, "") for name in ("tensorflow", "stabilitysweep"))
-    machine = f"{processor_name()}, {usable} cores, tensorflow {tensorflow}, stabilitysweep {ours}"
-    return f"{kind}: {machine}"
+    own = ("tensorflow", "keras", "stabilitysweep")
+    packages = ", ".join(f"{name} {versions().get(name, '')}" for name in own)
+    return f"{processor_name()}, {usable} cores, {packages}: "
 
 
-def _known() -> dict[str, list[float]]:
-    """What is remembered; what is no such file counts as nothing."""
+def _path(name: str) -> Path:
+    return user_cache_path("stabilitysweep", appauthor=False) / name
+
+
+def _read(name: str) -> dict[str, list[float]]:
+    """What is kept; what is no such file counts as nothing."""
     try:
-        found: Any = json.loads(_path().read_text(encoding="utf-8"))
+        found: Any = json.loads(_path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     if not isinstance(found, dict):
         return {}
     return {
-        str(key): [float(ratio) for ratio in ratios]
-        for key, ratios in found.items()
-        if isinstance(ratios, list)
-        and all(isinstance(ratio, int | float) and 0 < ratio < 1e3 for ratio in ratios)
+        str(kind): [float(number) for number in numbers]
+        for kind, numbers in found.items()
+        if isinstance(numbers, list)
+        and numbers
+        and all(isinstance(number, int | float) and 0 < number < 1e9 for number in numbers)
     }
 
 
-__all__ = ["factor", "learn"]
+def _write(name: str, kept: Mapping[str, list[float]]) -> None:
+    latest = dict(list(kept.items())[-_MOST_KINDS:])
+    path = _path(name)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(latest, indent=1))
+    except (OSError, ResultError):
+        return
+
+
+__all__ = ["known", "learn", "settle", "settled"]

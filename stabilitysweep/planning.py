@@ -9,12 +9,15 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from stabilitysweep.costs import Costs, Shape
+from stabilitysweep.costs import parameters as parameters
 from stabilitysweep.data import DataShape
 from stabilitysweep.engines.base import LEAST_PLACES, VECTOR_LANES, Stack
 from stabilitysweep.executors import Job, Training
@@ -32,15 +35,21 @@ faster than 8 in half precision; 128 were no faster than 64, and end early more 
 
 _LARGE_STACK_BYTES = 2 * 2**30
 
-# Seconds, measured on two AVX-512 cores with the plain graph; only `check` relies on them.
-_START_SECONDS = 9.0
-_TRACE_SECONDS, _TRACE_SECONDS_PER_LAYER = 0.5, 0.12
-_STEP_OVERHEAD = 2e-6
-_FLOPS = 28e9
-_PRECISION_FACTOR = {"mixed_float16": 1.5, "float16": 1.3, "mixed_bfloat16": 1.3, "float64": 3.0}
-_FIT_SECONDS, _FIT_STEP_SECONDS = 1.5, 0.004
-_VERIFY_SECONDS = 1.5
-_FLOPS_A_UNIT = 1_000.0
+
+class Part(NamedTuple):
+    """Trials of a job that are trained in stacks of one size, on the same data.
+
+    Attributes:
+        shape: of the stacks.
+        trials: how many trials, at least one.
+        places: size of the stacks.
+        first: the first stack, made when it is asked for.
+    """
+
+    shape: Shape
+    trials: int
+    places: int
+    first: Callable[[], Training]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +61,24 @@ class Work:
         programs: number of different graphs.
         trials: number of trials in the jobs.
         seconds: expected duration of training with `workers` processes, start-up included.
+        parts: of all jobs.
     """
 
     jobs: tuple[Job, ...]
     programs: int
     trials: int
     seconds: float
+    parts: tuple[Part, ...] = ()
 
     @property
     def stacks(self) -> int:
         """Number of stacks in the jobs."""
         return sum(len(job.trainings) for job in self.jobs)
+
+    def choices(self) -> dict[str, Compiled]:
+        """Return how each family of its programs is compiled; see `programs.family`."""
+        each = (part.shape.program for part in self.parts)
+        return {programs.family(program): program.compiled for program in each}
 
 
 class _Run(NamedTuple):
@@ -147,6 +163,8 @@ def plan_work(
     engine: str,
     workers: int,
     verdicts: Mapping[str, Verdict] | None = None,
+    choices: Mapping[str, Compiled] | None = None,
+    costs: Costs | None = None,
 ) -> Work:
     """Sort trials into programs, and programs into stacks.
 
@@ -156,10 +174,15 @@ def plan_work(
         shapes: the shape of that data, by the same key.
         compiled: plain graph or XLA.
         engine: `stacked` or `fit`.
-        workers: number of processes.
+        workers: number of processes that can work at once.
         verdicts: on programs of users' models that need no comparison any more, by digest.
+        choices: what is compiled otherwise than `compiled` says, by `programs.family`.
+        costs: what training takes; None is what this machine has been seen to take.
     """
+    costs = costs or Costs()
     jobs: list[Job] = []
+    parts: list[Part] = []
+    firsts_seconds = 0.0
     firsts, places_of = trials.first_of_kinds()
     members = {first.trial_id: own for first, own in zip(firsts, places_of, strict=True)}
     keys = {first.trial_id: key_of(first) for first in firsts}
@@ -170,7 +193,7 @@ def plan_work(
     for shape, by_key in alike.items():
         # All that shapes a graph is the same for the trials of a kind: the first stands for it.
         in_turn = (first for own in by_key.values() for first in own)
-        for program, sharing in programs.group(in_turn, shape, compiled).items():
+        for program, sharing in _grouped(in_turn, shape, compiled, choices or {}).items():
             alone, verify = _way(program, verdicts or {})
             own_engine = "fit" if alone else engine
             by_data: dict[str, list[Trial]] = {}
@@ -181,12 +204,54 @@ def plan_work(
                 for key, own in by_data.items()
                 for run in _runs(program, key, trials, own, members, own_engine)
             ]
-            cost = sum(_run_seconds(program, run, own_engine) for run in runs)
             stacks = Trainings(trials.make, program, runs, alone=alone, verify=verify)
-            jobs.append(Job(stacks, cost + _trace_seconds(program, own_engine)))
-    seconds = sum(job.cost for job in jobs)
-    total = _START_SECONDS + seconds / max(workers, 1) if jobs else 0.0
-    return Work(tuple(jobs), len(jobs), len(trials), total)
+            own_parts = list(_parts(stacks, program, runs, own_engine, verify=verify))
+            tracing = max(costs.first(part.shape) for part in own_parts)
+            cost = sum(costs.stacks(part.shape, part.trials) for part in own_parts)
+            jobs.append(Job(stacks, cost + tracing))
+            parts += own_parts
+            firsts_seconds += tracing
+    return Work(
+        tuple(jobs),
+        len(jobs),
+        len(trials),
+        _duration(jobs, firsts_seconds, workers, costs),
+        tuple(parts),
+    )
+
+
+def _duration(jobs: Sequence[Job], firsts: float, workers: int, costs: Costs) -> float:
+    """How long workers take: each may be the last to help with a program, and trace it again."""
+    if not jobs:
+        return 0.0
+    stacks = sum(len(job.trainings) for job in jobs)
+    at_once = max(min(workers, stacks), 1)
+    again = (at_once - 1) * firsts / len(jobs)
+    return costs.start + (sum(job.cost for job in jobs) + again) / at_once
+
+
+def _grouped(
+    trials: Iterable[Trial],
+    shape: DataShape,
+    compiled: Compiled,
+    choices: Mapping[str, Compiled],
+) -> dict[Program, list[Trial]]:
+    """Sort trials on data of one shape into programs, each compiled as its family is."""
+    found: dict[Program, list[Trial]] = {}
+    for program, members in programs.group(trials, shape, compiled).items():
+        own = choices.get(programs.family(program), compiled) if choices else compiled
+        found |= {program: members} if own is compiled else programs.group(members, shape, own)
+    return found
+
+
+def _parts(
+    stacks: Trainings, program: Program, runs: Sequence[_Run], engine: str, *, verify: bool
+) -> Iterable[Part]:
+    place = 0
+    for run in runs:
+        shape = Shape(program, engine, run.batch_size, run.steps, verify)
+        yield Part(shape, len(run.numbers), run.places, partial(stacks.__getitem__, place))
+        place += len(run)
 
 
 def _way(program: Program, verdicts: Mapping[str, Verdict]) -> tuple[str, bool]:
@@ -197,18 +262,6 @@ def _way(program: Program, verdicts: Mapping[str, Verdict]) -> tuple[str, bool]:
     if program.user.template.alone:
         return program.user.template.alone, False
     return ("", True) if known is None else ("" if known.agrees else known.text, False)
-
-
-def parameters(program: Program) -> int:
-    """Return the number of weights."""
-    if program.user is not None:
-        return program.user.template.parameters
-    model = program.model
-    if model.depth == 0:
-        return (program.features + 1) * program.outputs
-    first = (program.features + 1) * model.width
-    between = (model.depth - 1) * (model.width + 1) * model.width
-    return first + between + (model.width + 1) * program.outputs
 
 
 def places(program: Program, batch_size: int) -> int:
@@ -252,32 +305,3 @@ def _runs(
         # The fit engine trains one by one: what it has finished need not wait for others.
         size = 1 if engine == "fit" else places(program, batch_size)
         yield _Run(key, trials.numbers[own], batch_size, steps, size)
-
-
-def _run_seconds(program: Program, run: _Run, engine: str) -> float:
-    whole, rest = divmod(len(run.numbers), run.places)
-    seconds = whole * _stack_seconds(program, run.places, run.batch_size, run.steps, engine)
-    if rest:
-        seconds += _stack_seconds(program, rest, run.batch_size, run.steps, engine)
-    return seconds
-
-
-def _stack_seconds(
-    program: Program, trials: int, batch_size: int, steps: int, engine: str
-) -> float:
-    if engine == "fit":
-        return trials * (_FIT_SECONDS + steps * _FIT_STEP_SECONDS)
-    flops = 6.0 * parameters(program) * batch_size
-    if program.user is not None:  # weights of convolutions are used many times
-        flops = max(flops, _FLOPS_A_UNIT * program.user.template.units * batch_size)
-    factor = _PRECISION_FACTOR.get(program.precision, 1.0)
-    return trials * steps * (_STEP_OVERHEAD + factor * flops / _FLOPS)
-
-
-def _trace_seconds(program: Program, engine: str) -> float:
-    if engine == "fit":
-        return 0.0
-    if program.user is not None:
-        layers = len(program.user.template.layers)
-        return _VERIFY_SECONDS + 2 * (_TRACE_SECONDS + _TRACE_SECONDS_PER_LAYER * layers)
-    return _TRACE_SECONDS + _TRACE_SECONDS_PER_LAYER * program.model.depth

@@ -21,12 +21,12 @@ from stabilitysweep.analysis.axes import encode, find_axis, find_value, make_axe
 from stabilitysweep.analysis.brackets import boundaries
 from stabilitysweep.analysis.refinement import TOLERANCE, cells_of, check_tolerance, next_rates
 from stabilitysweep.config import SweepConfig, parse_config
-from stabilitysweep.execution import ENGINES, EXECUTORS, Options
+from stabilitysweep.execution import ENGINES, EXECUTORS, Options, how_compiled
 from stabilitysweep.folder import DATABASE, REFINED, is_begun
 from stabilitysweep.followup import Cell, follow_up, refuse_changed_build
 from stabilitysweep.runner import Progress
 from stabilitysweep.store import SQLiteStore
-from stabilitysweep.types import Compiled, Outcome
+from stabilitysweep.types import Outcome
 
 Place: TypeAlias = tuple[int, ...]
 """The place of a slice on each axis but the learning rate."""
@@ -276,7 +276,7 @@ def _as_before(
     return Options(
         engine=engine if engine in ENGINES else ENGINES[0],
         workers=workers,
-        compiled=Compiled(compiled) if compiled in set(Compiled) else Compiled.GRAPH,
+        compiled=how_compiled(compiled),
         executor=executor,
         ray_address=ray_address,
     )

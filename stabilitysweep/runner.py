@@ -25,6 +25,7 @@ from stabilitysweep.building import (
     models_in_words,
 )
 from stabilitysweep.config import DatasetSettings, SweepConfig, parse_config
+from stabilitysweep.costs import Costs
 from stabilitysweep.data import (
     Finding,
     PreparedSets,
@@ -37,7 +38,7 @@ from stabilitysweep.data import (
 from stabilitysweep.data.audit import audit
 from stabilitysweep.data.described import describe
 from stabilitysweep.errors import ResultError
-from stabilitysweep.executors import Executor, survey_apart
+from stabilitysweep.executors import Executor, StackDone, survey_apart
 from stabilitysweep.extension import difference
 from stabilitysweep.grid import Grid, Trial
 from stabilitysweep.lineup import lineup
@@ -46,6 +47,7 @@ from stabilitysweep.planning import Work, plan_work
 from stabilitysweep.provenance import provenance
 from stabilitysweep.store import (
     BUILD,
+    COMPILED,
     DIGESTS,
     VERDICTS,
     ConfigRecord,
@@ -180,6 +182,8 @@ def missing_work(
     engine: str,
     workers: int,
     verdicts: Mapping[str, Verdict] | None = None,
+    choices: Mapping[str, Compiled] | None = None,
+    costs: Costs | None = None,
 ) -> Work:
     """Plan the trials of a sweep that are not stored.
 
@@ -190,6 +194,8 @@ def missing_work(
         engine: `stacked` or `fit`.
         workers: number of processes.
         verdicts: on programs of users' models that earlier runs have compared, by digest.
+        choices: what is compiled otherwise, see `plan_work`.
+        costs: what training takes, see `plan_work`.
     """
     return plan_work(
         lineup(sweep.grid, stored | sweep.failed.keys() if sweep.failed else stored),
@@ -199,6 +205,8 @@ def missing_work(
         engine=engine,
         workers=workers,
         verdicts=verdicts or {},
+        choices=choices,
+        costs=costs,
     )
 
 
@@ -232,6 +240,7 @@ def train(
     executor: Executor,
     observe: Callable[[Progress], None],
     flags: Mapping[str, Any],
+    timed: Callable[[StackDone], None] = lambda done: None,
 ) -> Progress:
     """Train `work` and store it, a transaction a stack.
 
@@ -242,6 +251,7 @@ def train(
         executor: where to train.
         observe: called after every stack.
         flags: what the run was called with, for the provenance.
+        timed: called with every stack that was trained.
 
     Raises:
         ResultError: the folder cannot be written, or another run is using it.
@@ -274,6 +284,8 @@ def train(
         ):
             # Otherwise the rows are those of an earlier run, and so is their provenance.
             store.record_config(resolved, facts)
+        # Before any trial of them is: those that come later are compiled in the same way.
+        store.set_meta(COMPILED, work.choices() | store.meta().get(COMPILED, {}))
         text = yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)
         folders.write_text(folder / folders.CONFIG, text)
         started = time.monotonic()
@@ -295,6 +307,7 @@ def train(
                     for trial, result in zip(done.stack.trials, done.results, strict=True)
                 ]
                 store.add(entries)
+                timed(done)
                 keep(zip(done.stack.trials, done.results, strict=True))
                 if done.verdicts:
                     known = store.meta().get(VERDICTS, {})

@@ -87,7 +87,7 @@ def test_options_reach_the_executor_and_the_record(executors: list[tuple[int | N
         ({"engine": "jax"}, "engine: expected stacked or fit, got 'jax'"),
         ({"workers": 0}, "workers: expected at least 1"),
         ({"workers": -2}, "workers: expected at least 1"),
-        ({"compiled": "llvm"}, "compiled: expected graph or xla, got 'llvm'"),
+        ({"compiled": "llvm"}, "compiled: expected auto, graph, xla, got 'llvm'"),
         ({"out": "taken"}, "got a file"),
         ({"config": "no.yaml"}, "no such file"),
         ({"config": {**CONFIG, "grdi": {}}}, "did you mean 'grid'"),

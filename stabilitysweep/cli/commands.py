@@ -42,8 +42,9 @@ def run(
     ] = "stacked",
     workers: Workers = None,
     compile: Annotated[
-        Literal["graph", "xla"], typer.Option(help="How training graphs are compiled.")
-    ] = "graph",
+        Literal["auto", "graph", "xla"],
+        typer.Option(help="How training graphs are compiled; auto measures where it may pay."),
+    ] = "auto",
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over; an old result is kept beside.")
     ] = False,
@@ -61,18 +62,17 @@ def run(
     checked = load_config(config)  # before anything slow is imported
 
     from stabilitysweep.cli.running import run_sweep
-    from stabilitysweep.execution import Options
-    from stabilitysweep.types import Compiled
+    from stabilitysweep.execution import Options, how_compiled
 
     again = ["run", config]
     again += [] if out is None else ["--out", out]
     again += [] if engine == "stacked" else ["--engine", engine]
     again += [] if workers is None else ["--workers", str(workers)]
-    again += [] if compile == "graph" else ["--compile", compile]
+    again += [] if compile == "auto" else ["--compile", compile]
     again += where_trained(executor, ray_address)
     again += ["--quiet"] if quiet else []
     again += ["--open"] if open else []
-    options = Options(engine, workers, Compiled(compile), fresh, executor, ray_address)
+    options = Options(engine, workers, how_compiled(compile), fresh, executor, ray_address)
     return run_sweep(checked, out, options, quiet=quiet, again=again, browse=open)
 
 

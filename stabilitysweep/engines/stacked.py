@@ -60,8 +60,7 @@ class StackedEngine:
     def few_steps(self, stack: Stack, data: PreparedData) -> Reading:
         """Train a stack for its few steps, and evaluate nothing; [T, P] each."""
         with precision_scope(stack.program.precision):
-            inputs = self._inputs(stack, data)
-            graph = self._graph(stack.program)
+            graph, inputs = self.prepared(stack, data)
             state = graph.initial_state(inputs)
             _, readings = graph.advance(inputs, state, 0, stack.steps)
             return Reading(*np.moveaxis(readings, 1, 0))
@@ -76,6 +75,10 @@ class StackedEngine:
         with precision_scope(stack.program.precision):
             inspector = Inspector(self._graph(stack.program))
             return inspector.moments(self._inputs(stack, data), first, last, predictions)
+
+    def prepared(self, stack: Stack, data: PreparedData) -> tuple[ProgramGraph, Inputs]:
+        """Return the graph of a stack and what it is to be trained on, in its precision's scope."""
+        return self._graph(stack.program), self._inputs(stack, data)
 
     def _inputs(self, stack: Stack, data: PreparedData) -> Inputs:
         trials = _padded(stack)

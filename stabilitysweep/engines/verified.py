@@ -65,7 +65,7 @@ class VerifiedEngine(StackedEngine):
         key = verdict_key(stack.program)
         if stack.verify and not stack.alone and key not in self._compared:
             self._compared.add(key)
-            self._settle(self._compare(stack, data))
+            self._settle(self.compare(stack, data))
         if stack.alone or key in self._refused:
             return self._one_by_one(stack, data)
         return super().run(stack, data)
@@ -92,7 +92,8 @@ class VerifiedEngine(StackedEngine):
                 )
         return results
 
-    def _compare(self, stack: Stack, data: PreparedData) -> Verdict:
+    def compare(self, stack: Stack, data: PreparedData) -> Verdict:
+        """Train a trial of a user's model for a few steps by both engines, and say what differs."""
         assert stack.program.user is not None
         digest = verdict_key(stack.program)
         trial = _most_unlike_template(stack)
@@ -114,11 +115,11 @@ class VerifiedEngine(StackedEngine):
             # Keras cannot train it either: each trial will say so for itself.
             return Verdict(digest, False, f"Keras cannot train it: {_in_words(error)}")
         tolerance = TOLERANCE[stack.program.precision]
-        difference = _difference(ours, theirs, tolerance)
-        if not difference:
+        apart = difference(ours, theirs, tolerance)
+        if not apart:
             return Verdict(digest, True, f"{STEPS} steps of trial {trial.trial_id} agree")
         layer = self._first_apart(alone, data, tolerance)
-        return Verdict(digest, False, f"{layer}: {difference} (trial {trial.trial_id})")
+        return Verdict(digest, False, f"{layer}: {apart} (trial {trial.trial_id})")
 
     def _first_apart(self, stack: Stack, data: PreparedData, tolerance: float) -> str:
         """Name the first tensor of the first step in which the engines differ."""
@@ -150,11 +151,11 @@ def _most_unlike_template(stack: Stack) -> Trial:
     return min(stack.trials, key=unlike)
 
 
-def _difference(ours: Reading, theirs: Reading, tolerance: float) -> str:
-    """Say where two readings differ first; empty if they agree."""
+def difference(ours: Reading, theirs: Reading, tolerance: float, place: int = 0) -> str:
+    """Say where two readings differ first, at a place of their stack; empty if they agree."""
     for step in range(min(len(ours.loss), len(theirs.loss))):
         for name in _COMPARED:
-            own, other = (float(getattr(reading, name)[step, 0]) for reading in (ours, theirs))
+            own, other = (float(getattr(reading, name)[step, place]) for reading in (ours, theirs))
             if not _close(own, other, tolerance):
                 return f"{name} of step {step + 1} is {own:.6g} in a stack, {other:.6g} in `fit`"
     return ""

@@ -12,6 +12,8 @@ XLA fuses differently once the term is there, so under XLA zero and non-zero par
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -118,6 +120,26 @@ def verdict_key(program: Program) -> str:
     digest = "" if program.user is None else program.user.digest
     parts = (digest, program.optimizer, program.nesterov, program.precision, program.compiled.value)
     return " ".join(map(str, parts))
+
+
+def family(program: Program) -> str:
+    """Name the programs that are one but for what the grid around their trials decides.
+
+    Left out are the terms, which others of the grid may need, how it is compiled, and what that
+    decides. The name is the same in every process.
+    """
+    parts = (
+        program.model.model_dump(mode="json"),
+        program.features,
+        program.outputs,
+        program.precision,
+        program.loss,
+        program.optimizer,
+        program.nesterov,
+        "" if program.user is None else program.user.digest,
+    )
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def terms_of(trial: Trial) -> Terms:

@@ -30,7 +30,6 @@ from stabilitysweep.recorded import models_of, with_alike
 from stabilitysweep.result.recommending import fixed_values
 from stabilitysweep.result.stored import StoredTrials
 from stabilitysweep.store import SQLiteStore
-from stabilitysweep.types import Compiled
 
 if TYPE_CHECKING:
     from stabilitysweep.runner import Progress
@@ -254,7 +253,7 @@ def confirm(
     known = _seeds(result)
     compiled = result.provenance.get("flags", {}).get("compiled")
     options = execution.Options(
-        compiled=Compiled(compiled) if compiled in set(Compiled) else Compiled.GRAPH,
+        compiled=execution.how_compiled(compiled),
         **place,
     )
     with execution.attached(options):

@@ -2,6 +2,7 @@
 
 from stabilitysweep.store.base import (
     BUILD,
+    COMPILED,
     DIGESTS,
     RUNS,
     VERDICTS,
@@ -16,6 +17,7 @@ from stabilitysweep.store.sqlite import SQLiteStore
 
 __all__ = [
     "BUILD",
+    "COMPILED",
     "DIGESTS",
     "RUNS",
     "VERDICTS",

@@ -18,6 +18,9 @@ VERDICTS = "verdicts"
 DIGESTS = "digests"
 """The fact under which it keeps which models of a user's were trained."""
 
+COMPILED = "compiled"
+"""The fact under which it keeps how each family of programs is compiled."""
+
 RUNS = "runs"
 """The fact under which it keeps how long each run took: `started`, `seconds`, `trials` trained."""
 

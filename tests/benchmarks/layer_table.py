@@ -68,7 +68,7 @@ def measured(
             if stack.alone:
                 text, agrees = stack.alone, False
             else:
-                verdict = engine._compare(alone, rows)
+                verdict = engine.compare(alone, rows)
                 text, agrees = verdict.text, verdict.agrees
             if agrees:
                 yield Finding(name, precision, "stack", "")

@@ -1,0 +1,311 @@
+"""Stacks tried out before a run: how long it may take, and which programs XLA pays for.
+
+A few steps of a program's first stack, whose learning rates are its lowest, are trained in as many
+processes as will train later, since processes slow each other down; nothing of it is stored. Two
+things are asked, each only where the answer is not known yet and is worth the time:
+
+- What do stacks take that the formula alone is known of? Asked of the costliest program of each
+  model and precision where a run seems to be long.
+- Is a program faster under XLA? It compiles some two seconds longer, for each batch size anew, and
+  gains at most half of the time of a step: so it is asked of programs that occupy a worker for a
+  minute, and answered by yes only where it is faster by a clear margin and its compiling is repaid
+  several times. Left out are programs whose numbers it changes: half precision, and whatever draws
+  random numbers in a step, seen by its first steps.
+
+What was measured of the second is kept for good: the choice must be the same tomorrow.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from stabilitysweep import folder as folders
+from stabilitysweep import pace
+from stabilitysweep.costs import Costs, Shape, formula, tried
+from stabilitysweep.data import DataShape, PreparedData
+from stabilitysweep.engines.base import Stack
+from stabilitysweep.errors import StabilitySweepError
+from stabilitysweep.executors import Training, call_apart
+from stabilitysweep.executors.worker import start_engine
+from stabilitysweep.models import programs
+from stabilitysweep.models.programs import family
+from stabilitysweep.planning import Part, Work
+from stabilitysweep.store import COMPILED, SQLiteStore
+from stabilitysweep.types import Compiled
+
+LONG_SECONDS = 30.0
+"""From here on a run is expected to be long by the formula: a rehearsal of ten is worth it."""
+
+_MOST_SHARE = 0.1
+_LEAST_SECONDS = 8.0
+"""A rehearsal of durations goes on for a tenth of what is expected, and for so long at least; what
+it comes to then is finished."""
+
+XLA_SECONDS = 60.0
+"""From here on a program is worth being tried under XLA: by the formula, of one worker. The most
+that was ever gained was 45 %, here 27 s, against some 10 s of trying and twice 2 s of compiling."""
+
+_FASTER = 0.85
+"""XLA is taken if a step takes at most so much of one in the graph: what is less is noise."""
+
+_REPAID = 3.0
+"""XLA is taken if it saves so many times what its compiling costs."""
+
+_SHARE = 0.9
+"""What of a stack is trained on average: the rest ends early, where all of its trials broke."""
+
+_SURE = ("float32", "float64")
+"""Precisions that XLA rounds as the graph does. In halves it keeps results of fused operations in
+float32, where the graph rounds each."""
+
+
+_NO_GAIN = [1.0, 1.0, 1.0, 1.0]
+"""In place of what was measured, where XLA is out of the question."""
+
+
+class Trying(NamedTuple):
+    """A stack to try out.
+
+    Attributes:
+        part: what it stands for.
+        training: its first stack.
+        xla: the same trials under XLA, if that is asked.
+    """
+
+    part: Part
+    training: Training
+    xla: Stack | None = None
+
+
+def stored_choices(folder: Path) -> tuple[dict[str, Compiled], Compiled | None]:
+    """Return how the programs of a result, and of that which it follows, are compiled.
+
+    Args:
+        folder: of the result; a follow-up lies in the folder of what it follows, or one deeper.
+
+    Returns:
+        What was chosen by family; and how every other is, None where that is still to be chosen.
+    """
+    found: dict[str, Compiled] = {}
+    others: Compiled | None = None
+    for place in (folder, *folder.absolute().parents[:2]):
+        if not (place / folders.DATABASE).is_file() or not folders.is_begun(place):
+            continue
+        with SQLiteStore(place / folders.DATABASE, read_only=True) as store:
+            own = store.meta().get(COMPILED, {})
+            said = [
+                record.provenance.get("flags", {}).get("compiled") for record in store.configs()
+            ]
+        found = {name: Compiled(how) for name, how in own.items()} | found
+        fixed = [Compiled(how) for how in said if how in set(Compiled)]
+        others = others or (fixed[-1] if fixed else None)
+    return found, others
+
+
+def decided(
+    work: Work,
+    chosen: Mapping[str, Compiled],
+    shapes: Mapping[str, DataShape],
+    data: Mapping[str, PreparedData],
+    *,
+    workers: int,
+) -> dict[str, Compiled]:
+    """Choose how programs are compiled.
+
+    Args:
+        work: planned in the plain graph, where nothing was chosen before.
+        chosen: what was, by family; it stays.
+        shapes: of the prepared data, by key.
+        data: that data.
+        workers: processes that will train.
+
+    Returns:
+        Of every family in the work how it is compiled.
+    """
+    found = {family(part.shape.program): Compiled.GRAPH for part in work.parts} | dict(chosen)
+    costly: dict[str, list[Part]] = {}
+    for part in work.parts:
+        name = family(part.shape.program)
+        if name not in chosen and _may_be_xla(part):
+            costly.setdefault(name, []).append(part)
+    for name, parts in list(costly.items()):
+        if sum(formula(part.shape, part.trials) for part in parts) < XLA_SECONDS:
+            del costly[name]
+    known = pace.settled()
+    most = {name: max(parts, key=_formula) for name, parts in costly.items()}
+    unknown = [part for part in most.values() if _kind(part) not in known]
+    if unknown:
+        pace.settle(_try_ways([_under_xla(part, shapes) for part in unknown], data, workers))
+        known = pace.settled()
+    for name, parts in costly.items():
+        graph, xla, compiling, _ = known.get(_kind(most[name]), _NO_GAIN)
+        steps = sum(part.trials * part.shape.steps for part in parts)
+        # A program for each batch size, and each worker may come to compile it.
+        compiled = len({part.shape.batch_size for part in parts}) + workers - 1
+        saved = steps * (graph - xla)
+        if xla <= _FASTER * graph and saved >= _REPAID * compiling * compiled:
+            found[name] = Compiled.XLA
+    return found
+
+
+def timed(work: Work, data: Mapping[str, PreparedData], costs: Costs, *, workers: int) -> bool:
+    """Try out stacks of a long run of which only the formula is known, and learn from them.
+
+    Args:
+        work: as planned.
+        data: the prepared data, by key.
+        costs: what it was planned with.
+        workers: processes that will train.
+
+    Returns:
+        Whether anything was learnt.
+    """
+    groups: dict[str, list[Part]] = {}
+    for part in work.parts:
+        # XLA compiles for one number of steps: a few of them cost as much as all.
+        graph = part.shape.program.compiled is Compiled.GRAPH
+        if graph and part.shape.engine != "fit" and not costs.measured(part.shape):
+            groups.setdefault(part.shape.kinds()[2], []).append(part)
+    unknown = {kind: sum(_formula(part) for part in parts) for kind, parts in groups.items()}
+    if sum(unknown.values()) < LONG_SECONDS * workers:
+        return False
+    order = sorted(groups, key=lambda kind: -unknown[kind])
+    tryings = [_trying(max(groups[kind], key=_formula)) for kind in order]
+    limit = max(_LEAST_SECONDS, _MOST_SHARE * sum(unknown.values()) / workers)
+    found: list[tuple[str, float]] = []
+    for trying, said in zip(tryings, _apart(_time, tryings, data, workers, limit), strict=True):
+        said = [answer for answer in said if answer is not None]
+        if said:
+            shape, trials = trying.part.shape, len(trying.training.stack.trials)
+            first, seconds = (sum(each) / len(said) for each in zip(*said, strict=True))
+            found += tried(shape, trials, first, seconds * _SHARE)
+    pace.learn(found)
+    return bool(found)
+
+
+def _may_be_xla(part: Part) -> bool:
+    program = part.shape.program
+    draws = program.user is None and program.model.dropout > 0
+    return part.shape.engine != "fit" and program.precision in _SURE and not draws
+
+
+def _formula(part: Part) -> float:
+    return formula(part.shape, part.trials)
+
+
+def _kind(part: Part) -> str:
+    """Under which the two ways of compiling a program are kept."""
+    return f"ways {family(part.shape.program)} batch {part.shape.batch_size} of {part.places}"
+
+
+def _trying(part: Part) -> Trying:
+    return Trying(part, part.first())
+
+
+def _under_xla(part: Part, shapes: Mapping[str, DataShape]) -> Trying:
+    """A stack of the part in both ways; under XLA the trials that share the first one's program."""
+    key, stack = part.first()
+    groups = programs.group(stack.trials, shapes[key], Compiled.XLA)
+    program, trials = max(groups.items(), key=lambda item: len(item[1]))
+    own = tuple(trials)
+    graph = Stack(stack.program, own, stack.places)
+    return Trying(part, Training(key, graph), Stack(program, own, stack.places))
+
+
+def _try_ways(
+    tryings: Sequence[Trying], data: Mapping[str, PreparedData], workers: int
+) -> dict[str, list[float]]:
+    """Measure both ways of compiling; what cannot be tried is as good as slower under XLA."""
+    found: dict[str, list[float]] = {}
+    for trying, answers in zip(
+        tryings, _apart(_compare_ways, tryings, data, workers, float("inf")), strict=True
+    ):
+        if not answers:  # the processes died: that may have had nothing to do with it
+            continue
+        ways = _NO_GAIN
+        if None not in answers and all(agree for *_, agree in answers):
+            ways = [sum(each) / len(answers) for each in list(zip(*answers, strict=True))[:-1]]
+            _learn_xla(trying, first=ways[3], step=ways[1])
+        found[_kind(trying.part)] = ways
+    return found
+
+
+def _learn_xla(trying: Trying, *, first: float, step: float) -> None:
+    """Remember what a program takes under XLA, for the case that it is taken."""
+    if trying.xla is None:
+        return
+    shape, trials = Shape.of(trying.xla, trying.part.shape.engine), len(trying.xla.trials)
+    own = shape._replace(verify=trying.part.shape.verify)
+    pace.learn(tried(own, trials, first, step * trials * shape.steps * _SHARE))
+
+
+def _apart(
+    function: Callable[..., list[Any]],
+    tryings: Sequence[Trying],
+    data: Mapping[str, PreparedData],
+    workers: int,
+    limit: float,
+) -> list[list[Any]]:
+    """Try stacks out in processes of their own, all at once; what each says of each stack.
+
+    Each process has another order, and begins with no other stack once the limit is over. What
+    raised is None, and of a process that died there is nothing.
+    """
+    size = len(tryings)
+    needed = {trying.training.data: data[trying.training.data] for trying in tryings}
+    orders = [[(start + place) % size for place in range(size)] for start in range(workers)]
+
+    def one(order: Sequence[int]) -> list[Any]:
+        stacks = [(tryings[place].training, tryings[place].xla) for place in order]
+        try:
+            return call_apart(function, stacks, needed, limit)  # type: ignore[no-any-return]
+        except StabilitySweepError:  # a run will meet it again, and say so
+            return []
+
+    with ThreadPoolExecutor(workers) as pool:
+        answers = list(pool.map(one, orders))
+    found: list[list[Any]] = [[] for _ in tryings]
+    for order, said in zip(orders, answers, strict=True):
+        for place, answer in zip(order, said, strict=False):
+            found[place].append(answer)
+    return found
+
+
+_Stacks = Sequence[tuple[Training, Stack | None]]
+
+
+def _time(stacks: _Stacks, data: Mapping[str, PreparedData], limit: float) -> list[Any]:
+    """Time stacks in this process; see `engines.timing.time_stack`."""
+    engine: Any = start_engine("stacked")
+    from stabilitysweep.engines.timing import time_stack
+
+    return _each(lambda key, stack, _: time_stack(engine, stack, data[key]), stacks, limit)
+
+
+def _compare_ways(stacks: _Stacks, data: Mapping[str, PreparedData], limit: float) -> list[Any]:
+    """Time both ways of compiling in this process; see `engines.timing.time_ways`."""
+    engine: Any = start_engine("stacked")
+    from stabilitysweep.engines.timing import time_ways
+
+    return _each(lambda key, stack, xla: time_ways(engine, stack, xla, data[key]), stacks, limit)
+
+
+def _each(function: Callable[..., Any], stacks: _Stacks, limit: float) -> list[Any]:
+    """Call a function for each stack until the limit is over; None where it raised."""
+    begun = time.monotonic()
+    answers: list[Any] = []
+    for (key, stack), xla in stacks:
+        if answers and time.monotonic() - begun > limit:
+            break
+        try:
+            # Plain: to read the answer, the caller must not have to import TensorFlow.
+            answers.append(tuple(function(key, stack, xla)))
+        except Exception:  # a run will meet it again, and say so
+            traceback.print_exc()
+            answers.append(None)
+    return answers

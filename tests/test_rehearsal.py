@@ -1,0 +1,229 @@
+"""How programs are compiled: measured before any of their trials is stored, and then kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from inline_executor import InlineExecutor, run_inline
+
+from stabilitysweep import execution, pace, rehearsal
+from stabilitysweep.config import parse_config
+from stabilitysweep.errors import StabilitySweepError
+from stabilitysweep.execution import Options, Plan, plan
+from stabilitysweep.types import Compiled
+
+STEPS = 10_000
+"""Long enough for a program to be tried under XLA."""
+
+FASTER, SLOWER = (3e-4, 2e-4, 2.0, 3.0, True), (3e-4, 2.9e-4, 2.0, 3.0, True)
+DIFFERS = (3e-4, 1e-4, 2.0, 3.0, False)
+ENDLESS = (3e-4, 2e-4, 1e6, 1e6, True)
+
+
+class Rehearsal:
+    """Stands in for the processes that try stacks out.
+
+    Attributes:
+        ways: what each says of the two ways of compiling.
+        timing: what each says of how long a stack takes; None where it raised.
+        asked: which of the two was asked, and of how many stacks, by process.
+    """
+
+    def __init__(self) -> None:
+        self.ways: tuple[Any, ...] | None = FASTER
+        self.timing: tuple[float, float] | None = (2.0, 30.0)
+        self.asked: list[tuple[str, int]] = []
+
+    def __call__(
+        self, function: Callable[..., Any], stacks: Sequence[Any], data: Mapping[str, Any], _: float
+    ) -> list[Any]:
+        assert {training.data for training, _ in stacks} == set(data)
+        ways = function is rehearsal._compare_ways
+        self.asked.append(("ways" if ways else "time", len(stacks)))
+        for training, xla in stacks:
+            assert training.stack.program.compiled is Compiled.GRAPH
+            if ways:
+                assert xla.program.compiled is Compiled.XLA
+                assert (xla.trials, xla.places) == (training.stack.trials, training.stack.places)
+        return [self.ways if ways else self.timing] * len(stacks)
+
+    @property
+    def tried(self) -> int:
+        """How many programs the first process was to compare the ways of."""
+        return next((count for what, count in self.asked if what == "ways"), 0)
+
+
+@pytest.fixture(autouse=True)
+def rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(execution, "_executor", lambda options: InlineExecutor())
+    found = Rehearsal()
+    monkeypatch.setattr(rehearsal, "call_apart", found)
+    return found
+
+
+def content(steps: int = STEPS, **sections: Any) -> dict[str, Any]:
+    return {
+        "name": "rehearsal",
+        "dataset": {"name": "make_regression", "options": {"n_samples": 20, "n_features": 3}},
+        "model": {"width": 256, **sections.pop("model", {})},
+        "training": {"steps": steps, "batch_size": 16, **sections.pop("training", {})},
+        "grid": {"learning_rate": {"from": 1e-3, "to": 10, "num": 30, "scale": "log"}, **sections},
+        "seeds": 2,
+    }
+
+
+def planned(folder: Path, config: dict[str, Any], **options: Any) -> Plan:
+    return plan(parse_config(config), folder, Options(**{"workers": 2, **options}))
+
+
+def compiled(work: Plan) -> set[Compiled]:
+    return {stack.program.compiled for job in work.work.jobs for stack in job.stacks}
+
+
+def test_short_programs_stay_in_the_graph_unasked(tmp_path: Path, rehearsed: Rehearsal) -> None:
+    assert compiled(planned(tmp_path / "out", content(steps=100))) == {Compiled.GRAPH}
+    assert rehearsed.asked == []
+
+
+@pytest.mark.parametrize(
+    ("ways", "expected"),
+    [
+        (FASTER, Compiled.XLA),
+        (SLOWER, Compiled.GRAPH),
+        (DIFFERS, Compiled.GRAPH),
+        (ENDLESS, Compiled.GRAPH),
+        (None, Compiled.GRAPH),
+    ],
+    ids=["faster", "slower", "differs", "endless to compile", "cannot be tried"],
+)
+def test_a_long_program_is_compiled_as_is_faster(
+    tmp_path: Path, rehearsed: Rehearsal, ways: tuple[Any, ...] | None, expected: Compiled
+) -> None:
+    rehearsed.ways = ways
+    found = planned(tmp_path / "out", content())
+    assert compiled(found) == {expected}
+    assert rehearsed.tried == 1
+    assert found.work.trials == sum(len(s.trials) for j in found.work.jobs for s in j.stacks) == 60
+    assert not (tmp_path / "out").exists()
+
+
+def test_each_program_has_its_own_choice(tmp_path: Path, rehearsed: Rehearsal) -> None:
+    found = planned(tmp_path / "out", content(depth=[0, 4]))
+    assert rehearsed.tried == 1
+    chosen = {
+        j.stacks[0].program.model.depth: j.stacks[0].program.compiled for j in found.work.jobs
+    }
+    assert chosen == {0: Compiled.GRAPH, 4: Compiled.XLA}
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"model": {"dropout": 0.5}},
+        {"training": {"precision": "float16"}},
+        {"training": {"precision": "mixed_float16"}},
+        {"training": {"precision": "mixed_bfloat16"}},
+    ],
+    ids=str,
+)
+def test_what_xla_computes_otherwise_stays_in_the_graph(
+    tmp_path: Path, rehearsed: Rehearsal, sections: dict[str, Any]
+) -> None:
+    assert compiled(planned(tmp_path / "out", content(**sections))) == {Compiled.GRAPH}
+    assert rehearsed.tried == 0
+
+
+@pytest.mark.parametrize("how", list(Compiled))
+def test_who_says_how_is_not_asked(tmp_path: Path, rehearsed: Rehearsal, how: Compiled) -> None:
+    assert compiled(planned(tmp_path / "out", content(), compiled=how)) == {how}
+    assert rehearsed.tried == 0
+    assert compiled(planned(tmp_path / "out", content(), engine="fit")) == {Compiled.GRAPH}
+    assert rehearsed.tried == 0
+
+
+def test_what_was_measured_once_decides_in_every_folder(
+    tmp_path: Path, rehearsed: Rehearsal
+) -> None:
+    planned(tmp_path / "one", content())
+    rehearsed.ways = SLOWER
+    assert compiled(planned(tmp_path / "two", content())) == {Compiled.XLA}
+    assert rehearsed.asked.count(("ways", 1)) == 2  # once in each of two processes
+
+
+def test_what_died_is_asked_again(
+    tmp_path: Path, rehearsed: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: Any) -> Any:
+        raise StabilitySweepError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rehearsal, "call_apart", dies)
+        assert compiled(planned(tmp_path / "out", content())) == {Compiled.GRAPH}
+    assert compiled(planned(tmp_path / "out", content())) == {Compiled.XLA}
+
+
+@pytest.mark.parametrize(("first", "later"), [(FASTER, SLOWER), (SLOWER, FASTER)])
+def test_a_folder_keeps_its_choice_and_so_do_those_that_follow_it(
+    tmp_path: Path,
+    rehearsed: Rehearsal,
+    monkeypatch: pytest.MonkeyPatch,
+    first: tuple[Any, ...],
+    later: tuple[Any, ...],
+) -> None:
+    rehearsed.ways = first
+    folder = tmp_path / "out"
+    found = planned(folder, content())
+    expected = compiled(found)
+    execution.carry_out(found)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    rehearsed.ways, rehearsed.asked = later, []
+    more = content() | {"seeds": 3}
+    assert compiled(planned(folder, more)) == expected
+    assert compiled(planned(folder / "refined", more)) == expected
+    assert compiled(planned(folder / "confirmed" / "9_steps", content(90_000))) == expected
+    assert rehearsed.tried == 0
+    assert compiled(planned(tmp_path / "beside", more)) != expected
+
+
+def test_the_choice_is_kept_before_any_trial_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stops(InlineExecutor):
+        def train(self, jobs: Any, data: Any) -> Any:
+            raise KeyboardInterrupt
+            yield
+
+    monkeypatch.setattr(execution, "_executor", lambda options: Stops())
+    with pytest.raises(KeyboardInterrupt):
+        execution.carry_out(planned(tmp_path / "out", content()))
+    chosen, others = rehearsal.stored_choices(tmp_path / "out")
+    assert (set(chosen.values()), others) == ({Compiled.XLA}, None)
+
+
+def test_trials_that_were_told_how_are_joined_by_such(tmp_path: Path, rehearsed: Rehearsal) -> None:
+    folder = tmp_path / "out"
+    run_inline(folder, content())  # its flags say graph
+    assert compiled(planned(folder, content() | {"seeds": 3})) == {Compiled.GRAPH}
+    assert compiled(planned(folder, content(depth=[2, 3]), fresh=True)) == {Compiled.XLA}
+    assert rehearsed.tried == 1 + 1
+
+
+def test_a_long_run_of_an_unknown_model_is_timed_once(tmp_path: Path, rehearsed: Rehearsal) -> None:
+    rehearsed.ways = SLOWER
+    found = planned(tmp_path / "out", content())
+    assert ("time", 1) in rehearsed.asked
+    ran = 0.9 * 30.0 * found.work.trials / len(found.work.jobs[0].stacks[0].trials)
+    assert found.seconds == pytest.approx(9.0 + (ran + 2 * 2.0) / found.workers, rel=1e-3)
+    rehearsed.asked = []
+    again = planned(tmp_path / "out", content(), fresh=True)
+    assert (again.seconds, rehearsed.asked) == (found.seconds, [])
+
+
+def test_short_runs_are_not_timed(tmp_path: Path, rehearsed: Rehearsal) -> None:
+    planned(tmp_path / "out", content(steps=200, depth=[1, 2, 3]))
+    assert rehearsed.asked == []
+    assert pace.known() == {}
