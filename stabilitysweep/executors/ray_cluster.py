@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
 import socket
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +22,7 @@ _CONNECT_SECONDS = 3
 """How long Ray may try to be let in by something that looks like Ray."""
 _WAITING = "RAY_gcs_server_port_wait_time_s"
 _AUTH_MODE = "RAY_AUTH_MODE"
+_NO_FAILURE_HANDLER = "RAY_DISABLE_FAILURE_SIGNAL_HANDLER"
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -88,6 +87,12 @@ def connected(address: str | None, cores: int = 1) -> Iterator[Any]:
             os.environ.pop(_AUTH_MODE, None)
 
 
+def is_connected() -> bool:
+    """Return whether this process is connected to a Ray already; imports nothing."""
+    ray = sys.modules.get("ray")
+    return ray is not None and bool(ray.is_initialized())
+
+
 def cluster_cores() -> int:
     """Return how many CPUs the cluster has that this process is connected to.
 
@@ -107,7 +112,7 @@ def cluster_cores() -> int:
 
 def _start(ray: Any, cores: int) -> None:
     try:
-        with _as_before(), _on_loopback():
+        with _signals_as_before(), _on_loopback(), _mute():
             ray.init(
                 address="local",
                 num_cpus=cores,
@@ -117,7 +122,7 @@ def _start(ray: Any, cores: int) -> None:
                 logging_level="error",
                 log_to_driver=False,
             )
-    except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # Ray raises that itself where a machine is slow to start it
         raise StabilitySweepError(
             f"expected to start Ray on this machine, got: {_first_line(error)}. Use the executor "
             "'local', which needs none, or start Ray yourself and give its --ray-address."
@@ -133,7 +138,7 @@ def _attach(ray: Any, address: str) -> None:
     # told that there is one.
     asked = "auto" if address == "auto" else found
     try:
-        with _as_before(), _on_loopback(loopback), _patience():
+        with _signals_as_before(), _on_loopback(loopback), _patience(), _mute():
             ray.init(address=asked, logging_level="error", log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reasons = _first_line(error)
@@ -203,16 +208,23 @@ def _require_same(current: str, address: str | None) -> None:
 
 
 @contextmanager
-def _as_before() -> Iterator[None]:
-    """Leave the handler of SIGTERM as it was: Ray sets its own, which ends the process at once."""
-    if threading.current_thread() is not threading.main_thread():  # there Ray sets none
-        yield
-        return
-    handler = signal.getsignal(signal.SIGTERM)
+def _signals_as_before() -> Iterator[None]:
+    """Leave SIGTERM to whom it belongs while Ray starts.
+
+    Ray takes it with two handlers of its own: one of Python's, which ends the process with an exit
+    code of Ray's, and one of C++, which prints a stack and ends the process as well.
+    """
+    from ray._private import ray_constants, utils
+
+    set_handler = utils.set_sigterm_handler
+    disabled = getattr(ray_constants, _NO_FAILURE_HANDLER, False)
+    utils.set_sigterm_handler = lambda handler: None
+    setattr(ray_constants, _NO_FAILURE_HANDLER, True)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        utils.set_sigterm_handler = set_handler
+        setattr(ray_constants, _NO_FAILURE_HANDLER, disabled)
 
 
 @contextmanager
@@ -237,12 +249,22 @@ def _on_loopback(loopback: bool = True) -> Iterator[None]:
 
 @contextmanager
 def _patience() -> Iterator[None]:
-    """Let Ray try for seconds, not minutes, to be let in, without a line for each try.
-
-    Its C++ writes those to file descriptor 2, whatever Python's logging is told.
-    """
+    """Let Ray try for seconds, not minutes, to be let in."""
     given = _WAITING in os.environ
     os.environ.setdefault(_WAITING, str(_CONNECT_SECONDS))
+    try:
+        yield
+    finally:
+        if not given:
+            del os.environ[_WAITING]
+
+
+@contextmanager
+def _mute() -> Iterator[None]:
+    """Keep Ray from saying what goes wrong in words of its own; we do, in ours.
+
+    Its C++ writes them to file descriptor 2, whatever Python's logging is told.
+    """
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -252,8 +274,6 @@ def _patience() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-        if not given:
-            del os.environ[_WAITING]
 
 
 @contextmanager

@@ -63,8 +63,9 @@ class RayExecutor:
         Args:
             workers: at least 1; None is one a CPU of the cluster.
             engine: `stacked` or `fit`.
-            address: `auto`, or HOST:PORT; None starts a Ray on this machine, with a CPU for each
-                worker, and ends it afterwards.
+            address: `auto`, or HOST:PORT; None takes the Ray that this process is connected to, and
+                otherwise starts one on this machine, with a CPU for each worker, and ends it
+                afterwards.
             start: makes the engine, in the worker.
         """
         self._count = workers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import signal
@@ -12,7 +13,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import psutil
@@ -24,7 +27,7 @@ from stabilitysweep import api
 from stabilitysweep.config import parse_config
 from stabilitysweep.errors import UserError
 from stabilitysweep.execution import Options
-from stabilitysweep.executors import RayExecutor
+from stabilitysweep.executors import RayExecutor, local, memory
 from stabilitysweep.runner import load_sweep, missing_work
 from stabilitysweep.types import Compiled
 
@@ -136,6 +139,36 @@ def test_without_the_extra_a_run_says_what_to_install(
     assert "'local'" in message
 
 
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(("given", "workers"), [(None, 3), (5, 5)])
+def test_a_ray_that_the_user_has_started_is_planned_for_as_it_is(
+    given: int | None, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its CPUs count and its machines' memory, not those of this machine."""
+    ray = ModuleType("ray")
+    ray.__spec__ = ModuleSpec("ray", None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    address = SimpleNamespace(gcs_address="10.0.0.1:6379")
+    for name, answer in (
+        ("is_initialized", True),
+        ("get_runtime_context", address),
+        ("cluster_resources", {"CPU": 3.0}),
+    ):
+        monkeypatch.setattr(ray, name, lambda answer=answer: answer, raising=False)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 0)
+    monkeypatch.setattr(local, "available_cores", lambda: [0])
+    grid = {"depth": [1, 2, 3, 4, 5]}
+    plan = api.plan({**CONTENT, "grid": grid}, None, Options(executor="ray", workers=given))
+    assert plan.workers == workers
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    if given is None:
+        plan = api.plan({**CONTENT, "grid": grid}, None, Options(executor="ray"))
+        assert plan.workers == 1
+    else:
+        with pytest.raises(UserError, match="as many as fit into memory"):
+            api.plan({**CONTENT, "grid": grid}, None, Options(executor="ray", workers=given))
+
+
 def test_options_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(UserError, match="executor: expected local or ray, got 'dask'"):
         Options(executor="dask")
@@ -176,6 +209,7 @@ def test_a_ray_of_our_own_listens_on_loopback_alone_and_is_gone_afterwards(
     sweep = load_sweep(parse_config(CONTENT))
     work = missing_work(sweep, set(), compiled=Compiled.GRAPH, engine="fit", workers=1)
     before, handler = set(children()), signal.getsignal(signal.SIGTERM)
+    taken = [what_the_system_does_at(number) for number in (signal.SIGTERM, signal.SIGSEGV)]
     finished = RayExecutor(1, "echo", None, start).train(work.jobs, sweep.data)
     done = [next(finished)]
     ours = set(children()) - before
@@ -188,7 +222,9 @@ def test_a_ray_of_our_own_listens_on_loopback_alone_and_is_gone_afterwards(
     }
     assert addresses
     assert {address.removeprefix("::ffff:") for address in addresses} <= {"127.0.0.1", "::1"}
+    # Ray's own handlers would end the process in words of theirs, C++'s while Ray starts already.
     assert signal.getsignal(signal.SIGTERM) is handler
+    assert [what_the_system_does_at(number) for number in (signal.SIGTERM, signal.SIGSEGV)] == taken
     done += finished
     gone, alive = psutil.wait_procs(ours, timeout=20)
     assert not alive, [each.name() for each in alive]
@@ -201,6 +237,13 @@ def test_a_ray_of_our_own_listens_on_loopback_alone_and_is_gone_afterwards(
     ]
     assert capfd.readouterr() == ("", "")
     assert os.environ.get("RAY_AUTH_MODE") == mode
+
+
+def what_the_system_does_at(number: int) -> bytes:
+    """The handler of a signal, whoever has set it: what `struct sigaction` begins with."""
+    kept = ctypes.create_string_buffer(512)
+    assert ctypes.CDLL(None).sigaction(number, None, kept) == 0
+    return kept.raw[: ctypes.sizeof(ctypes.c_void_p)]
 
 
 def children() -> list[psutil.Process]:
