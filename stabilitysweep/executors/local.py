@@ -93,7 +93,8 @@ class _Run:
         self._workers: dict[int, WorkerProcess] = {}
         self._failed_starts = dict.fromkeys(range(len(settings)), 0)
         self._vacant: list[int] = []
-        self._kills = memory.kills()
+        # What workers were at when others were done without for want of memory, by their place.
+        self._short: dict[int, set[int]] = {}
 
     def stacks(self) -> Iterator[StackDone]:
         try:
@@ -125,7 +126,6 @@ class _Run:
                     break
                 worker.give(task, self._data)
         heard = wait([handle for worker in self._workers.values() for handle in worker.handles])
-        kills = self._kills
         for place, worker in list(self._workers.items()):
             if self._workers.get(place) is not worker:  # done without since another died
                 continue
@@ -133,7 +133,7 @@ class _Run:
                 continue
             message = worker.receive()
             if message is None:
-                yield from self._replace(place, worker, kills)
+                yield from self._replace(place, worker)
             elif isinstance(message, Answer):
                 task = worker.answered(message)
                 self._schedule.finished(task)
@@ -150,33 +150,33 @@ class _Run:
                 f"{error.strerror or error}. Give fewer with --workers, or end other programs."
             ) from error
         self._workers[place] = worker
+        self._short.pop(place, None)
         return worker
 
-    def _replace(self, place: int, dead: WorkerProcess, kills: int) -> Iterator[StackDone]:
+    def _replace(self, place: int, dead: WorkerProcess) -> Iterator[StackDone]:
         """Start another worker for one that died, and leave to it what the other held.
 
         One that was ended for want of memory is not replaced, and half of all are done without:
-        there are too many. If a trial turns out to be the reason, they are started again.
+        there are too many. If a trial turns out to be the reason, they are started again. Of
+        those that one shortage ends the first to be heard of speaks for all.
         """
-        running = len(self._workers)
-        del self._workers[place]
-        death = dead.bury(kills)  # of before the round: one shortage may end several
-        self._kills = memory.kills()
+        death = dead.bury()
         held = list(dead.held)
-        crowded = death.memory and running > 1
+        dead.held.clear()
+        late = death.memory and any(task.number in self._short.get(place, ()) for task in held[:1])
+        crowded = death.memory and (late or len(self._workers) > 1)
         given_up: list[GivenUp] = []
         if dead.ready:
             given_up = self._schedule.died(place, held, death, crowded=crowded)
         else:
             self._failed_starts[place] += 1
             self._schedule.give_back(place, held)
-        if crowded:
-            self._vacate(place)
-            for other in list(self._workers)[running // 2 :]:
-                self._vacate(other)
+        if crowded and not late:
+            self._halve()
         elif self._failed_starts[place] < most_starts(death):
             self._start(place)
         else:
+            del self._workers[place]
             self._schedule.retire(place)
             if not self._workers:
                 raise StabilitySweepError(_no_worker(death.words))
@@ -186,13 +186,25 @@ class _Run:
         for task, reason in given_up:
             yield StackDone(task.stack, crashed(task.stack, dead.settings.engine, reason))
 
+    def _halve(self) -> None:
+        """Do with half of the workers, those that have ended being the first to go."""
+        kept = len(self._workers) // 2
+        alive = [place for place, worker in self._workers.items() if worker.alive]
+        for place in list(self._workers):
+            if place not in alive[:kept]:
+                self._vacate(place)
+        while len(self._workers) < kept:
+            self._start(self._vacant.pop())
+        self._short = {
+            place: {task.number for task in worker.held} for place, worker in self._workers.items()
+        }
+
     def _vacate(self, place: int) -> None:
         """Do without the worker of a place, and leave what is meant for it to the others."""
-        worker = self._workers.pop(place, None)
-        if worker is not None:
-            worker.stop()
-            worker.end()
-            self._schedule.give_back(place, worker.held)
+        worker = self._workers.pop(place)
+        worker.stop()
+        worker.end()
+        self._schedule.give_back(place, worker.held)
         self._schedule.retire(place)
         self._vacant.append(place)
 

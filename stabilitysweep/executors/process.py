@@ -78,6 +78,9 @@ class WorkerProcess:
         self.programs = 0
         self._latest: Program | None = None
         self._known: OrderedDict[str, int] = OrderedDict()
+        # The number of kills when it last answered, and the time before: its latest answer may
+        # have been read when the system had ended it already.
+        self._kills = deque([memory.kills()], maxlen=2)
         self._connection = ours
         self._process = context.Process(
             target=main, args=(theirs, settings, self._log), daemon=True
@@ -101,6 +104,11 @@ class WorkerProcess:
     def pid(self) -> int | None:
         """The number of the process."""
         return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.is_alive()
 
     def give(self, task: Task, data: Mapping[str, PreparedData]) -> None:
         """Hand it a task; if it has died meanwhile, the task is held all the same.
@@ -151,6 +159,7 @@ class WorkerProcess:
         """Take the task of an answer off `held`."""
         task = next(task for task in self.held if task.number == answer.number)
         self.held.remove(task)
+        self._kills.append(memory.kills())
         self.fitted += sum(result.engine == "fit" for result in answer.results)
         return task
 
@@ -167,17 +176,17 @@ class WorkerProcess:
         """Return whether a program is another than that of the latest task."""
         return program != self._latest
 
-    def bury(self, kills: int) -> Death:
+    def bury(self) -> Death:
         """Clean up after a process that died; return how it ended.
 
-        Args:
-            kills: what `memory.kills` said before.
+        The system's word that it ended a process for want of memory holds for all that were at
+        work then: of several that one shortage ends, each is heard of at a time of its own.
         """
         self._wait()
         code = self._process.exitcode or 0
         words = end_in_words(code, self._log)
         self.end()
-        if code == -int(signal.SIGKILL) and memory.kills() > kills:
+        if code == -int(signal.SIGKILL) and memory.kills() > self._kills[0]:
             words = "by SIGKILL: out of memory, says the system"
             return Death(words, memory=True, by_signal=True)
         return Death(words, by_signal=code < 0)

@@ -126,6 +126,8 @@ class _Run:
         self._failed_starts: Counter[int] = Counter()
         self._lost: Counter[int] = Counter()  # by a task's number
         self._vacant: list[int] = []
+        # What workers were at when one beside them was done without for want of memory.
+        self._short: dict[int, set[int]] = {}
 
     def stacks(self) -> Iterator[StackDone]:
         try:
@@ -195,12 +197,17 @@ class _Run:
             self._schedule.give_back(place, tasks)
             self._start_failed(place, ended.death)
             return []
-        neighbours = sum(node == self._nodes.get(place) for node in self._nodes.values()) - 1
-        crowded = ended.death.memory and neighbours > 0
+        node = self._nodes.get(place)
+        beside = [other for other, its in self._nodes.items() if its == node and other != place]
+        # One shortage may end several: the first to be heard of speaks for all.
+        late = any(task.number in self._short.pop(place, ()) for task in tasks)
+        crowded = ended.death.memory and (late or bool(beside))
         given_up = self._schedule.died(place, tasks, ended.death, crowded=crowded)
-        if crowded:
+        if crowded and not late:
             self._dismiss(place)
             self._vacant.append(place)
+            for other in beside:
+                self._short[other] = {task.number for task in self._held[other]}
         if given_up:
             while self._vacant:  # a trial was the reason
                 self._start(self._vacant.pop())

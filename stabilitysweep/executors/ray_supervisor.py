@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Engine, Stack
-from stabilitysweep.executors import memory
 from stabilitysweep.executors.process import WorkerProcess
 from stabilitysweep.executors.schedule import Death, Task
 from stabilitysweep.executors.worker import Answer, WorkerSettings
@@ -103,7 +102,6 @@ class Supervisor:
         self._engine = engine
         self._start: Callable[[str], Engine] = pickle.loads(start)
         self._worker: WorkerProcess | None = None
-        self._kills = memory.kills()
 
     def ready(self) -> Started | Ended:
         """Start the worker process, unless it runs, and wait until it can train."""
@@ -126,7 +124,6 @@ class Supervisor:
             data: that data; on its way from Ray's object store, which a node asks for it once.
         """
         worker = self._running(stack)
-        self._kills = memory.kills()
         worker.give(Task(number, key, stack), {key: data})
         while True:
             wait(worker.handles)
@@ -154,7 +151,7 @@ class Supervisor:
 
     def _ended(self, worker: WorkerProcess) -> Ended:
         self._worker = None
-        return Ended(worker.bury(self._kills), worker.ready)
+        return Ended(worker.bury(), worker.ready)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from stabilitysweep.config import parse_config
 from stabilitysweep.errors import UserError
 from stabilitysweep.executors import Job, LocalExecutor, local, log, memory, process
 from stabilitysweep.executors.process import WorkerProcess
+from stabilitysweep.executors.schedule import Task
+from stabilitysweep.executors.worker import Answer, WorkerSettings
 from stabilitysweep.planning import Work
 from stabilitysweep.runner import Sweep, load_sweep, missing_work
 from stabilitysweep.types import Compiled, Outcome, TrialResult
@@ -131,6 +134,27 @@ def test_a_worker_that_is_killed_while_it_starts_is_started_again(
     assert len(results) == 32
     assert crashed(results) == {}
     assert len(starts.read_text()) == 5
+
+
+def test_the_system_s_word_holds_for_all_that_were_at_work_then(
+    work: Work, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = 5
+    monkeypatch.setattr(memory, "kills", lambda: kills)
+    settings = WorkerSettings("echo", start, core=None)
+    first, second, third = (WorkerProcess(settings) for _ in range(3))
+    kills = 6
+    for number in range(2):  # what came before its last two answers is of the past
+        data, stack = work.jobs[0].trainings[0]
+        third.give(Task(number, data, stack), sweep.data)
+        while not isinstance(answer := third.receive(), Answer):
+            wait(third.handles)
+        third.answered(answer)
+    fourth = WorkerProcess(settings)
+    workers = (first, second, third, fourth)
+    for worker in workers:
+        worker.stop()
+    assert [worker.bury().memory for worker in workers] == [True, True, False, False]
 
 
 @pytest.mark.parametrize("system_says_so", [True, False])
