@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stabilitysweep import folder as folders
-from stabilitysweep import pace, runner
+from stabilitysweep import pace, rehearsal, runner
 from stabilitysweep.config import SweepConfig
+from stabilitysweep.costs import Costs, Measured
 from stabilitysweep.errors import UserError
 from stabilitysweep.executors import Executor, LocalExecutor, RayExecutor
-from stabilitysweep.executors.local import default_workers
+from stabilitysweep.executors.local import available_cores, default_workers
 from stabilitysweep.executors.memory import require_memory
 from stabilitysweep.executors.ray_cluster import cluster_cores, connected, is_connected, require_ray
 from stabilitysweep.planning import Work
@@ -21,6 +22,8 @@ from stabilitysweep.types import Compiled
 
 ENGINES = ("stacked", "fit")
 EXECUTORS = ("local", "ray")
+COMPILED = ("auto", *(how.value for how in Compiled))
+"""How graphs may be compiled: the last two are those of `Compiled`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Options:
         engine: `stacked`, or `fit` for the yardstick.
         workers: processes, at least 1; None is one a core, if there is memory for them; on a Ray
             cluster one for each of its CPUs.
-        compiled: plain graph or XLA.
+        compiled: plain graph or XLA; None chooses for each program, see `rehearsal`.
         fresh: set an existing result aside and start over.
         executor: `local`, processes on this machine, or `ray`.
         ray_address: of the Ray cluster, `auto` or HOST:PORT; None takes the one that this process
@@ -44,7 +47,7 @@ class Options:
 
     engine: str = "stacked"
     workers: int | None = None
-    compiled: Compiled = Compiled.GRAPH
+    compiled: Compiled | None = None
     fresh: bool = False
     executor: str = "local"
     ray_address: str | None = None
@@ -76,8 +79,6 @@ class Plan:
         options: how to run it.
         work: the trials that are missing, as jobs.
         workers: number of processes that will have something to do.
-        seconds: that training is expected to take, start-up included: what `work` says, by
-            what earlier runs on this machine took.
     """
 
     sweep: Sweep
@@ -85,7 +86,11 @@ class Plan:
     options: Options
     work: Work
     workers: int
-    seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """The seconds that training is expected to take, start-up included."""
+        return self.work.seconds
 
     @property
     def stored(self) -> int:
@@ -115,18 +120,8 @@ def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
     folders.require_writable(folder)
     workers = _workers(options)
     sweep = runner.load_sweep(config)
-    work = runner.missing_work(
-        sweep,
-        set() if options.fresh else runner.stored_trials(sweep, folder),
-        compiled=options.compiled,
-        engine=options.engine,
-        workers=workers,
-        verdicts={} if options.fresh else runner.stored_verdicts(folder),
-    )
-    seconds = work.seconds * (
-        pace.factor(_kind(config, options)) if options.executor == "local" else 1.0
-    )
-    planned = Plan(sweep, folder, options, work, min(workers, work.stacks), seconds)
+    work = _work(sweep, folder, options, workers)
+    planned = Plan(sweep, folder, options, work, min(workers, work.stacks))
     if not _on_a_cluster(options):
         require_memory(planned.workers)
     return planned
@@ -146,21 +141,26 @@ def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> 
     options = plan.options
     if options.fresh:
         folders.set_aside(plan.folder)
-    progress = runner.train(
-        plan.sweep,
-        plan.folder,
-        plan.work,
-        _executor(options),
-        observe or (lambda progress: None),
-        {
-            "engine": options.engine,
-            "compiled": options.compiled.value,
-            "workers": options.workers,
-            "executor": options.executor,
-        },
-    )
-    if options.executor == "local":
-        pace.learn(_kind(plan.sweep.config, options), plan.work.seconds, progress.seconds)
+    measured = Measured(options.engine)
+    try:
+        runner.train(
+            plan.sweep,
+            plan.folder,
+            plan.work,
+            _executor(options),
+            observe or (lambda progress: None),
+            {
+                "engine": options.engine,
+                "compiled": "auto" if options.compiled is None else options.compiled.value,
+                "workers": options.workers,
+                "executor": options.executor,
+            },
+            measured.add,
+        )
+    finally:
+        # More workers than cores slow each other down; those of a cluster are other machines.
+        if options.executor == "local" and plan.workers <= len(available_cores()):
+            pace.learn(measured.found())
 
 
 @contextmanager
@@ -185,11 +185,39 @@ def _executor(options: Options) -> Executor:
     return LocalExecutor(options.workers, options.engine)
 
 
-def _kind(config: SweepConfig, options: Options) -> str:
-    """What runs have in common that take alike: models, engine, compiler, workers."""
-    models = config.model.build or config.model.name
-    workers = "" if options.workers is None else f", {options.workers} workers"
-    return f"{models}, {options.engine}, {options.compiled.value}{workers}"
+def _work(sweep: Sweep, folder: Path, options: Options, workers: int) -> Work:
+    """What is missing, each program compiled as it was before, or is best, or as is asked."""
+    local = options.executor == "local"
+    at_once = min(workers, len(available_cores())) if local else workers
+    stored = set() if options.fresh else runner.stored_trials(sweep, folder)
+    verdicts = {} if options.fresh else runner.stored_verdicts(folder)
+    choices, compiled = ({}, None) if options.fresh else rehearsal.stored_choices(folder)
+    if options.compiled is not None:
+        choices, compiled = {}, options.compiled
+
+    def planned() -> Work:
+        return runner.missing_work(
+            sweep,
+            stored,
+            compiled=compiled or Compiled.GRAPH,
+            engine=options.engine,
+            workers=at_once,
+            verdicts=verdicts,
+            choices=choices,
+            costs=Costs(),
+        )
+
+    work = planned()
+    if not local or options.engine != "stacked":
+        return work
+    if compiled is None:
+        found = rehearsal.decided(work, choices, sweep.data.shapes, sweep.data, workers=at_once)
+        if any(found[name] is not choices.get(name, Compiled.GRAPH) for name in found):
+            choices = found
+            work = planned()
+    if rehearsal.timed(work, sweep.data, Costs(), workers=at_once):
+        work = planned()
+    return work
 
 
 def _on_a_cluster(options: Options) -> bool:
@@ -205,3 +233,12 @@ def _workers(options: Options) -> int:
             with connected(options.ray_address):
                 return options.workers or cluster_cores()
     return options.workers or default_workers()
+
+
+def how_compiled(said: object) -> Compiled | None:
+    """Read how graphs are compiled, as options and records say it; what is none chooses.
+
+    Args:
+        said: one of `COMPILED`, for instance.
+    """
+    return Compiled(str(said)) if said in set(Compiled) else None
