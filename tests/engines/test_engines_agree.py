@@ -71,6 +71,20 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "xla, depth 0": {"compiled": Compiled.XLA, "depth": 0, "rates": (SAFE, 1e9)},
 }
+QUICK = {
+    "float32",
+    "float64",
+    "float16",
+    "mixed_float16",
+    "momentum, l1 and l2, mae",
+    "adam",
+    "clipnorm, weight decay",
+    "batch norm",
+    "sparse_categorical_crossentropy",
+    "xla, depth 0",
+}
+"""Each way to update, to round and to judge; the others combine them anew."""
+
 MODEL = {"batch_norm", "dropout", "l1", "l2", "depth", "activation", "initializer"}
 
 
@@ -99,7 +113,10 @@ def run_both(
     return list(zip(ours, own, strict=True))
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
+)
 def test_verdicts_are_those_of_model_fit(
     lab: Any, stacked: StackedEngine, fit: FitEngine, case: str
 ) -> None:

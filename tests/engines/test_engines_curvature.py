@@ -106,24 +106,46 @@ def full_hessian(trial: Trial, program: Any, data: PreparedData) -> np.ndarray:
 @pytest.mark.parametrize(
     ("model", "training", "classes"),
     [
-        ({"depth": 2, "activation": "tanh"}, {}, 0),
-        ({"depth": 1, "activation": "gelu", "l2": 0.3, "l1": 0.1}, {}, 0),
-        ({"depth": 2, "activation": "relu", "l2": 0.01}, {"precision": "float16"}, 0),
-        ({"depth": 2, "activation": "tanh", "batch_norm": True}, {}, 0),
-        ({"depth": 1, "activation": "softplus"}, {"loss": "huber"}, 0),
-        ({"depth": 1, "activation": "silu"}, {"loss": "binary_crossentropy"}, 2),
-        ({"depth": 1}, {"loss": "sparse_categorical_crossentropy", "precision": "float64"}, 3),
-        ({"depth": 1, "activation": "tanh", "l2": 50.0}, {"precision": "mixed_bfloat16"}, 0),
-    ],
-    ids=[
-        "tanh",
-        "penalties",
-        "float16",
-        "batch norm",
-        "huber",
-        "binary",
-        "classes",
-        "strong",
+        pytest.param({"depth": 2, "activation": "tanh"}, {}, 0, id="tanh"),
+        pytest.param(
+            {"depth": 1, "activation": "gelu", "l2": 0.3, "l1": 0.1}, {}, 0, id="penalties"
+        ),
+        pytest.param(
+            {"depth": 2, "activation": "relu", "l2": 0.01},
+            {"precision": "float16"},
+            0,
+            id="float16",
+        ),
+        pytest.param(
+            {"depth": 2, "activation": "tanh", "batch_norm": True}, {}, 0, id="batch norm"
+        ),
+        pytest.param(
+            {"depth": 1, "activation": "softplus"},
+            {"loss": "huber"},
+            0,
+            id="huber",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"depth": 1, "activation": "silu"},
+            {"loss": "binary_crossentropy"},
+            2,
+            id="binary",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"depth": 1},
+            {"loss": "sparse_categorical_crossentropy", "precision": "float64"},
+            3,
+            id="classes",
+        ),
+        pytest.param(
+            {"depth": 1, "activation": "tanh", "l2": 50.0},
+            {"precision": "mixed_bfloat16"},
+            0,
+            id="strong",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_network_has_the_eigenvalue_of_its_full_hessian(
