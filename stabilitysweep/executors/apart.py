@@ -1,13 +1,14 @@
-"""One call in a process of its own, set up as a worker is."""
+"""Calls in a process of their own, set up as a worker is."""
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -15,6 +16,25 @@ from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors.log import Log
 from stabilitysweep.executors.process import GUARD, end_in_words, undisturbed
 from stabilitysweep.executors.worker import keep_freed_memory
+
+_END = None
+"""What is sent when there is nothing more to come; values are sent in tuples of one."""
+
+
+class ProcessDeathError(StabilitySweepError):
+    """A process that ended without an answer.
+
+    Attributes:
+        words: what it died of; completes "it ended ...".
+        killed: whether it was ended by SIGKILL, which may come from outside.
+    """
+
+    def __init__(self, words: str, *, killed: bool) -> None:
+        super().__init__(
+            f"expected an answer of the process that trains, but it ended {words}. {GUARD}"
+        )
+        self.words = words
+        self.killed = killed
 
 
 def call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -28,9 +48,18 @@ def call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
         arguments: can be pickled, as must what the function returns.
 
     Raises:
-        StabilitySweepError: the function raised, the process died, or there is no room for what
-            it prints.
+        ProcessDeathError: the process ended without an answer.
+        StabilitySweepError: the function raised, or there is no room for what it prints.
         KeyboardInterrupt: passed on; the process is ended.
+    """
+    (answer,) = each_apart(_once, function, arguments)
+    return answer
+
+
+def each_apart(function: Callable[..., Iterable[Any]], *arguments: Any) -> Generator[Any]:
+    """Call a function in a fresh process and yield what it yields, as it comes.
+
+    So what came before the process died is known. See `call_apart` for the rest.
     """
     context = multiprocessing.get_context("spawn")
     log = Log()
@@ -40,13 +69,16 @@ def call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
         with undisturbed():
             process.start()
         theirs.close()  # so that the death of the process closes the pipe
-        returned, value = ours.recv()
-    except (EOFError, OSError) as error:
+        while (said := _heard(ours)) is not None:
+            error, value = said
+            if error:
+                raise StabilitySweepError(error)
+            if value is _END:
+                return
+            yield value[0]
         process.join()
-        death = end_in_words(process.exitcode or 0, log)
-        raise StabilitySweepError(
-            f"expected an answer of the process that trains, but it ended {death}. {GUARD}"
-        ) from error
+        code = process.exitcode or 0
+        raise ProcessDeathError(end_in_words(code, log), killed=code == -int(signal.SIGKILL))
     finally:
         if process.pid is not None:
             # It has nothing to save, and TensorFlow takes seconds to leave.
@@ -54,9 +86,17 @@ def call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
             process.join()
         ours.close()
         log.close()
-    if not returned:
-        raise StabilitySweepError(value)
-    return value
+
+
+def _heard(connection: Connection) -> tuple[str, tuple[Any] | None] | None:
+    try:
+        return connection.recv()  # type: ignore[no-any-return]
+    except (EOFError, OSError):
+        return None
+
+
+def _once(function: Callable[..., Any], arguments: tuple[Any, ...]) -> list[Any]:
+    return [function(*arguments)]
 
 
 def _answer(
@@ -65,14 +105,18 @@ def _answer(
     log.take_output()
     threading.Thread(target=_end_with_the_caller, daemon=True).start()
     keep_freed_memory()
-    try:
-        answer = True, function(*arguments)
-    except Exception as error:
-        with contextlib.suppress(OSError):  # no room for the log
-            traceback.print_exc()
-        answer = False, f"{type(error).__name__}: {error}"
+    end: tuple[str, None] = "", _END
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        connection.send(answer)
+        try:
+            for value in function(*arguments):
+                connection.send(("", (value,)))
+        except (BrokenPipeError, ConnectionResetError):
+            raise
+        except Exception as error:
+            with contextlib.suppress(OSError):  # no room for the log
+                traceback.print_exc()
+            end = f"{type(error).__name__}: {error}", _END
+        connection.send(end)
 
 
 def _end_with_the_caller() -> None:

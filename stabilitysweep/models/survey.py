@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,13 +53,20 @@ def survey(requests: Sequence[Request], folders: Sequence[Path]) -> list[Bluepri
         A blueprint for each request, in their order; with an `error` for one whose model
         cannot be trained.
     """
+    return list(surveyed(requests, folders))
+
+
+def surveyed(requests: Sequence[Request], folders: Sequence[Path]) -> Iterator[Blueprint]:
+    """Build the models of all requests, one when it is asked for; see `survey`."""
     try:
         build = UserBuild(requests[0].build, folders)
     except TrialError as error:
-        return [Blueprint(request.build, error=str(error)) for request in requests]
+        yield from (Blueprint(request.build, error=str(error)) for request in requests)
+        return
     with build:
         found = _Survey(build, tuple(map(str, folders)))
-        return [found.blueprint(request) for request in requests]
+        for request in requests:
+            yield found.blueprint(request)
 
 
 class _Look(NamedTuple):

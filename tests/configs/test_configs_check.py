@@ -57,7 +57,7 @@ def test_so_does_every_one_with_a_model_of_its_own_over_two_learning_rates(
     def here(function: Callable[..., Any], *arguments: Any) -> Any:
         return function(*arguments)
 
-    monkeypatch.setattr(surveying, "call_apart", here)
+    monkeypatch.setattr(surveying, "each_apart", here)
     text, count = re.subn(r"num: \d+", "num: 2", path.read_text(encoding="utf-8"))
     assert count == 1
     home, empty = tmp_path / "configs", tmp_path / "empty"
