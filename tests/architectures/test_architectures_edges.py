@@ -37,11 +37,11 @@ def assert_alike(ours: dict[str, TrialResult], own: dict[str, TrialResult]) -> N
     [
         ("bound", {"most": (0.2, 50.0), "by_build": (True, False)}),
         ("measured", {"metric": ("mae", "mse")}),
-        ("excluded", {"exclude": (False, True)}),
+        pytest.param("excluded", {"exclude": (False, True)}, marks=pytest.mark.slow),
         ("half_compiled", {"by_build": (False, True), "clipnorm": (0.01,)}),
         ("added", {"learning_rate": (0.01, 0.1)}),
         ("quantiles", {"learning_rate": (0.01, 0.1)}),
-        ("factored", {"learning_rate": (0.01, 0.1)}),
+        pytest.param("factored", {"learning_rate": (0.01, 0.1)}, marks=pytest.mark.slow),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -53,6 +53,7 @@ def test_each_trial_is_what_fit_makes_of_it(
     assert_alike(train(stacked, sweep), train(fit, sweep))
 
 
+@pytest.mark.slow
 def test_a_metric_that_begins_late_is_measured(stacked: VerifiedEngine, fit: FitEngine) -> None:
     sweep = laid_out("late_metric", "signs", learning_rate=(0.1,))
     assert not sweep.failed

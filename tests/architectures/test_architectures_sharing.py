@@ -90,7 +90,7 @@ def test_a_wrong_sharing_is_caught_named_and_gone_around(
     [
         ("untracked", "columns", "it reads seen"),
         ("unseeded", "columns", "it reads sequential/unseeded/seed_generator_state"),
-        ("summed", "sequences", "it cannot be vectorised"),
+        pytest.param("summed", "sequences", "it cannot be vectorised", marks=pytest.mark.slow),
     ],
     ids=["a variable of its own", "unseeded random numbers", "a loop"],
 )

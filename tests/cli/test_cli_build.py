@@ -83,6 +83,7 @@ def test_the_result_says_what_was_built(folder: Path, run: Any, inside: Inside) 
     assert "val_mae" in (folder / "results/own/trials.csv").read_text().splitlines()[0]
 
 
+@pytest.mark.slow
 def test_a_trial_that_failed_is_diagnosed(folder: Path, run: Any, inside: Inside) -> None:
     (found,) = json.loads(inside("diagnose", "results/own", "--json", cwd=folder).stdout)
     assert found["reproduced"], found["differences"]

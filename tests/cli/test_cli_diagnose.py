@@ -37,6 +37,7 @@ def test_a_failed_trial_is_replayed_and_shown(copy: Path, inside: Inside) -> Non
     assert drawn.with_suffix(".svg").is_file()
 
 
+@pytest.mark.slow
 def test_without_a_trial_representative_ones_are_picked(
     result: Path, tmp_path: Path, inside: Inside
 ) -> None:

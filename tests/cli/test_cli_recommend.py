@@ -21,6 +21,7 @@ def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "300")
 
 
+@pytest.mark.slow
 def test_the_config_that_is_printed_trains_the_pick(
     base: tuple[Path, Any], result: Path, tmp_path: Path, inside: Inside
 ) -> None:

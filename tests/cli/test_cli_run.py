@@ -117,6 +117,7 @@ def test_a_change_of_meaning_is_refused_with_the_difference(
     assert (copy / "results" / "tiny" / "sweep.db").read_bytes() == database
 
 
+@pytest.mark.slow
 def test_the_fit_engine_can_be_asked_for(tmp_path: Path, inside: Inside) -> None:
     few = {**TINY, "seeds": 1, "grid": {"learning_rate": [0.01]}}
     write_config(tmp_path, few)

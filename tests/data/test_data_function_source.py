@@ -256,6 +256,7 @@ def f(kind):
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_datasets(call: Call) -> None:
     def kind(name: str) -> RawData:
         return call(DATASETS, options={"kind": name})

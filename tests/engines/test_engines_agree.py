@@ -182,8 +182,8 @@ def test_the_logarithm_of_a_negative_output_is_seen_in_the_loss(
     "options",
     [
         pytest.param({"weight_decay": 0.1}, id="sgd"),
-        pytest.param({"l2": 0.1}, id="l2"),
-        pytest.param({"optimizer": "rmsprop"}, id="rmsprop"),
+        pytest.param({"l2": 0.1}, id="l2", marks=pytest.mark.slow),
+        pytest.param({"optimizer": "rmsprop"}, id="rmsprop", marks=pytest.mark.slow),
     ],
 )
 def test_float64_strengths_are_rounded_where_keras_rounds_them(

@@ -27,7 +27,7 @@ STEPS = 3
     params=[
         pytest.param(("stacked", Compiled.GRAPH), id="stacked"),
         pytest.param(("stacked", Compiled.XLA), id="xla", marks=pytest.mark.slow),
-        pytest.param(("fit", Compiled.GRAPH), id="fit"),
+        pytest.param(("fit", Compiled.GRAPH), id="fit", marks=pytest.mark.slow),
     ],
     scope="module",
 )

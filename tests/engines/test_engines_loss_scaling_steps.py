@@ -163,7 +163,10 @@ def states(state: State, step: TrainingStep) -> list[dict[str, list[np.ndarray]]
 SIZE = st.sampled_from([1e-9, 0.3, 1.0, 3.0, 100.0, 6e4, 1e30, math.nan, math.inf, -math.inf])
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "optimizer",
+    ["sgd", "adam", *[pytest.param(o, marks=pytest.mark.slow) for o in ("momentum", "rmsprop")]],
+)
 def test_weights_slots_iterations_and_scale_are_those_of_keras_after_every_step(
     lab: Any, optimizer: str
 ) -> None:
@@ -286,6 +289,7 @@ def test_skips_to_the_end_are_told_from_skips_at_the_start_and_from_a_plateau(
             assert result.initial_loss == result.final_loss
 
 
+@pytest.mark.slow
 def test_the_scale_of_a_run_doubles_after_two_thousand_steps_that_were_applied(
     lab: Any, stacked: StackedEngine
 ) -> None:

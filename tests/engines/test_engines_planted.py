@@ -144,7 +144,7 @@ def check(bed: Bed, planted: list[TrialResult], plant: Plant) -> None:
     [
         pytest.param(case, 12, id=case, marks=pytest.mark.slow)
         if case.startswith("xla")
-        else pytest.param(case, 60, id=case)
+        else pytest.param(case, 40, id=case)
         for case in CASES
     ],
 )
@@ -185,14 +185,12 @@ FITTED = {
     "skips to the end": (SCALED, Plant((Stage.ACTIVATION, "hidden_1"), math.inf, 5, 6, entry=9)),
     "gradient, xla": (XLA, Plant((Stage.GRADIENT, "output/kernel"), -math.inf, 2, 2, entry=3)),
 }
+QUICK = {"loss", "weight", "skips that end"}
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=pytest.mark.slow if case == XLA else ())
-        for name, (case, _) in FITTED.items()
-    ],
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in FITTED],
 )
 def test_model_fit_names_what_is_planted_and_the_stack_names_the_same(
     lab: Any, fit: FitEngine, name: str

@@ -197,6 +197,7 @@ def test_a_score_that_alone_is_nan_is_no_failure_of_the_search(tmp_path: Path) -
         assert table["val_undefined"].isna().all() and table["onset_step"].isna().all()
 
 
+@pytest.mark.slow
 def test_errors_after_the_training_end_the_search_as_ever(tmp_path: Path) -> None:
     class Scoring(keras_tuner.HyperModel):  # type: ignore[misc]
         def build(self, hp: Any) -> Any:
@@ -238,6 +239,7 @@ def test_stopped_and_resumed_is_uninterrupted(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_search_that_has_ended_adds_nothing_when_it_is_called_again(tmp_path: Path) -> None:
     _, result = recorded(keras_tuner.RandomSearch, by_rate, tmp_path, max_trials=2)
     before = result.trials

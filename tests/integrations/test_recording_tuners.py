@@ -58,6 +58,7 @@ def test_a_hypermodel_that_fits_by_itself_and_drops_the_callbacks(tmp_path: Path
     assert table["batch"].tolist() == [BATCH, BATCH], "an hp that only fit asks for"
 
 
+@pytest.mark.slow
 def test_a_tuner_without_a_hypermodel(tmp_path: Path) -> None:
     class Own(keras_tuner.RandomSearch):
         def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
@@ -124,6 +125,7 @@ def test_hyperband_comes_to_its_end_with_broken_trials(tmp_path: Path) -> None:
     assert result.config.training.epochs in (1, 3)
 
 
+@pytest.mark.slow
 def test_a_retry_of_a_broken_trial_is_a_row_of_its_own(tmp_path: Path) -> None:
     made = tuner(keras_tuner.GridSearch, planned("no"), tmp_path, max_retries_per_trial=1)
     recording = record(made, out=tmp_path / "out")

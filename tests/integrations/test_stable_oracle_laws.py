@@ -106,7 +106,10 @@ def test_it_is_an_oracle_of_its_kind_in_the_state_of_the_one_given(
         StableOracle(oracle, result)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    ["random", "grid", "hyperband", pytest.param("bayesian", marks=pytest.mark.slow)],
+)
 def test_a_search_cut_off_and_resumed_is_the_search_uninterrupted(
     kind: str, result: Result, tmp_path: Path
 ) -> None:
