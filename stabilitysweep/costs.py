@@ -24,9 +24,11 @@ from stabilitysweep.models.programs import Program, family
 # Measured on two AVX-512 cores with the plain graph.
 _START_SECONDS = 9.0
 _TRACE_SECONDS, _TRACE_SECONDS_PER_LAYER = 0.5, 0.12
-_STEP_OVERHEAD = 2e-6
+_TRIAL_SECONDS = 1e-3  # its weights, its evaluations and its row
+_STEP_OVERHEAD, _STEP_OVERHEAD_PER_LAYER = 2e-6, 2e-6
 _FLOPS = 28e9
 _PRECISION_FACTOR = {"mixed_float16": 1.5, "float16": 1.3, "mixed_bfloat16": 1.3, "float64": 3.0}
+_UPDATE_FACTOR = {"adam": 1.4}
 _FIT_SECONDS, _FIT_STEP_SECONDS = 1.5, 0.004
 _VERIFY_SECONDS = 1.5
 _FLOPS_A_UNIT = 1_000.0
@@ -191,7 +193,9 @@ def formula(shape: Shape, trials: int) -> float:
     if program.user is not None:  # weights of convolutions are used many times
         flops = max(flops, _FLOPS_A_UNIT * program.user.template.units * shape.batch_size)
     factor = _PRECISION_FACTOR.get(program.precision, 1.0)
-    return trials * shape.steps * (_STEP_OVERHEAD + factor * flops / _FLOPS)
+    factor *= _UPDATE_FACTOR.get(program.optimizer, 1.0)
+    overhead = _STEP_OVERHEAD + _STEP_OVERHEAD_PER_LAYER * _layers(program)
+    return trials * (_TRIAL_SECONDS + shape.steps * (overhead + factor * flops / _FLOPS))
 
 
 def parameters(program: Program) -> int:
@@ -215,6 +219,9 @@ def _first_formula(shape: Shape) -> float:
         return 0.0
     program = shape.program
     if program.user is not None:
-        layers = len(program.user.template.layers)
-        return _VERIFY_SECONDS + 2 * (_TRACE_SECONDS + _TRACE_SECONDS_PER_LAYER * layers)
-    return _TRACE_SECONDS + _TRACE_SECONDS_PER_LAYER * program.model.depth
+        return _VERIFY_SECONDS + 2 * (_TRACE_SECONDS + _TRACE_SECONDS_PER_LAYER * _layers(program))
+    return _TRACE_SECONDS + _TRACE_SECONDS_PER_LAYER * _layers(program)
+
+
+def _layers(program: Program) -> int:
+    return program.model.depth if program.user is None else len(program.user.template.layers)

@@ -75,6 +75,12 @@ class Work:
         """Number of stacks in the jobs."""
         return sum(len(job.trainings) for job in self.jobs)
 
+    @property
+    def under_xla(self) -> int:
+        """Number of programs that are compiled by XLA."""
+        each = {part.shape.program for part in self.parts}
+        return sum(program.compiled is Compiled.XLA for program in each)
+
     def choices(self) -> dict[str, Compiled]:
         """Return how each family of its programs is compiled; see `programs.family`."""
         each = (part.shape.program for part in self.parts)

@@ -17,11 +17,12 @@ What was measured of the second is kept for good: the choice must be the same to
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import Any, NamedTuple
 
 from stabilitysweep import folder as folders
@@ -171,7 +172,10 @@ def timed(work: Work, data: Mapping[str, PreparedData], costs: Costs, *, workers
         graph = part.shape.program.compiled is Compiled.GRAPH
         if graph and part.shape.engine != "fit" and not costs.measured(part.shape):
             groups.setdefault(part.shape.kinds()[2], []).append(part)
-    unknown = {kind: sum(_formula(part) for part in parts) for kind, parts in groups.items()}
+    unknown = {
+        kind: sum(_formula(part) + costs.first(part.shape) for part in parts)
+        for kind, parts in groups.items()
+    }
     if sum(unknown.values()) < LONG_SECONDS * workers:
         return False
     order = sorted(groups, key=lambda kind: -unknown[kind])
@@ -260,15 +264,20 @@ def _apart(
     needed = {trying.training.data: data[trying.training.data] for trying in tryings}
     orders = [[(start + place) % size for place in range(size)] for start in range(workers)]
 
-    def one(order: Sequence[int]) -> list[Any]:
-        stacks = [(tryings[place].training, tryings[place].xla) for place in order]
-        try:
-            return call_apart(function, stacks, needed, limit)  # type: ignore[no-any-return]
-        except StabilitySweepError:  # a run will meet it again, and say so
-            return []
+    answers: list[list[Any]] = [[] for _ in orders]
 
-    with ThreadPoolExecutor(workers) as pool:
-        answers = list(pool.map(one, orders))
+    def one(number: int) -> None:
+        stacks = [(tryings[place].training, tryings[place].xla) for place in orders[number]]
+        # What ends a process here, a run will meet again, and say so.
+        with contextlib.suppress(StabilitySweepError, OSError):
+            answers[number] = call_apart(function, stacks, needed, limit)
+
+    # Daemons, so that Ctrl-C is heard at once; what they have started ends with us.
+    threads = [Thread(target=one, args=(number,), daemon=True) for number in range(workers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     found: list[list[Any]] = [[] for _ in tryings]
     for order, said in zip(orders, answers, strict=True):
         for place, answer in zip(order, said, strict=False):

@@ -10,6 +10,7 @@ import pytest
 from inline_executor import InlineExecutor, run_inline
 
 from stabilitysweep import execution, pace, rehearsal
+from stabilitysweep.cli.plan_view import to_train
 from stabilitysweep.config import parse_config
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.execution import Options, Plan, plan
@@ -60,6 +61,7 @@ class Rehearsal:
 def rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Rehearsal:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(execution, "_executor", lambda options: InlineExecutor())
+    monkeypatch.setattr(execution, "available_cores", lambda: [0, 1])
     found = Rehearsal()
     monkeypatch.setattr(rehearsal, "call_apart", found)
     return found
@@ -113,6 +115,7 @@ def test_a_long_program_is_compiled_as_is_faster(
 
 def test_each_program_has_its_own_choice(tmp_path: Path, rehearsed: Rehearsal) -> None:
     found = planned(tmp_path / "out", content(depth=[0, 4]))
+    assert "in 2 programs (1 under XLA)" in to_train(found)
     assert rehearsed.tried == 1
     chosen = {
         j.stacks[0].program.model.depth: j.stacks[0].program.compiled for j in found.work.jobs

@@ -106,6 +106,8 @@ def to_train(plan: Plan) -> str:
         failed = bool(plan.sweep.failed)
         return f"nothing: every trial {'that can be built ' * failed}is stored"
     programs = counted(work.programs, "program")
+    if work.under_xla:
+        programs += f" ({work.under_xla} under XLA)"
     stacks = counted(work.stacks, "stack")
     workers = counted(plan.workers, "worker")
     return f"{work.trials:,} in {programs} and {stacks}, by {workers}: {about(plan.seconds)}"
