@@ -1,12 +1,16 @@
-"""All weights of a trial in one tensor, so that a step needs one operation and not one a weight.
+"""All small weights of a trial in one tensor: a step needs one operation, not one a weight.
 
-Notation: P trials; M rows of 64 entries, in which the weights of one dtype stand one after the
-other. Each begins a row; what is left of its last one is zero.
+Notation: P trials; M rows of 64 entries, in which the small weights of one dtype stand one after
+the other. Each begins a row; what is left of its last one is zero.
 
 Every element-wise part of a step (optimizer, decay, selection, norms, finite flags) treats all
 weights alike. On the packed tensor [P, M, 64] it is one operation instead of one for each
 kernel and bias, which makes a graph faster to trace and to run; the numbers are the same.
 Weights that are penalized stand in front, so that their sum of squares is a part of the whole.
+
+A large weight is a pack of its own, [P, 1, entries]. To take it out of a common one, and to put
+its gradient into one, would be two more passes over memory in every step, an eighth of its time
+with kernels of 64 x 64, where another operation costs some microseconds.
 """
 
 from __future__ import annotations
@@ -19,22 +23,26 @@ import tensorflow as tf
 WIDTH = 64
 """Length of the last axis: long enough for vector instructions, short enough to pad to."""
 
+LARGE = 2_048
+"""Entries from which on a weight is a pack of its own, if they are whole rows."""
+
 Packed = tuple[tf.Tensor, ...]
-"""One tensor [P, M, WIDTH] for each dtype among the weights."""
+"""For each dtype among the weights one tensor [P, M, WIDTH], and one for each large weight."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """The weights of one dtype: their places in the model's order, in packed order."""
+    """The weights of one pack: their places in the model's order, in packed order."""
 
     dtype: tf.DType
     members: tuple[int, ...]
     sizes: tuple[int, ...]
     front: int
+    alone: bool = False
 
     @property
     def rows(self) -> list[int]:
-        return [-(-size // WIDTH) for size in self.sizes]
+        return [1] if self.alone else [-(-size // WIDTH) for size in self.sizes]
 
 
 class Packing:
@@ -55,9 +63,19 @@ class Packing:
         """
         self._shapes = [tuple(shape) for shape in shapes]
         sizes = [int(tf.TensorShape(shape).num_elements()) for shape in self._shapes]
-        self._groups = []
+        self._groups = [
+            _Group(tf.as_dtype(dtypes[place]), (place,), (size,), int(front[place]), alone=True)
+            for place, size in enumerate(sizes)
+            if _large(size)
+        ]
         for dtype in dict.fromkeys(dtypes):
-            own = [place for place, name in enumerate(dtypes) if name == dtype]
+            own = [
+                place
+                for place, name in enumerate(dtypes)
+                if name == dtype and not _large(sizes[place])
+            ]
+            if not own:
+                continue
             members = sorted(own, key=lambda place: not front[place])
             self._groups.append(
                 _Group(
@@ -98,6 +116,10 @@ class Packing:
         trials = tf.shape(tensors[0])[0]
         packed = []
         for group in self._groups:
+            if group.alone:
+                (place,), (size,) = group.members, group.sizes
+                packed.append(tf.reshape(tensors[place], [-1, 1, size]))
+                continue
             pieces = []
             padding: dict[int, tf.Tensor] = {}
             for place, size in zip(group.members, group.sizes, strict=True):
@@ -115,6 +137,10 @@ class Packing:
         """Return one tensor a weight, [P, ...] each, in the model's order."""
         found: dict[int, tf.Tensor] = {}
         for group, whole in zip(self._groups, packed, strict=True):
+            if group.alone:
+                (place,) = group.members
+                found[place] = tf.reshape(whole, [-1, *self._shapes[place]])
+                continue
             sizes = [length for size in group.sizes for length in (size, -size % WIDTH)]
             flat = tf.reshape(whole, [-1, sum(sizes)])
             kept = [length for length in sizes if length]
@@ -124,3 +150,8 @@ class Packing:
                 if size % WIDTH:
                     next(pieces)
         return tuple(found[place] for place in range(len(self._shapes)))
+
+
+def _large(size: int) -> bool:
+    # Only whole rows: in a tensor of whole vectors a trial's bits do not depend on its place.
+    return size >= LARGE and size % WIDTH == 0

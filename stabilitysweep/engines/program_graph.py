@@ -5,7 +5,8 @@ segment, B rows a batch, D input columns.
 
 The training loop is a `tf.while_loop` in the graph, run in segments of at most
 `SEGMENT_STEPS` steps, so that a long run needs no more memory than a short one. A segment
-ends early once no trial of the stack is active any more.
+ends early once no trial of the stack is active any more, or so few that a smaller stack of them
+is worth while (see `compaction`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData, batch_order
+from stabilitysweep.engines import compaction
 from stabilitysweep.engines.base import cast
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
 from stabilitysweep.engines.half_products import flat_call, widen_half_products
@@ -135,24 +137,36 @@ class ProgramGraph:
         """
         x, y = tf.constant(inputs.x), tf.nest.map_structure(tf.constant, inputs.y)
         sampled = outcomes.sampled_steps(inputs.steps)
+        whole, places = state, np.arange(state.active.shape[0])
+        settings, seed_index = inputs.settings, inputs.seed_index
         parts: list[NDArray[np.floating]] = []
-        for begin in range(start, stop, SEGMENT_STEPS):
-            length = min(SEGMENT_STEPS, stop - begin)
-            order = self._segment_order(inputs, begin, begin + length)
-            state, readings = self._run(
+        while start < stop:
+            length = min(SEGMENT_STEPS, stop - start)
+            order = self._segment_order(inputs, start, start + length)
+            few = compaction.fewest(state.active.shape[0], self.program.compiled)
+            state, readings, steps = self._run(
                 state,
-                inputs.settings,
+                settings,
                 x,
                 y,
                 tf.constant(order),
-                inputs.seed_index,
-                tf.constant(np.resize(sampled[begin:], order.shape[1])),
+                seed_index,
+                tf.constant(np.resize(sampled[start:], order.shape[1])),
                 tf.constant(length, tf.int32),
+                tf.constant(few, tf.int32),
             )
-            parts.append(readings.numpy()[:length])
-            if not np.any(state.active.numpy()):
+            start += int(steps)
+            part = readings.numpy()[: int(steps)]
+            parts.append(compaction.spread(part, places, whole.active.shape[0]))
+            active = state.active.numpy()[: len(places)]
+            if not np.any(active):
                 break
-        return state, np.concatenate(parts)
+            if np.count_nonzero(active) <= few:
+                whole = compaction.put_back(whole, places, state)
+                kept = compaction.chosen(active)
+                state, settings, seed_index = compaction.take((state, settings, seed_index), kept)
+                places = places[kept[: np.count_nonzero(active)]]
+        return compaction.put_back(whole, places, state), np.concatenate(parts)
 
     def evaluate(
         self, inputs: Inputs, weights: Tensors, others: Tensors, x: NDArray[Any], y: Any
@@ -193,16 +207,16 @@ class ProgramGraph:
             scaled=self.subject.scaled,
         )
 
-    def _run(self, *arguments: Any) -> tuple[State, tf.Tensor]:
+    def _run(self, *arguments: Any) -> tuple[State, tf.Tensor, tf.Tensor]:
         """Run a segment: traced once in the plain graph, once for each shape under XLA."""
         if self.program.compiled is Compiled.XLA:
-            result: tuple[State, tf.Tensor] = self._segment(*arguments)
+            result: tuple[State, tf.Tensor, tf.Tensor] = self._segment(*arguments)
             return result
         if self._graph is None:
             concrete = self._segment.get_concrete_function(*_open_specs(*arguments))
             half = self.program.precision in ("float16", "mixed_float16")
             self._graph = widen_half_products(concrete) if half else flat_call(concrete)
-        graph: tuple[State, tf.Tensor] = self._graph(*tf.nest.flatten(arguments))
+        graph: tuple[State, tf.Tensor, tf.Tensor] = self._graph(*tf.nest.flatten(arguments))
         return graph
 
     def _trace(
@@ -215,11 +229,13 @@ class ProgramGraph:
         seed_index: tf.Tensor,
         sampled: tf.Tensor,
         steps: tf.Tensor,
-    ) -> tuple[State, tf.Tensor]:
-        """Train for `steps` of the L steps in `order` [S, L, B], while any trial is active.
+        few: tf.Tensor,
+    ) -> tuple[State, tf.Tensor, tf.Tensor]:
+        """Train for `steps` of the L steps in `order` [S, L, B], while more than `few` are active.
 
         Returns:
-            The state, and the readings [L, fields of `Reading`, P], zero where not run.
+            The state; the readings [L, fields of `Reading`, P], zero where not run; the number of
+            steps that were.
         """
         length = tf.shape(order)[1]
         constants = self.step.constants(state, settings)
@@ -230,7 +246,7 @@ class ProgramGraph:
         )
 
         def proceed(step: tf.Tensor, state: State, _: tf.TensorArray) -> tf.Tensor:
-            return (step < steps) & tf.reduce_any(state.active)
+            return (step < steps) & (tf.math.count_nonzero(state.active, dtype=tf.int32) > few)
 
         def advance(
             step: tf.Tensor, state: State, readings: tf.TensorArray
@@ -242,10 +258,10 @@ class ProgramGraph:
             state, reading = self.step(state, settings, constants, batch, targets, sampled[step])
             return step + 1, state, readings.write(step, tf.cast(tf.stack(reading), x.dtype))
 
-        _, state, readings = tf.while_loop(
+        ran, state, readings = tf.while_loop(
             proceed, advance, (tf.constant(0), state, readings), parallel_iterations=1
         )
-        return state, readings.stack()
+        return state, readings.stack(), ran
 
     def _segment_order(self, inputs: Inputs, start: int, stop: int) -> NDArray[np.int32]:
         """Return the rows of some steps' batches, [S, L, B].
@@ -292,6 +308,7 @@ def _open_specs(
     seed_index: tf.Tensor,
     sampled: tf.Tensor,
     steps: tf.Tensor,
+    few: tf.Tensor,
 ) -> tuple[Any, ...]:
     """Describe the arguments of a segment with every dimension open that may differ.
 
@@ -312,4 +329,5 @@ def _open_specs(
         leading(seed_index),
         leading(sampled),
         tf.TensorSpec([], steps.dtype),
+        tf.TensorSpec([], few.dtype),
     )

@@ -82,7 +82,11 @@ ATTENTION = {
         attention_mask=np.array([[[True, False, True, True, False]] * 5]), use_causal_mask=True
     ),
 }
-LOWERED = CONVOLUTIONS | POOLINGS | RECURRENT | ATTENTION
+DENSE = {
+    "one_unit": one(layers.Dense, (5,), units=1),
+    "one_unit_no_bias": one(layers.Dense, (7,), units=1, use_bias=False, activation="tanh"),
+}
+LOWERED = CONVOLUTIONS | POOLINGS | RECURRENT | ATTENTION | DENSE
 LEFT_ALONE = {
     "channels": one(layers.Conv2D, (6, 6, 4), filters=4, kernel_size=3),
     "strides": one(layers.Conv2D, (7, 6, 1), filters=3, kernel_size=3, strides=2, padding="same"),
@@ -91,6 +95,8 @@ LEFT_ALONE = {
     "cropped": one(layers.MaxPooling2D, (5, 5, 2), pool_size=2),
     "softmax_gates": one(layers.LSTM, (2, 3), unroll=True, units=4, recurrent_activation="softmax"),
     "reset_before": one(layers.GRU, (2, 3), unroll=True, units=4, reset_after=False),
+    "several_units": one(layers.Dense, (5,), units=3),
+    "one_unit_in_sequences": one(layers.Dense, (4, 5), units=1),
     "subclass": one(type("Own", (layers.Conv2D,), {}), (4, 4, 1), filters=2, kernel_size=3),
 }
 
