@@ -6,7 +6,12 @@ import gc
 import os
 import tempfile
 
+import hypothesis
 import pytest
+
+# The same examples each time: a law that fails for one in a million fails where it was changed.
+hypothesis.settings.register_profile("seeded", derandomize=True)
+hypothesis.settings.load_profile("seeded")
 
 # What earlier runs took is remembered in the user's cache, which is none of the tests' business.
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="stabilitysweep-tests-")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -194,7 +195,8 @@ def test_the_brief_plan_fits_a_narrow_terminal() -> None:
     assert "450 = 3 precision x 3 batch_size x 25 learning_rate x 3 seeds" in out
     assert "225 that mean the same" in " ".join(out.split())
     assert "450 in 3 programs" in out
-    assert "by 2 workers: about" in out
+    # What is expected depends on what this machine has trained before.
+    assert re.search(r"by 2 workers: (a few|about \d+) seconds", out)
     assert "somewhere/else" in out
     for width in (80, 40):
         assert max(map(len, printed(brief(plan), width).splitlines())) <= width

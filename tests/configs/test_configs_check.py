@@ -47,7 +47,13 @@ def test_every_config_checks_from_any_folder(
     checked(path, tmp_path, capsys)
 
 
-@pytest.mark.parametrize("path", BUILT, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=() if path.stem == WHOLE else pytest.mark.slow)
+        for path in BUILT
+    ],
+)
 def test_so_does_every_one_with_a_model_of_its_own_over_two_learning_rates(
     path: Path,
     tmp_path: Path,

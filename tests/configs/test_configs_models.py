@@ -46,7 +46,7 @@ CLOSE = 2e-3
 """Relative difference of final losses after a hundred steps at a rate that learns."""
 
 
-QUICK = {"cnn", "getting_started"}
+QUICK = {"getting_started"}
 """Most others are compiled for long: recurrent layers written out step by step, and attention."""
 
 

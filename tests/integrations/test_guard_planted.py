@@ -119,6 +119,7 @@ def test_restoring_in_the_first_step_is_to_the_start() -> None:
     assert "before step 1" in guard.report.sentence
 
 
+@pytest.mark.slow
 def test_restoring_the_model_alone_leaves_the_optimizer() -> None:
     model, seen = planted("gradient", Clock(13), GRAPH), Snapshots()
     guard = StabilityGuard(10, restore="model", report=None, quiet=True)

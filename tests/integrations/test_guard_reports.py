@@ -58,6 +58,7 @@ class Trouble(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_an_interrupted_fit_has_a_report_and_its_copies_go_with_the_next() -> None:
     model, guard = plain(), StabilityGuard(1, report=None, quiet=True)
     with pytest.raises(KeyboardInterrupt):

@@ -82,6 +82,7 @@ def test_a_guard_that_is_given_twice_is_one() -> None:
     train(model, epochs=1)
 
 
+@pytest.mark.slow
 def test_a_train_function_that_was_replaced_meanwhile_is_left_alone() -> None:
     model, calls = plain(), []
 
@@ -102,6 +103,7 @@ def test_a_train_function_that_was_replaced_meanwhile_is_left_alone() -> None:
     assert len(calls) == 16
 
 
+@pytest.mark.slow
 def test_the_probes_of_an_interrupted_fit_hinder_no_other() -> None:
     model, old = plain(), guard()
     with pytest.raises(KeyboardInterrupt):

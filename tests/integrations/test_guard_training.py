@@ -212,6 +212,7 @@ class Trouble(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_a_fit_that_is_interrupted_leaves_a_model_that_trains_as_before() -> None:
     alone, guarded = plain(), plain()
     for model, callbacks in ((alone, []), (guarded, [guard()])):

@@ -43,6 +43,7 @@ def recorded(kind: Any, build: Any, folder: Path, **more: Any) -> tuple[Any, Any
     return made, recording.result
 
 
+@pytest.mark.slow
 def test_the_same_trials_have_the_same_scores_with_and_without(tmp_path: Path) -> None:
     def build(hp: Any) -> Any:
         return model(hp.Float("learning_rate", 1e-3, 1e-1, sampling="log"), eager=False)

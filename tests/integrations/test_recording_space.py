@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stabilitysweep.integrations.keras_tuner.recording_space import (
+    _SLACK,
     axes_of,
     column_of,
     values_of,
@@ -38,7 +39,8 @@ def test_a_bin_is_called_by_its_lower_end(
     axis = only(hp, bins=bins)
     value = hp.space[0].prob_to_value(place)
     own = axis.place(value)
-    assert own <= value
+    # What differs from a number of few digits by rounding alone is taken to be it.
+    assert own <= value * (1 + _SLACK)
     assert own in axis.values and len(axis.values) <= bins
     above = [end for end in axis.values if end > own]
     assert not above or value < min(above)

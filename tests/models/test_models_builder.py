@@ -42,6 +42,7 @@ SPECS = [
 ]
 
 
+@pytest.mark.slow
 def test_weights_are_equal_in_another_process_that_built_other_models_before() -> None:
     program = f"""
 import sys
