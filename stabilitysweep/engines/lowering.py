@@ -14,7 +14,6 @@ one core, by Keras' own layers and lowered:
     LSTM(32), 20 steps of 8                                  534 -> 448
     GRU(32), 20 steps of 8                                   937 -> 446
     attention block of width 32, 2 heads, 16 tokens          1119 -> 890
-    Dense(1) behind 64 values                                  2.3 -> 1.2
 
 Left to Keras, since nothing was faster: convolutions of several channels, whose kernels run at
 the speed of large matrix products, trial by trial or not; LayerNormalization; Embedding.

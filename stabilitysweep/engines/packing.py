@@ -9,8 +9,8 @@ kernel and bias, which makes a graph faster to trace and to run; the numbers are
 Weights that are penalized stand in front, so that their sum of squares is a part of the whole.
 
 A large weight is a pack of its own, [P, 1, entries]. To take it out of a common one, and to put
-its gradient into one, would be two more passes over memory in every step, an eighth of its time
-with kernels of 64 x 64, where another operation costs some microseconds.
+its gradient into one, would be two more passes over memory in every step, where another operation
+costs some microseconds.
 """
 
 from __future__ import annotations
