@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,13 +53,20 @@ def add_node(cluster: Any, cpus: int) -> Any:
     return cluster.add_node(num_cpus=cpus, node_ip_address="127.0.0.1", include_dashboard=False)
 
 
-class SlowEngine(FakeEngine):
-    """Takes half a second a stack, and notes in its file when it begins one."""
+class HeldEngine(FakeEngine):
+    """Notes in its file `begun` when it begins a stack; stands still while its folder has `hold`.
+
+    Those that stand still leave a file `held-…` each.
+    """
 
     def run(self, stack: Stack, data: PreparedData) -> list[TrialResult]:
-        with open(self.path, "a") as begun:
-            begun.write(f"{stack.trials[0].trial_id}\n")
-        time.sleep(0.5)
+        folder, trial_id = Path(self.path), stack.trials[0].trial_id
+        with open(folder / "begun", "a") as begun:
+            begun.write(f"{trial_id}\n")
+        time.sleep(0.1)
+        while (folder / "hold").exists():
+            (folder / f"held-{trial_id}").touch()
+            time.sleep(0.05)
         return super().run(stack, data)
 
 
@@ -72,9 +80,9 @@ class ParentsBane(FakeEngine):
         return super().run(stack, data)
 
 
-def start_slow(name: str) -> Engine:
+def start_held(name: str) -> Engine:
     """Make the engine of a worker."""
-    return SlowEngine(name)
+    return HeldEngine(name)
 
 
 def start_bane(name: str) -> Engine:

@@ -18,7 +18,7 @@ import psutil
 import pytest
 import yaml
 from fake_engines import SUSPECT, result, start
-from ray_on_loopback import add_node, ray_nodes, start_bane, start_slow
+from ray_on_loopback import add_node, ray_nodes, start_bane, start_held
 
 import stabilitysweep
 from stabilitysweep import api
@@ -110,19 +110,22 @@ def test_a_node_killed_in_the_middle_changes_no_row(
 def test_what_a_lost_node_held_is_trained_by_the_others_once(
     cluster: Any, second: Any, work: Work, sweep: Sweep, tmp_path: Path
 ) -> None:
-    begun = tmp_path / "begun"
+    hold = tmp_path / "hold"
     results: dict[str, TrialResult] = {}
     with connected(cluster.address):
-        finished = RayExecutor(2, f"slow:{begun}", None, start_slow).train(work.jobs, sweep.data)
+        finished = RayExecutor(2, f"held:{tmp_path}", None, start_held).train(work.jobs, sweep.data)
         for done in finished:
             assert not {each.trial_id for each in done.results} & set(results)
             results |= {each.trial_id: each for each in done.results}
-            if len(results) == 8:  # each worker holds two more
+            if len(results) == 8:
+                hold.touch()
+                wait_until(lambda: len(list(tmp_path.glob("held-*"))) == 2)
                 cluster.remove_node(second, allow_graceful=False)
-    started = begun.read_text().split()
+                hold.unlink()
+    started = (tmp_path / "begun").read_text().split()
     assert len(started) > len(set(started)) == work.trials  # one was under way
     assert results == {
-        trial.trial_id: result(trial.trial_id, sweep.data[key], "slow")
+        trial.trial_id: result(trial.trial_id, sweep.data[key], "held")
         for job in work.jobs
         for key, stack in job.trainings
         for trial in stack.trials
