@@ -17,6 +17,7 @@ from stabilitysweep.executors import memory
 from stabilitysweep.executors.base import Job, StackDone
 from stabilitysweep.executors.process import GUARD, WorkerProcess, most_starts
 from stabilitysweep.executors.schedule import GivenUp, Schedule
+from stabilitysweep.executors.shortage import Shortages
 from stabilitysweep.executors.worker import Answer, WorkerSettings, crashed, start_engine
 
 _AHEAD = 2
@@ -93,8 +94,7 @@ class _Run:
         self._workers: dict[int, WorkerProcess] = {}
         self._failed_starts = dict.fromkeys(range(len(settings)), 0)
         self._vacant: list[int] = []
-        # What workers were at when others were done without for want of memory, by their place.
-        self._short: dict[int, set[int]] = {}
+        self._shortages = Shortages()
 
     def stacks(self) -> Iterator[StackDone]:
         try:
@@ -150,28 +150,25 @@ class _Run:
                 f"{error.strerror or error}. Give fewer with --workers, or end other programs."
             ) from error
         self._workers[place] = worker
-        self._short.pop(place, None)
         return worker
 
     def _replace(self, place: int, dead: WorkerProcess) -> Iterator[StackDone]:
         """Start another worker for one that died, and leave to it what the other held.
 
         One that was ended for want of memory is not replaced, and half of all are done without:
-        there are too many. If a trial turns out to be the reason, they are started again. Of
-        those that one shortage ends the first to be heard of speaks for all.
+        there are too many. If a trial turns out to be the reason, they are started again.
         """
         death = dead.bury()
         held = list(dead.held)
         dead.held.clear()
-        late = death.memory and any(task.number in self._short.get(place, ()) for task in held[:1])
-        crowded = death.memory and (late or len(self._workers) > 1)
+        crowded, fewer = self._shortages.judge(place, held, death, beside=len(self._workers) > 1)
         given_up: list[GivenUp] = []
         if dead.ready:
             given_up = self._schedule.died(place, held, death, crowded=crowded)
         else:
             self._failed_starts[place] += 1
             self._schedule.give_back(place, held)
-        if crowded and not late:
+        if fewer:
             self._halve()
         elif self._failed_starts[place] < most_starts(death):
             self._start(place)
@@ -195,9 +192,7 @@ class _Run:
                 self._vacate(place)
         while len(self._workers) < kept:
             self._start(self._vacant.pop())
-        self._short = {
-            place: {task.number for task in worker.held} for place, worker in self._workers.items()
-        }
+        self._shortages.met({place: worker.held for place, worker in self._workers.items()})
 
     def _vacate(self, place: int) -> None:
         """Do without the worker of a place, and leave what is meant for it to the others."""
@@ -206,6 +201,7 @@ class _Run:
         worker.end()
         self._schedule.give_back(place, worker.held)
         self._schedule.retire(place)
+        self._shortages.forget(place)
         self._vacant.append(place)
 
 

@@ -38,6 +38,7 @@ from stabilitysweep.executors.process import most_starts
 from stabilitysweep.executors.ray_cluster import cluster_cores, connected
 from stabilitysweep.executors.ray_supervisor import Ended, Started, Supervisor, Surroundings
 from stabilitysweep.executors.schedule import Death, GivenUp, Schedule, Task
+from stabilitysweep.executors.shortage import Shortages
 from stabilitysweep.executors.worker import Answer, crashed, start_engine
 from stabilitysweep.provenance import versions
 
@@ -126,8 +127,7 @@ class _Run:
         self._failed_starts: Counter[int] = Counter()
         self._lost: Counter[int] = Counter()  # by a task's number
         self._vacant: list[int] = []
-        # What workers were at when one beside them was done without for want of memory.
-        self._short: dict[int, set[int]] = {}
+        self._shortages = Shortages()
 
     def stacks(self) -> Iterator[StackDone]:
         try:
@@ -199,15 +199,12 @@ class _Run:
             return []
         node = self._nodes.get(place)
         beside = [other for other, its in self._nodes.items() if its == node and other != place]
-        # One shortage may end several: the first to be heard of speaks for all.
-        late = any(task.number in self._short.pop(place, ()) for task in tasks)
-        crowded = ended.death.memory and (late or bool(beside))
+        crowded, fewer = self._shortages.judge(place, tasks, ended.death, beside=bool(beside))
         given_up = self._schedule.died(place, tasks, ended.death, crowded=crowded)
-        if crowded and not late:
+        if fewer:
             self._dismiss(place)
             self._vacant.append(place)
-            for other in beside:
-                self._short[other] = {task.number for task in self._held[other]}
+            self._shortages.met({other: self._held[other] for other in beside})
         if given_up:
             while self._vacant:  # a trial was the reason
                 self._start(self._vacant.pop())
@@ -257,6 +254,7 @@ class _Run:
     def _let_go(self, place: int) -> list[Task]:
         """Forget what an actor was asked; return what it held, in the order of its turns."""
         self._nodes.pop(place, None)
+        self._shortages.forget(place)
         for call in [call for call, (at, _) in self._asked.items() if at == place]:
             del self._asked[call]
         held = list(self._held[place])

@@ -13,6 +13,7 @@ from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Stack
 from stabilitysweep.executors import Job, LocalExecutor, Training, local
 from stabilitysweep.executors.schedule import Death, Task
+from stabilitysweep.executors.shortage import Finding, Shortages
 from stabilitysweep.executors.worker import Answer, Ready, WorkerSettings
 from stabilitysweep.grid import Trial
 from stabilitysweep.models.programs import Program
@@ -143,3 +144,14 @@ def test_another_shortage_halves_them_again_and_the_last_worker_goes_on(
     machine = Machine({9: [0, 1], 16: [0, 1]}, at_once)
     trained(machine, monkeypatch)
     assert [machine.most[number] for number in (9, 15, 20)] == [4, 2, 1]
+
+
+def test_a_place_whose_work_went_to_others_begins_anew() -> None:
+    stack = Stack(cast("Program", None), cast("tuple[Trial, ...]", ("0",)), PLACES)
+    held, death = [Task(0, "data", stack)], Death("by SIGKILL", memory=True)
+    shortages = Shortages()
+    shortages.met({0: held, 1: held})
+    shortages.forget(0)
+    assert shortages.judge(0, held, death, beside=False) == Finding(crowded=False, fewer=False)
+    assert shortages.judge(1, held, death, beside=False) == Finding(crowded=True, fewer=False)
+    assert shortages.judge(1, held, death, beside=True) == Finding(crowded=True, fewer=True)
