@@ -44,15 +44,22 @@ def plan(
     config: str | Path | Mapping[str, Any] | SweepConfig,
     out: str | Path | None = None,
     options: Options | None = None,
+    announce: Callable[[int, float], None] | None = None,
 ) -> Plan:
     """Check everything a run needs and say what it would do; writes nothing.
+
+    Args:
+        config: path of a YAML file, a mapping with the same content, or a `SweepConfig`.
+        out: the result folder; `results/NAME` if None.
+        options: how to run it.
+        announce: told before programs are tried out, how many and how many seconds that may take.
 
     Raises:
         UserError: the config, its data or the result folder cannot be used.
     """
     checked = read_config(config)
     folder = Path(out) if out is not None else RESULTS / checked.name
-    return execution.plan(checked, folder, options or Options())
+    return execution.plan(checked, folder, options or Options(), announce)
 
 
 def execute(plan: Plan, observe: Callable[[Progress], None] | None = None) -> Result:

@@ -103,13 +103,19 @@ class Plan:
         return bool(self.sweep.failed) and len(self.sweep.failed) == len(self.sweep.grid)
 
 
-def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
+def plan(
+    config: SweepConfig,
+    folder: Path,
+    options: Options,
+    announce: rehearsal.Announce | None = None,
+) -> Plan:
     """Check everything a run needs and say what it would do; writes nothing.
 
     Args:
         config: what to sweep.
         folder: where the result is or will be.
         options: how to run it.
+        announce: told before programs are tried out, how many and how long that may take.
 
     Raises:
         UserError: the config, its data or the result folder cannot be used, there is no memory
@@ -120,7 +126,7 @@ def plan(config: SweepConfig, folder: Path, options: Options) -> Plan:
     folders.require_writable(folder)
     workers = _workers(options)
     sweep = runner.load_sweep(config)
-    work = _work(sweep, folder, options, workers)
+    work = _work(sweep, folder, options, workers, announce)
     planned = Plan(sweep, folder, options, work, min(workers, work.stacks))
     if not _on_a_cluster(options):
         require_memory(planned.workers)
@@ -185,7 +191,13 @@ def _executor(options: Options) -> Executor:
     return LocalExecutor(options.workers, options.engine)
 
 
-def _work(sweep: Sweep, folder: Path, options: Options, workers: int) -> Work:
+def _work(
+    sweep: Sweep,
+    folder: Path,
+    options: Options,
+    workers: int,
+    announce: rehearsal.Announce | None,
+) -> Work:
     """What is missing, each program compiled as it was before, or is best, or as is asked."""
     local = options.executor == "local"
     at_once = min(workers, len(available_cores())) if local else workers
@@ -211,11 +223,13 @@ def _work(sweep: Sweep, folder: Path, options: Options, workers: int) -> Work:
     if not local or options.engine != "stacked":
         return work
     if compiled is None:
-        found = rehearsal.decided(work, choices, sweep.data.shapes, sweep.data, workers=at_once)
+        found = rehearsal.decided(
+            work, choices, sweep.data.shapes, sweep.data, workers=at_once, announce=announce
+        )
         if any(found[name] is not choices.get(name, Compiled.GRAPH) for name in found):
             choices = found
             work = planned()
-    if rehearsal.timed(work, sweep.data, Costs(), workers=at_once):
+    if rehearsal.timed(work, sweep.data, Costs(), workers=at_once, announce=announce):
         work = planned()
     return work
 

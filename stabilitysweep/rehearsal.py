@@ -72,6 +72,16 @@ float32, where the graph rounds each."""
 _NO_GAIN = [1.0, 1.0, 1.0, 1.0]
 """In place of what was measured, where XLA is out of the question."""
 
+_TRIED_STEPS = 20
+"""About how many steps of a stack are trained to time it, tracing aside."""
+
+_COMPARING_SECONDS = 4.0
+"""What it takes to compare both ways of compiling a small program beyond tracing it in each: XLA's
+compiling, and the steps that are timed in turns."""
+
+Announce = Callable[[int, float], None]
+"""Told before programs are tried out: how many, and how many seconds that may take."""
+
 
 class Trying(NamedTuple):
     """A stack to try out.
@@ -119,6 +129,7 @@ def decided(
     data: Mapping[str, PreparedData],
     *,
     workers: int,
+    announce: Announce | None = None,
 ) -> dict[str, Compiled]:
     """Choose how programs are compiled.
 
@@ -128,6 +139,7 @@ def decided(
         shapes: of the prepared data, by key.
         data: that data.
         workers: processes that will train.
+        announce: told before anything is tried out.
 
     Returns:
         Of every family in the work how it is compiled.
@@ -145,6 +157,8 @@ def decided(
     most = {name: max(parts, key=_formula) for name, parts in costly.items()}
     unknown = [part for part in most.values() if _kind(part) not in known]
     if unknown:
+        if announce is not None:
+            announce(len(unknown), _seconds(unknown, Costs(), ways=2))
         pace.settle(_try_ways([_under_xla(part, shapes) for part in unknown], data, workers))
         known = pace.settled()
     for name, parts in costly.items():
@@ -158,7 +172,14 @@ def decided(
     return found
 
 
-def timed(work: Work, data: Mapping[str, PreparedData], costs: Costs, *, workers: int) -> bool:
+def timed(
+    work: Work,
+    data: Mapping[str, PreparedData],
+    costs: Costs,
+    *,
+    workers: int,
+    announce: Announce | None = None,
+) -> bool:
     """Try out stacks of a long run of which only the formula is known, and learn from them.
 
     Args:
@@ -166,6 +187,7 @@ def timed(work: Work, data: Mapping[str, PreparedData], costs: Costs, *, workers
         data: the prepared data, by key.
         costs: what it was planned with.
         workers: processes that will train.
+        announce: told before anything is tried out.
 
     Returns:
         Whether anything was learnt.
@@ -189,6 +211,9 @@ def timed(work: Work, data: Mapping[str, PreparedData], costs: Costs, *, workers
     order = sorted(groups, key=lambda kind: -unknown[kind])
     tryings = [_trying(max(groups[kind], key=_formula)) for kind in order]
     limit = max(_LEAST_SECONDS, _MOST_SHARE * sum(unknown.values()) / workers)
+    if announce is not None:
+        whole = _seconds([trying.part for trying in tryings], costs)
+        announce(len(tryings), min(whole, costs.start + limit))
     found: list[tuple[str, float]] = []
     for trying, said in zip(tryings, _apart(_time, tryings, data, workers, limit), strict=True):
         said = [answer for answer in said if answer is not None]
@@ -208,6 +233,14 @@ def _may_be_xla(part: Part) -> bool:
 
 def _formula(part: Part) -> float:
     return formula(part.shape, part.trials)
+
+
+def _seconds(parts: Sequence[Part], costs: Costs, ways: int = 1) -> float:
+    """How long it may take a process to try a stack of each part out, compiled in so many ways."""
+    tracing = sum(costs.first(part.shape) for part in parts)
+    steps = sum(formula(part.shape, part.places) / part.shape.steps for part in parts)
+    comparing = _COMPARING_SECONDS * len(parts) * (ways - 1)
+    return costs.start + ways * (tracing + _TRIED_STEPS * steps) + comparing
 
 
 def _kind(part: Part) -> str:

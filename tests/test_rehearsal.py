@@ -12,6 +12,7 @@ from inline_executor import InlineExecutor, run_inline
 from stabilitysweep import execution, pace, rehearsal
 from stabilitysweep.cli.plan_view import to_train
 from stabilitysweep.config import parse_config
+from stabilitysweep.costs import Costs
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.execution import Options, Plan, plan
 from stabilitysweep.types import Compiled
@@ -78,8 +79,13 @@ def content(steps: int = STEPS, **sections: Any) -> dict[str, Any]:
     }
 
 
-def planned(folder: Path, config: dict[str, Any], **options: Any) -> Plan:
-    return plan(parse_config(config), folder, Options(**{"workers": 2, **options}))
+def planned(
+    folder: Path,
+    config: dict[str, Any],
+    announce: Callable[[int, float], None] | None = None,
+    **options: Any,
+) -> Plan:
+    return plan(parse_config(config), folder, Options(**{"workers": 2, **options}), announce)
 
 
 def compiled(work: Plan) -> set[Compiled]:
@@ -155,6 +161,24 @@ def test_what_was_measured_once_decides_in_every_folder(
     rehearsed.ways = SLOWER
     assert compiled(planned(tmp_path / "two", content())) == {Compiled.XLA}
     assert rehearsed.asked.count(("ways", 1)) == 2  # once in each of two processes
+
+
+def test_what_is_tried_out_is_announced_before(tmp_path: Path, rehearsed: Rehearsal) -> None:
+    said: list[tuple[int, float, int]] = []
+
+    def announce(programs: int, seconds: float) -> None:
+        said.append((programs, seconds, len(rehearsed.asked)))
+
+    rehearsed.ways = SLOWER
+    planned(tmp_path / "one", content(steps=100), announce)
+    assert said == []
+    planned(tmp_path / "one", content(60_000, depth=[2, 3]), announce)
+    # The ways of both, in two processes; then how long the costlier takes.
+    assert rehearsed.asked == [("ways", 2)] * 2 + [("time", 1)] * 2
+    assert [(programs, before) for programs, _, before in said] == [(2, 0), (1, 2)]
+    assert 30 > said[0][1] > said[1][1] > Costs().start
+    planned(tmp_path / "two", content(60_000, depth=[2, 3]), announce)  # all of it is known now
+    assert len(said) == 2
 
 
 def test_what_died_is_asked_again(

@@ -63,7 +63,7 @@ def run_sweep(
     with stopping(), ExitStack() as connection:
         try:
             connection.enter_context(attached(options))
-            plan = api.plan(config, out, options)
+            plan = api.plan(config, out, options, None if quiet else _trying)
             last = Progress(plan.work.trials)
             emit(screen, Group(brief(plan), ""))
             with reporting(screen, plan.work.trials) as show:
@@ -97,7 +97,7 @@ def check_sweep(config: SweepConfig, path: str, out: str | None, *, every: bool)
         out: the result folder, None for the usual one.
         every: whether every finding of the audit is shown, column by column.
     """
-    plan = api.plan(config, out)
+    plan = api.plan(config, out, announce=_trying)
     emit(console(), whole(plan, path, out, every=every))
     if plan.nothing_built:
         fail(f"no model can be built, {not_built(plan)}")
@@ -132,6 +132,11 @@ def stopping() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _trying(programs: int, seconds: float) -> None:
+    """Say why nothing is seen for a while."""
+    note(f"trying {counted(programs, 'program')} out, {about(seconds)}")
 
 
 def _closing(plan: Plan, result: Result, training: float, seconds: float) -> RenderableType:

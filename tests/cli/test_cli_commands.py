@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import yaml
 from PIL import Image
 from tiny_sweep import PYTHON, TINY, Inside, call, environment, write_config
 
-from stabilitysweep import open_result
+from stabilitysweep import open_result, rehearsal
 from stabilitysweep.cli import main
 
 
@@ -59,6 +60,24 @@ def test_check_prints_the_plan_and_writes_nothing(
     assert f"run {folder}/tiny.yaml --out 'my results'" in " ".join(elsewhere.split())
     assert listing(folder) == before
     assert listing(tmp_path) == []
+
+
+def test_programs_that_are_tried_out_are_told_of_on_stderr(
+    tmp_path: Path, inside: Inside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_config(tmp_path, TINY)
+    quiet = inside("check", "tiny.yaml", cwd=tmp_path)
+    assert quiet.stderr == ""
+    monkeypatch.setattr(rehearsal, "XLA_SECONDS", 0.0)
+    # As if the processes died: nothing comes to be known, so that each command tries anew.
+    monkeypatch.setattr(rehearsal, "_apart", lambda function, tryings, *_: [[] for _ in tryings])
+    told = inside("check", "tiny.yaml", cwd=tmp_path)
+    assert re.fullmatch(r"trying 4 programs out, about \d+ seconds\n", told.stderr)
+    assert told.stdout == quiet.stdout
+    run = inside("run", "tiny.yaml", "--workers", "1", cwd=tmp_path, trained=False)
+    assert run.stderr == told.stderr
+    again = inside("run", "tiny.yaml", "--quiet", "--fresh", cwd=tmp_path, trained=False)
+    assert (again.stdout, again.stderr) == ("", "")
 
 
 def test_check_warns_of_inputs_that_are_not_finite(
