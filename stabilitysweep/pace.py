@@ -2,8 +2,9 @@
 
 By processor, cores and versions: another of any says nothing of this machine. Two kinds of numbers
 are kept. Those of `learn` are replaced as runs come and go: the median of the last few stands for
-the next. Those of `settle` are measured once and then stay as they are, since what is decided by
-them must not change from one run to the next. Losing the file costs nothing but time.
+the next. Those of `settle` are measured for a decision, which is not to change from one run to the
+next without need: they stay as they are for some weeks, each with its date. Losing the files costs
+nothing but time.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,16 @@ KEPT = 7
 
 _MOST_KINDS = 5_000
 """Kinds that are kept, the latest: a grid of a hundred programs has some hundreds."""
+
+TIMES = 3
+"""How often something is measured for a decision until it is left at that; as many are kept."""
+
+DAYS = 30
+"""How long what was measured for a decision counts. Processor and versions have not changed, but
+the rest of the machine may have: its memory, its system, what else runs on it."""
+
+Rows = Sequence[Sequence[float]]
+"""What was measured at a time, a row for each process."""
 
 _LEARNT, _SETTLED = "pace.json", "settled.json"
 
@@ -53,17 +65,33 @@ def learn(found: Iterable[tuple[str, float]]) -> None:
     _write(_LEARNT, kept)
 
 
-def settled() -> Mapping[str, Sequence[float]]:
-    """Return what has been measured once and for all, by kind."""
-    own = _machine()
-    found = _read(_SETTLED)
-    return {kind.removeprefix(own): found[kind] for kind in found if kind.startswith(own)}
+def settled() -> Mapping[str, Sequence[Rows]]:
+    """Return what was measured for decisions in the last `DAYS`, by kind: a few times, in order."""
+    own, today = _machine(), _today()
+    found: dict[str, list[Rows]] = {}
+    for kind, times in _read_times().items():
+        ages = [(today - date.fromisoformat(time["on"])).days for time in times]
+        rows = [time["rows"] for time, age in zip(times, ages, strict=True) if 0 <= age <= DAYS]
+        if rows and kind.startswith(own):
+            found[kind.removeprefix(own)] = rows
+    return found
 
 
-def settle(found: Mapping[str, Sequence[float]]) -> None:
-    """Keep numbers above 0 by their kind; of a kind that is known they are not changed."""
-    new = {_machine() + kind: list(numbers) for kind, numbers in found.items()}
-    _write(_SETTLED, new | _read(_SETTLED))
+def settle(found: Mapping[str, Rows]) -> None:
+    """Keep what was measured for decisions today, numbers above 0 by their kind.
+
+    No rows are a time at which it could not be measured.
+    """
+    kept = _read_times()
+    for kind, rows in found.items():
+        own = _machine() + kind
+        time = {"on": _today().isoformat(), "rows": [list(row) for row in rows]}
+        kept[own] = [*kept.pop(own, []), time][-TIMES:]
+    _write(_SETTLED, kept)
+
+
+def _today() -> date:
+    return date.today()
 
 
 @cache
@@ -79,23 +107,45 @@ def _path(name: str) -> Path:
 
 
 def _read(name: str) -> dict[str, list[float]]:
-    """What is kept; what is no such file counts as nothing."""
+    """The numbers that are kept by kind."""
+    return {
+        kind: [float(number) for number in numbers]
+        for kind, numbers in _entries(name).items()
+        if numbers and _are_numbers(numbers)
+    }
+
+
+def _read_times() -> dict[str, list[dict[str, Any]]]:
+    """What was measured for decisions by kind, whenever that was."""
+    return {kind: times for kind, times in _entries(_SETTLED).items() if all(map(_is_time, times))}
+
+
+def _entries(name: str) -> dict[str, list[Any]]:
+    """The lists of a file by kind; what is no such file counts as nothing."""
     try:
         found: Any = json.loads(_path(name).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     if not isinstance(found, dict):
         return {}
-    return {
-        str(kind): [float(number) for number in numbers]
-        for kind, numbers in found.items()
-        if isinstance(numbers, list)
-        and numbers
-        and all(isinstance(number, int | float) and 0 < number < 1e9 for number in numbers)
-    }
+    return {str(kind): own for kind, own in found.items() if isinstance(own, list)}
 
 
-def _write(name: str, kept: Mapping[str, list[float]]) -> None:
+def _is_time(entry: Any) -> bool:
+    try:
+        date.fromisoformat(entry["on"])
+        return all(map(_are_numbers, entry["rows"]))
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _are_numbers(found: Any) -> bool:
+    return isinstance(found, list) and all(
+        isinstance(number, int | float) and 0 < number < 1e9 for number in found
+    )
+
+
+def _write(name: str, kept: Mapping[str, list[Any]]) -> None:
     latest = dict(list(kept.items())[-_MOST_KINDS:])
     path = _path(name)
     try:
@@ -105,4 +155,4 @@ def _write(name: str, kept: Mapping[str, list[float]]) -> None:
         return
 
 
-__all__ = ["known", "learn", "settle", "settled"]
+__all__ = ["DAYS", "TIMES", "known", "learn", "settle", "settled"]

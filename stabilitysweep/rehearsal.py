@@ -12,7 +12,10 @@ things are asked, each only where the answer is not known yet and is worth the t
   several times. Left out are programs whose numbers it changes: half precision, and whatever draws
   random numbers in a step, seen by its first steps.
 
-What was measured of the second is kept for good: the choice must be the same tomorrow.
+What was measured of the second is kept, so that the choice is the same tomorrow, and decides by
+its median. It is measured anew after some weeks, and, a few times, where it was not clear: within
+the noise of the bar, or on both sides of it in different processes. So what an hour was like in
+which the machine had other things to do does not count for long. A result keeps its own choice.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from threading import Thread
 from typing import Any, NamedTuple
 
@@ -58,6 +62,9 @@ that was ever gained was 45 %, here 27 s, against some 10 s of trying and twice 
 _FASTER = 0.85
 """XLA is taken if a step takes at most so much of one in the graph: what is less is noise."""
 
+_NOISE = 0.05
+"""So near to that bar the next measurement may be on its other side."""
+
 _REPAID = 3.0
 """XLA is taken if it saves so many times what its compiling costs."""
 
@@ -70,7 +77,7 @@ float32, where the graph rounds each."""
 
 
 _NO_GAIN = [1.0, 1.0, 1.0, 1.0]
-"""In place of what was measured, where XLA is out of the question."""
+"""In place of what was measured, where XLA is out of the question: it computes something else."""
 
 _TRIED_STEPS = 20
 """About how many steps of a stack are trained to time it, tracing aside."""
@@ -155,19 +162,23 @@ def decided(
             del costly[name]
     known = pace.settled()
     most = {name: max(parts, key=_formula) for name, parts in costly.items()}
-    unknown = [part for part in most.values() if _kind(part) not in known]
+    unknown = [part for part in most.values() if _is_open(known.get(_kind(part), ()))]
     if unknown:
         if announce is not None:
             announce(len(unknown), _seconds(unknown, Costs(), ways=2))
-        pace.settle(_try_ways([_under_xla(part, shapes) for part in unknown], data, workers))
-        known = pace.settled()
+        new = _try_ways([_under_xla(part, shapes) for part in unknown], data, workers)
+        pace.settle(new)
+        known = {**known, **{kind: [*known.get(kind, ()), rows] for kind, rows in new.items()}}
     for name, parts in costly.items():
-        graph, xla, compiling, _ = known.get(_kind(most[name]), _NO_GAIN)
+        rows = [row for time in known.get(_kind(most[name]), ()) for row in time]
+        if not rows or _NO_GAIN in rows:
+            continue
+        ratio, graph, compiling = median(_ratios(rows)), _median(rows, 0), _median(rows, 2)
         steps = sum(part.trials * part.shape.steps for part in parts)
         # A program for each batch size, and each worker may come to compile it.
         compiled = len({part.shape.batch_size for part in parts}) + workers - 1
-        saved = steps * (graph - xla)
-        if xla <= _FASTER * graph and saved >= _REPAID * compiling * compiled:
+        saved = steps * graph * (1.0 - ratio)
+        if ratio <= _FASTER and saved >= _REPAID * compiling * compiled:
             found[name] = Compiled.XLA
     return found
 
@@ -235,6 +246,19 @@ def _formula(part: Part) -> float:
     return formula(part.shape, part.trials)
 
 
+def _is_open(times: Sequence[pace.Rows]) -> bool:
+    """Whether both ways of compiling are to be measured, or once more: not often, if unclear."""
+    ratios = [ratio for rows in times for ratio in _ratios(rows)]
+    below = bool(ratios) and max(ratios) <= _FASTER - _NOISE
+    above = bool(ratios) and min(ratios) >= _FASTER + _NOISE
+    return not (below or above) and len(times) < pace.TIMES
+
+
+def _ratios(rows: pace.Rows) -> list[float]:
+    """The time of a step under XLA by that in the graph, by process."""
+    return [xla / graph for graph, xla, *_ in rows]
+
+
 def _seconds(parts: Sequence[Part], costs: Costs, ways: int = 1) -> float:
     """How long it may take a process to try a stack of each part out, compiled in so many ways."""
     tracing = sum(costs.first(part.shape) for part in parts)
@@ -264,20 +288,26 @@ def _under_xla(part: Part, shapes: Mapping[str, DataShape]) -> Trying:
 
 def _try_ways(
     tryings: Sequence[Trying], data: Mapping[str, PreparedData], workers: int
-) -> dict[str, list[float]]:
-    """Measure both ways of compiling; what cannot be tried is as good as slower under XLA."""
-    found: dict[str, list[float]] = {}
+) -> dict[str, pace.Rows]:
+    """Measure both ways of compiling, for `pace.settle`."""
+    found: dict[str, pace.Rows] = {}
     for trying, answers in zip(
         tryings, _apart(_compare_ways, tryings, data, workers, float("inf")), strict=True
     ):
         if not answers:  # the processes died: that may have had nothing to do with it
             continue
-        ways = _NO_GAIN
-        if None not in answers and all(agree for *_, agree in answers):
-            ways = [sum(each) / len(answers) for each in list(zip(*answers, strict=True))[:-1]]
-            _learn_xla(trying, first=ways[3], step=ways[1])
-        found[_kind(trying.part)] = ways
+        rows: list[Sequence[float]] = []
+        if None not in answers:
+            rows = [_NO_GAIN]
+            if all(agree for *_, agree in answers):
+                rows = [numbers for *numbers, _ in answers]
+                _learn_xla(trying, first=_median(rows, 3), step=_median(rows, 1))
+        found[_kind(trying.part)] = rows
     return found
+
+
+def _median(rows: pace.Rows, column: int) -> float:
+    return median(row[column] for row in rows)
 
 
 def _learn_xla(trying: Trying, *, first: float, step: float) -> None:

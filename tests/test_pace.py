@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,45 @@ def test_the_median_of_the_last_numbers_stands_for_the_next() -> None:
     assert pace.known() == {KIND: 0.5, "other": 7.0}
 
 
-def test_what_is_settled_does_not_change() -> None:
-    pace.settle({"a": [1.0, 2.0]})
-    pace.settle({"a": [9.0, 9.0], "b": [3.0]})
-    assert pace.settled() == {"a": [1.0, 2.0], "b": [3.0]}
+def test_what_was_measured_for_a_decision_is_kept_beside_what_was_before() -> None:
+    pace.settle({"a": [[1.0, 2.0], [3.0, 4.0]]})
+    pace.settle({"a": [], "b": [[3.0]]})
+    assert pace.settled() == {"a": [[[1.0, 2.0], [3.0, 4.0]], []], "b": [[[3.0]]]}
+    for number in range(pace.TIMES):
+        pace.settle({"a": [[5.0 + number]]})
+    assert pace.settled()["a"] == [[[5.0 + number]] for number in range(pace.TIMES)]
+
+
+def test_it_counts_for_some_weeks(monkeypatch: pytest.MonkeyPatch) -> None:
+    day = date(2026, 3, 1)
+    for number, days in enumerate((0, pace.DAYS, pace.DAYS + 1, -1), start=1):
+        monkeypatch.setattr(pace, "_today", lambda days=days: day + timedelta(days))
+        assert pace.settled() == ({"a": [[[1.0]]]} if number == 2 else {})
+        if number == 1:
+            pace.settle({"a": [[1.0]]})
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        "[3.0]",
+        '[{"on": "today", "rows": [[1.0]]}]',
+        '[{"on": "2026-03-01"}]',
+        '[{"on": "2026-03-01", "rows": [[-1.0]]}]',
+        '[{"on": 7, "rows": [[1.0]]}]',
+    ],
+)
+def test_what_is_no_measurement_counts_as_none(
+    times: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "_today", lambda: date(2026, 3, 1))
+    file = cache.parent / "settled.json"
+    pace.settle({"a": [[1.0]]})
+    (kind,) = json.loads(file.read_text())
+    file.write_text(f'{{"{kind}": {times}, "{kind}b": [{{"on": "2026-03-01", "rows": [[2.0]]}}]}}')
+    assert pace.settled() == {"ab": [[[2.0]]]}
+    pace.settle({"a": [[3.0]]})
+    assert pace.settled() == {"a": [[[3.0]]], "ab": [[[2.0]]]}
 
 
 def test_nothing_and_numbers_that_are_none_are_not_kept(cache: Path) -> None:
@@ -47,7 +83,7 @@ def test_another_machine_says_nothing_of_this_one(
     monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
     pace.learn([(KIND, 2.0)])
-    pace.settle({"a": [1.0]})
+    pace.settle({"a": [[1.0]]})
     monkeypatch.setattr(pace, "processor_name", lambda: "another")
     pace._machine.cache_clear()
     assert pace.known() == pace.settled() == {}
@@ -75,5 +111,5 @@ def test_a_damaged_file_counts_as_none_and_is_replaced(text: str, cache: Path) -
 def test_a_cache_that_cannot_be_written_is_left_alone(cache: Path) -> None:
     cache.parent.write_text("in the way")
     pace.learn([(KIND, 2.0)])
-    pace.settle({"a": [1.0]})
+    pace.settle({"a": [[1.0]]})
     assert pace.known() == pace.settled() == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ STEPS = 10_000
 """Long enough for a program to be tried under XLA."""
 
 FASTER, SLOWER = (3e-4, 2e-4, 2.0, 3.0, True), (3e-4, 2.9e-4, 2.0, 3.0, True)
+NEARLY = (3e-4, 2.5e-4, 2.0, 3.0, True)
 DIFFERS = (3e-4, 1e-4, 2.0, 3.0, False)
 ENDLESS = (3e-4, 2e-4, 1e6, 1e6, True)
 
@@ -30,12 +32,14 @@ class Rehearsal:
 
     Attributes:
         ways: what each says of the two ways of compiling.
+        beside: what the first to be asked says instead.
         timing: what each says of how long a stack takes; None where it raised.
         asked: which of the two was asked, and of how many stacks, by process.
     """
 
     def __init__(self) -> None:
         self.ways: tuple[Any, ...] | None = FASTER
+        self.beside: list[tuple[Any, ...]] = []
         self.timing: tuple[float, float] | None = (2.0, 30.0)
         self.asked: list[tuple[str, int]] = []
 
@@ -50,7 +54,8 @@ class Rehearsal:
             if ways:
                 assert xla.program.compiled is Compiled.XLA
                 assert (xla.trials, xla.places) == (training.stack.trials, training.stack.places)
-        return [self.ways if ways else self.timing] * len(stacks)
+        said = self.beside.pop() if ways and self.beside else self.ways
+        return [said if ways else self.timing] * len(stacks)
 
     @property
     def tried(self) -> int:
@@ -161,6 +166,61 @@ def test_what_was_measured_once_decides_in_every_folder(
     rehearsed.ways = SLOWER
     assert compiled(planned(tmp_path / "two", content())) == {Compiled.XLA}
     assert rehearsed.asked.count(("ways", 1)) == 2  # once in each of two processes
+
+
+def chosen_in_turn(
+    folder: Path, rehearsed: Rehearsal, *measured: tuple[Any, ...] | None
+) -> list[tuple[Compiled, bool]]:
+    """How a program is compiled in one folder after another, and whether it was tried for it."""
+    found = []
+    for number, ways in enumerate(measured):
+        rehearsed.ways, rehearsed.asked = ways, []
+        (how,) = compiled(planned(folder / f"{number}", content()))
+        found.append((how, rehearsed.tried == 1))
+    return found
+
+
+def test_what_is_not_clear_is_measured_a_few_times_and_the_median_decides(
+    tmp_path: Path, rehearsed: Rehearsal
+) -> None:
+    graph, xla = Compiled.GRAPH, Compiled.XLA
+    found = chosen_in_turn(tmp_path, rehearsed, NEARLY, SLOWER, FASTER, SLOWER)
+    assert found == [(xla, True), (graph, True), (xla, True), (xla, False)]
+
+
+def test_processes_that_disagree_are_asked_again(tmp_path: Path, rehearsed: Rehearsal) -> None:
+    rehearsed.beside = [SLOWER]
+    found = chosen_in_turn(tmp_path, rehearsed, FASTER, FASTER, FASTER, SLOWER)
+    assert found == [(Compiled.XLA, tried) for tried in (True, True, True, False)]
+
+
+def test_what_cannot_be_tried_is_tried_a_few_times(tmp_path: Path, rehearsed: Rehearsal) -> None:
+    found = chosen_in_turn(tmp_path, rehearsed, None, None, None, FASTER)
+    assert found == [(Compiled.GRAPH, tried) for tried in (True, True, True, False)]
+
+
+def test_what_xla_computes_otherwise_is_never_outvoted(
+    tmp_path: Path, rehearsed: Rehearsal
+) -> None:
+    found = chosen_in_turn(tmp_path, rehearsed, NEARLY, NEARLY, DIFFERS, FASTER)
+    assert [how for how, _ in found] == [Compiled.XLA, Compiled.XLA, Compiled.GRAPH, Compiled.GRAPH]
+
+
+def test_after_some_weeks_it_is_measured_anew_but_a_folder_keeps_its_choice(
+    tmp_path: Path, rehearsed: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution.carry_out(planned(tmp_path / "old", content()))
+    later = date.today() + timedelta(pace.DAYS + 1)
+    monkeypatch.setattr(pace, "_today", lambda: later)
+    assert chosen_in_turn(tmp_path, rehearsed, SLOWER) == [(Compiled.GRAPH, True)]
+    assert compiled(planned(tmp_path / "old", content() | {"seeds": 3})) == {Compiled.XLA}
+
+
+def test_a_cache_that_cannot_be_written_does_not_waste_what_was_measured(
+    tmp_path: Path, rehearsed: Rehearsal
+) -> None:
+    (tmp_path / "cache").write_text("in the way")
+    assert compiled(planned(tmp_path / "out", content())) == {Compiled.XLA}
 
 
 def test_what_is_tried_out_is_announced_before(tmp_path: Path, rehearsed: Rehearsal) -> None:
