@@ -15,7 +15,7 @@ from typing import Any
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors.log import Log
 from stabilitysweep.executors.process import GUARD, end_in_words, undisturbed
-from stabilitysweep.executors.worker import keep_freed_memory
+from stabilitysweep.executors.worker import drop_generated_files, keep_freed_memory
 
 _END = None
 """What is sent when there is nothing more to come; values are sent in tuples of one."""
@@ -109,6 +109,7 @@ def _answer(
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         try:
             for value in function(*arguments):
+                drop_generated_files()
                 connection.send(("", (value,)))
         except (BrokenPipeError, ConnectionResetError):
             raise

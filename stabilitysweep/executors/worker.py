@@ -23,6 +23,9 @@ from stabilitysweep.types import Outcome, TrialResult, Verdict
 
 _MESSAGE_LENGTH = 2_000
 
+_GENERATED = "__autograph_generated_file"
+"""How the names of modules begin that TensorFlow's AutoGraph makes of functions."""
+
 # Parameters of glibc's mallopt(3).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -106,6 +109,7 @@ def main(connection: Connection, settings: WorkerSettings, log: Log) -> None:
             assignment = inbox.get()
             started, traces = time.perf_counter(), getattr(engine, "traces", 0)
             results = train(engine, assignment.stack, data_of(assignment, known))
+            drop_generated_files()  # before the answer: after it we may be ended
             traced = getattr(engine, "traces", 0) > traces
             took = Took(time.perf_counter() - started, traced)
             connection.send(Answer(assignment.number, results, _verdicts(engine), took))
@@ -222,3 +226,17 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, 2**30)
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def drop_generated_files() -> None:
+    """Remove what AutoGraph has written into the folder for temporary files.
+
+    TensorFlow does so where a process leaves in an orderly way, which ours never do. What is
+    in the files has been imported, and is not read again.
+    """
+    for name in [name for name in sys.modules.copy() if name.startswith(_GENERATED)]:
+        module = sys.modules[name]
+        for path in (getattr(module, "__file__", None), getattr(module, "__cached__", None)):
+            if path:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -34,6 +35,9 @@ class FakeEngine:
             links = os.fstat(1).st_nlink + os.fstat(2).st_nlink
             with Path(self.path).open("a") as told:
                 told.write(f"{links} {os.fstat(1).st_ino == os.fstat(2).st_ino}\n")
+        if self.name == "converts":
+            with Path(self.path).open("a") as told:
+                told.write(f"{convert()}\n")
         if any(trial.training.learning_rate == SUSPECT for trial in stack.trials):
             self._misbehave()
         return [result(trial.trial_id, data, self.name) for trial in stack.trials]
@@ -54,6 +58,24 @@ class FakeEngine:
             case "sleeps":
                 Path(self.path).write_text(str(os.getpid()))
                 time.sleep(600)
+
+
+def convert() -> int:
+    """Have AutoGraph convert a function; return how many temporary files there are then."""
+    import tensorflow as tf
+
+    sys.dont_write_bytecode = False
+    tf.function(_doubled)(1.0)
+    return len(files(Path(tempfile.gettempdir())))
+
+
+def _doubled(number: float) -> float:
+    return number * 2
+
+
+def files(folder: Path) -> list[Path]:
+    """Every file within."""
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def result(trial_id: str, data: PreparedData, engine: str) -> TrialResult:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from fake_engines import convert, files
 
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors import call_apart
@@ -52,6 +53,14 @@ def test_it_returns_what_the_function_returns_and_prints_nothing(
 
 def test_what_it_prints_is_in_a_file_without_a_name() -> None:
     assert call_apart(links_of_its_output) == (0, 0)
+
+
+def test_of_what_autograph_writes_nothing_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert call_apart(convert) == 2
+    assert files(tmp_path) == []
 
 
 def test_what_it_raises_is_said() -> None:

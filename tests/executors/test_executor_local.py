@@ -9,7 +9,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 import pytest
-from fake_engines import SUSPECT, start
+from fake_engines import SUSPECT, files, start
 
 from stabilitysweep.config import parse_config
 from stabilitysweep.errors import UserError
@@ -281,3 +281,14 @@ def test_a_worker_whose_log_cannot_be_written_trains(
     results = train(1, "raises", work, sweep)  # and prints a traceback
     assert set(crashed(results).values()) == {"ValueError: no such layer"}
     assert len(results) == 32
+
+
+def test_of_what_autograph_writes_nothing_stays(
+    tmp_path: Path, work: Work, sweep: Sweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, told = tmp_path / "temporary", tmp_path / "told"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    train(1, f"converts:{told}", work, sweep)
+    assert told.read_text().split() == ["2", "0", "0", "0"]  # the code and what it was compiled to
+    assert files(folder) == []
