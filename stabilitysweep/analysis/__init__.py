@@ -6,7 +6,7 @@ Nothing here draws, trains, or touches a file.
 from stabilitysweep.analysis.axes import Axis, grid_order, value_label
 from stabilitysweep.analysis.boundary import STATUSES, Boundary, BoundaryStatus
 from stabilitysweep.analysis.caption import caption, curves_caption
-from stabilitysweep.analysis.causes import candidates, explanations
+from stabilitysweep.analysis.causes import candidates, explained_rows, explanations
 from stabilitysweep.analysis.cells import CAUSES, LEARNING
 from stabilitysweep.analysis.curves import Curves, curves
 from stabilitysweep.analysis.explained import AxisShare, ShareKind, explained
@@ -50,6 +50,7 @@ __all__ = [
     "curves",
     "curves_caption",
     "explained",
+    "explained_rows",
     "explanations",
     "grid_order",
     "joined",

@@ -242,7 +242,8 @@ def grid_order(column: pd.Series[Any], values: Sequence[object]) -> pd.Series[An
     if pd.api.types.is_numeric_dtype(column):
         return column
     order = {str(value): place for place, value in enumerate(values)}
-    return column.map(lambda value: order.get(str(value), len(order)))
+    places = column.map(lambda value: order.get(str(value), len(order)))
+    return places.astype(np.int64)  # also without a row
 
 
 def value_labels(values: Iterable[object]) -> tuple[str, ...]:

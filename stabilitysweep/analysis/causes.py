@@ -6,7 +6,7 @@ its twins in the grid decide (`_beside_twins`). `unknown` is a verdict like the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,17 +71,27 @@ def explanations(
     traces: Mapping[str, Trace],
     rate: str = RATE,
 ) -> dict[str, Explanation]:
-    """Return why each failed trial failed, by its id.
+    """Return why each failed trial failed, by its id; see `explained_rows`."""
+    found = explained_rows(trials, axes, settings, traces.get, rate)
+    return {str(trials["trial_id"].iloc[row]): told for row, told in found}
 
-    Failed are those that diverged or became non-finite, and those that stalled since float16
-    lost their gradients or updates.
+
+def explained_rows(
+    trials: pd.DataFrame,
+    axes: Mapping[str, Sequence[object]],
+    settings: Mapping[str, Any],
+    trace_of: Callable[[str], Trace | None],
+    rate: str = RATE,
+) -> Iterator[tuple[int, Explanation]]:
+    """Yield the row of each trial that diverged or became non-finite, and why.
+
+    And of each that stalled since float16 lost its gradients or updates.
 
     Args:
         trials: the trials table, N rows in any order.
         axes: name of each axis to the grid's values.
-        settings: `precision`, `loss`, `learning_rate` and `optimizer` of all trials, where
-            they are no axis.
-        traces: at least of all trials of `candidates`, by id.
+        settings: `precision`, `loss`, `learning_rate` and `optimizer`, where they are no axis.
+        trace_of: gives the trace of a trial by its id, None where it has none.
         rate: the name of the axis of the learning rate.
 
     Raises:
@@ -89,14 +99,12 @@ def explanations(
     """
     wanted = np.flatnonzero(candidates(trials, axes, settings)).tolist()
     if not wanted:
-        return {}
-    table = Table(trials, axes, settings, traces, rate)
-    found: dict[str, Explanation] = {}
+        return
+    table = Table(trials, axes, settings, trace_of, rate)
     for row in wanted:
         verdict = _verdict(table, row)
         if verdict is not None:
-            found[table.ids[row]] = Explanation(verdict.cause, verdict.sentence)
-    return found
+            yield row, Explanation(verdict.cause, verdict.sentence)
 
 
 def candidates(
@@ -109,8 +117,7 @@ def candidates(
         half = trials["precision"].isin(HALF).to_numpy()
     else:
         half = np.full(len(trials), settings.get("precision") in HALF)
-    found: np.ndarray[Any, np.dtype[np.bool_]] = broke | (stalled & half)
-    return found
+    return np.asarray(broke | (stalled & half), np.bool_)
 
 
 def _verdict(table: Table, row: int) -> _Verdict | None:

@@ -5,7 +5,7 @@ N is the number of trials. A *twin* has the same settings and seed but for one a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,7 +121,7 @@ class Table:
         trials: pd.DataFrame,
         axes: Mapping[str, Sequence[object]],
         settings: Mapping[str, Any],
-        traces: Mapping[str, Trace],
+        trace_of: Callable[[str], Trace | None],
         rate: str = RATE,
     ) -> None:
         """Read the columns once.
@@ -131,23 +131,23 @@ class Table:
             axes: name of each axis to the grid's values.
             settings: `precision`, `loss`, `learning_rate` and `optimizer`, where they are no
                 column.
-            traces: of the failed trials, by id.
+            trace_of: gives the trace of a trial by its id, None where it has none.
             rate: the name of the axis of the learning rate.
         """
         self.lattice = Lattice.of(trials, axes, rate)
         self.rate = rate
-        self.ids = trials["trial_id"].tolist()
+        self.ids = trials["trial_id"].to_numpy()
         self.outcomes = [Outcome(value) for value in trials["outcome"]]
-        self._traces = traces
+        self._trace_of = trace_of
         columns = {name: name for name in ("precision", "loss", RATE, "optimizer")} | {RATE: rate}
         self._settings = {
-            name: trials[axis].tolist() if axis in axes else [settings.get(name)] * len(trials)
+            name: trials[axis].to_numpy() if axis in axes else _same(settings.get(name), trials)
             for name, axis in columns.items()
         }
         if f"exact_{rate}" in trials:  # the axis has the lower ends of bins
-            self._settings[RATE] = trials[f"exact_{rate}"].tolist()
+            self._settings[RATE] = trials[f"exact_{rate}"].to_numpy()
         self._text = {
-            name: trials[f"onset_{name}"].tolist() for name in ("stage", "tensor", "kind")
+            name: trials[f"onset_{name}"].to_numpy() for name in ("stage", "tensor", "kind")
         }
         self._numbers = {
             name: numbers(trials[name])
@@ -187,7 +187,7 @@ class Table:
             final_loss=read["final_loss"],
             limit=None if np.isnan(limit) else limit,
             lost=float(self._lost[row]),
-            trace=self._traces.get(self.ids[row]),
+            trace=self._trace_of(self.ids[row]),
         )
 
     def failed(self, row: int) -> bool:
@@ -240,6 +240,13 @@ class Table:
     def value(self, axis: str, row: int) -> Any:
         """Return a trial's value on an axis."""
         return self.lattice.axes[axis].values[int(self.lattice.column(axis)[row])]
+
+
+def _same(value: Any, trials: pd.DataFrame) -> NDArray[np.object_]:
+    """One value for every trial, object [N], kept once."""
+    held = np.empty(1, object)
+    held[0] = value
+    return np.broadcast_to(held, len(trials))
 
 
 def _count(value: float) -> int:

@@ -40,10 +40,16 @@ def zeros_beside_twin(
     require_columns(trials, [*shared, "precision", "zero_gradients", "onset_step"])
     own = numbers(trials["zero_gradients"])
     own = np.where(trials["onset_step"].isna().to_numpy(), own, np.nan)
-    # As text, so that values of any type, None among them, can be matched.
-    keys = pd.MultiIndex.from_frame(trials[shared].astype(str))
+    group = np.zeros(len(trials), np.int64)
+    for name in shared:
+        # As text, so that values of any type, None among them, can be matched.
+        codes, values = pd.factorize(trials[name].astype(str), use_na_sentinel=False)
+        # Numbered anew each time, so that no product of many axes can overflow.
+        group = pd.factorize(group * max(len(values), 1) + codes)[0].astype(np.int64)
     at = (trials["precision"].astype(str) == "float32").to_numpy()
-    twin = pd.Series(own[at], index=keys[at]).reindex(keys).to_numpy(dtype=np.float64)
+    of_group = np.full(int(group.max(initial=-1)) + 1, np.nan)
+    of_group[group[at]] = own[at]
+    twin = of_group[group]
     excess, left = own - twin, 1.0 - twin
     lost = np.full(len(trials), np.nan)
     np.divide(excess, left, out=lost, where=left > 0)

@@ -81,7 +81,7 @@ def result_payload(
     used = len(json.dumps(found, ensure_ascii=False).encode())
     if points_in(room - used, len(ids)) is None:  # a million traces are not read for nothing
         return found | {"curves": None}
-    return found | {"curves": curves(ids, dict(result.traces()), room - used)}
+    return found | {"curves": curves(ids, dict(result.traces(ids)), room - used)}
 
 
 def kept_texts(trials: pd.DataFrame, room: float) -> list[str]:

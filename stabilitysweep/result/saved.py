@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -142,10 +141,10 @@ def _comes_back(column: tuple[Any, pd.Series[Any]]) -> bool:
 def _read(path: Path) -> pd.DataFrame:
     from pyarrow import parquet, types
 
-    table = parquet.read_table(path)
     columns: dict[str, Any] = {}
-    for name in table.column_names:
-        column = table.column(name).combine_chunks()
+    file = parquet.ParquetFile(path)
+    for name in file.schema_arrow.names:  # one by one, or Arrow's form of all is there as well
+        column = file.read(columns=[name]).column(0).combine_chunks()
         if name in _COUNTS:
             missing = column.is_null().to_numpy(zero_copy_only=False)
             whole = column.fill_null(1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -164,10 +163,3 @@ def _texts(column: Any) -> Any:
     coded = column.dictionary_encode()
     known = np.array([*coded.dictionary.to_pylist(), None], object)
     return known[coded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)]
-
-
-def explained(table: pd.DataFrame) -> Mapping[str, tuple[str, str]]:
-    """Return cause and sentence of each trial of a table that has them, by id."""
-    known = table["cause"].notna().to_numpy()
-    rows = table.loc[known, ["trial_id", "cause", "cause_text"]]
-    return {str(own): (cause, text) for own, cause, text in rows.itertuples(index=False)}

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from stabilitysweep.analysis import (
     RATE,
     Explanation,
     Summary,
-    candidates,
-    explanations,
+    explained_rows,
     grid_order,
     recomputed_outcomes,
     summary,
@@ -37,7 +38,7 @@ from stabilitysweep.recorded import (
     shared_settings,
 )
 from stabilitysweep.result import searched
-from stabilitysweep.result.saved import Saved, explained, marked, saved
+from stabilitysweep.result.saved import Saved, marked, saved
 from stabilitysweep.store import (
     BUILD,
     ConfigRecord,
@@ -127,28 +128,25 @@ class StoredTrials:
         """
         if self._saved is not None:
             return self._saved.table
-        table = self._measured.copy()
-        known = self._explanations
-        found = [known.get(trial_id) for trial_id in table["trial_id"]]
-        table["cause"] = pd.Series([e.cause.value if e else None for e in found], dtype=object)
-        texts = pd.Series([e.sentence if e else None for e in found], dtype=object)
-        table.insert(list(table.columns).index("cause") + 1, "cause_text", texts)
-        return table
-
-    @cached_property
-    def _explanations(self) -> dict[str, Explanation]:
-        if self._saved is not None:
-            told = explained(self._saved.table).items()
-            return {own: Explanation(Cause(cause), text) for own, (cause, text) in told}
-        table, axes = self._measured, self.axes
+        table = self._measured.copy(deep=False)
         if self.config.recorded is not None:
             settings = searched.settings_of(table)
         else:
             settings = causal_settings(self._records[-1])
-        wanted = table.loc[candidates(table, axes, settings), "trial_id"]
+        causes, texts = (np.full(len(table), None, object) for _ in range(2))
+        # Traces are read one by one, and none is kept: together they may be larger than all else.
         with self._open() as store:
-            traces = store.traces(wanted.tolist())
-        return explanations(table, axes, settings, traces, self.rate)
+            for row, found in explained_rows(table, self.axes, settings, store.trace, self.rate):
+                causes[row], texts[row] = found.cause.value, found.sentence
+        table["cause"] = pd.Series(causes, dtype=object, copy=False)
+        place = list(table.columns).index("cause") + 1
+        table.insert(place, "cause_text", pd.Series(texts, dtype=object, copy=False))
+        return table
+
+    @cached_property
+    def _ids(self) -> pd.Index[Any]:
+        index: pd.Index[Any] = pd.Index(self.trials["trial_id"], dtype=object)
+        return index
 
     @cached_property
     def _saved(self) -> Saved | None:
@@ -183,7 +181,8 @@ class StoredTrials:
         outdated = (table["engine"] == BUILD) & ~table["trial_id"].isin(
             self.models.get("failed", ())
         )
-        table = table.loc[~outdated].reset_index(drop=True)
+        if outdated.any():
+            table = table.loc[~outdated].reset_index(drop=True)
         if self._thresholds is not None:
             table["outcome"] = recomputed_outcomes(table, self._thresholds)
         alike = [name for name in names if name not in named and table[name].nunique() <= 1]
@@ -198,10 +197,10 @@ class StoredTrials:
             grid_order(table[name], [label(value) for value in self.config.values(name)])
             for name in names
         ]
-        keys = pd.DataFrame(dict(enumerate([*order, table["seed"]])), index=table.index)
+        rows = np.lexsort([table["seed"], *reversed(order)])
         if recorded:
             table = pd.concat([table, more], axis=1)
-        return table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
+        return _reordered(table, rows)
 
     @cached_property
     def axes(self) -> dict[str, tuple[Any, ...]]:
@@ -260,17 +259,22 @@ class StoredTrials:
         cause = None if explanation is None else explanation.cause.value
         return entry._replace(result=replace(stored, outcome=outcome, cause=cause))
 
-    def traces(self) -> Mapping[str, Trace]:
-        """Return the curves of all trials that have some, by id."""
+    def traces(self, trial_ids: Collection[str] | None = None) -> Mapping[str, Trace]:
+        """Return the curves of trials that have some, by id; of all trials if None are named."""
+        wanted = self.trials["trial_id"].tolist() if trial_ids is None else trial_ids
         with self._open() as store:
-            return store.traces(self.trials["trial_id"].tolist())
+            return store.traces(wanted)
 
     def explain(self, trial_id: str) -> Explanation | None:
         """Return why a trial failed, see docs/causes.md; None if it did not.
 
         A trial that stalled has a cause if float16 lost what it would have learnt.
         """
-        return self._explanations.get(trial_id)
+        (row,) = self._ids.get_indexer(pd.Index([trial_id], dtype=object)).tolist()
+        if row < 0:
+            return None
+        cause, text = (self.trials[name].to_numpy()[row] for name in ("cause", "cause_text"))
+        return None if cause is None else Explanation(Cause(cause), text)
 
     def settings(self, trial_id: str) -> dict[str, Any]:
         """Return a trial's value on each axis, and its seed; of a search also the exact values.
@@ -322,6 +326,18 @@ class StoredTrials:
 
     def _open(self) -> SQLiteStore:
         return SQLiteStore(self.folder / DATABASE, read_only=True)
+
+
+def _reordered(table: pd.DataFrame, rows: NDArray[np.intp]) -> pd.DataFrame:
+    """The rows of a table in another order.
+
+    It is emptied, column by column, as each is taken over: of a large table there is room for one.
+    """
+    columns = {}
+    for name in list(table.columns):
+        column = table.pop(name)
+        columns[name] = pd.Series(column.array.take(rows), dtype=column.dtype, copy=False)
+    return pd.DataFrame(columns, copy=False)
 
 
 def _never_asked(axis: str, record: ConfigRecord) -> None:

@@ -157,6 +157,10 @@ class Store(ABC):
         """
 
     @abstractmethod
+    def trace(self, trial_id: str) -> Trace | None:
+        """Return the trace of a trial; None if it has none, or is not stored."""
+
+    @abstractmethod
     def find(self, prefix: str) -> str:
         """Return the one trial id that begins with `prefix`; a whole id finds itself.
 

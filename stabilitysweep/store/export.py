@@ -15,6 +15,9 @@ from stabilitysweep.errors import ResultError
 from stabilitysweep.folder import in_words, replacing
 from stabilitysweep.store.encoding import encode_float, encode_json
 
+_ROWS = 50_000
+"""Rows of a Parquet file that are written at once."""
+
 
 def write_csv(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV (UTF-8).
@@ -46,7 +49,28 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     if mixed:
         frame = frame.assign(**{name: frame[name].map(_cell) for name in mixed})
     with _replacing(path) as handle:
-        frame.to_parquet(handle, index=False)
+        if len(frame) <= _ROWS:
+            frame.to_parquet(handle, index=False)
+        else:
+            _write_in_parts(frame, handle)
+
+
+def _write_in_parts(frame: pd.DataFrame, handle: BinaryIO) -> None:
+    """Write a large table as `DataFrame.to_parquet` would, but never all of it in Arrow's form."""
+    import pyarrow
+    from pyarrow import parquet
+
+    # Of all rows: what a column holds may show in its last one.
+    schema = pyarrow.Schema.from_pandas(frame, preserve_index=False)
+    if frame.attrs:
+        attributes = {"PANDAS_ATTRS": json.dumps(frame.attrs)}  # pandas' own name for them
+        schema = schema.with_metadata({**schema.metadata, **attributes})
+    with parquet.ParquetWriter(handle, schema, compression="snappy") as writer:
+        for start in range(0, len(frame), _ROWS):
+            part = frame.iloc[start : start + _ROWS]
+            writer.write_table(
+                pyarrow.Table.from_pandas(part, schema, preserve_index=False), row_group_size=_ROWS
+            )
 
 
 def write_json(value: Any, path: Path) -> None:

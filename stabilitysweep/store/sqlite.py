@@ -14,7 +14,7 @@ import pandas as pd
 
 from stabilitysweep.errors import ResultError
 from stabilitysweep.store.base import ConfigRecord, Defaults, Entry, Store
-from stabilitysweep.store.encoding import encode_json
+from stabilitysweep.store.encoding import decode_trace, encode_json
 from stabilitysweep.store.rows import COLUMNS, from_row, to_rows
 from stabilitysweep.store.schema import connect, made_again, now, reporting, transaction
 from stabilitysweep.store.table import TABLED, TableColumns
@@ -23,7 +23,7 @@ from stabilitysweep.types import Trace
 
 _KEPT_BY_THE_STORE = ("schema_version", "created")
 _LISTED = 5
-_BATCH = 20_000
+_BATCH = 2_000
 """Rows of the trials table that are read at once."""
 
 _ADD = (
@@ -151,6 +151,14 @@ class SQLiteStore(Store):
             packed = {own: blob for own, blob in rows if blob is not None and own in wanted}
         return PackedTraces(packed, self._decoding)
 
+    def trace(self, trial_id: str) -> Trace | None:
+        """See `Store.trace`."""
+        query = "SELECT trace FROM trials WHERE trial_id = ?"
+        with self._use() as connection:
+            (blob,) = connection.execute(query, (trial_id,)).fetchone() or (None,)
+        with self._decoding(f"the trace of trial {trial_id}"):
+            return decode_trace(blob)
+
     def find(self, prefix: str) -> str:
         """See `Store.find`."""
         with self._use() as connection:
@@ -170,7 +178,7 @@ class SQLiteStore(Store):
         metrics: Sequence[str] = (),
     ) -> pd.DataFrame:
         """See `Store.table`."""
-        columns = TableColumns(axes)
+        columns = TableColumns(axes, self.count())
         with self._use() as connection, self._decoding("the trials table"):
             cursor = connection.execute(_TABLE)
             while rows := cursor.fetchmany(_BATCH):

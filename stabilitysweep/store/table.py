@@ -1,7 +1,8 @@
 """The trials table as a DataFrame, column by column.
 
 N is the number of trials. Rows come in batches: what a database hands out takes several times
-the memory of the columns that are made of it.
+the memory of the columns that are made of it. There is one array for each column, filled as they
+come: pieces to be joined in the end would leave holes in the memory that nothing else fits in.
 """
 
 from __future__ import annotations
@@ -29,19 +30,16 @@ _EXACT = 2**53  # whole numbers up to this are exact as float64
 class TableColumns:
     """The columns of a trials table while its rows are read."""
 
-    def __init__(self, axes: Sequence[str]) -> None:
+    def __init__(self, axes: Sequence[str], room: int) -> None:
         """Begin without a row.
 
         Args:
             axes: the axis columns wanted.
+            room: how many rows will come, as far as it is known.
         """
-        self._axes: dict[str, list[Any]] = {axis: [] for axis in axes}
-        self._ids: list[str] = []
-        self._texts: dict[str, list[str | None]] = {
-            name: [] for name, kind in MEASURED.items() if kind == "text"
-        }
-        self._arrays: dict[str, list[NDArray[Any]]] = {}
-        self._metrics: list[tuple[int, dict[str, NDArray[np.float64]]]] = []
+        self._axes = list(axes)
+        self._rows, self._room = 0, room
+        self._arrays: dict[tuple[str, str], NDArray[Any]] = {}
         self._alike: dict[str, str] = {}
 
     def add(self, rows: Sequence[Sequence[Any]]) -> None:
@@ -51,22 +49,27 @@ class TableColumns:
             ValueError, TypeError: a stored value is damaged.
         """
         stored = dict(zip(TABLED, zip(*rows, strict=True), strict=True))
-        self._ids += stored["trial_id"]
+        self._keep("", "trial_id", _objects(stored["trial_id"]))
         settings = _parse_all(stored["axes"])
-        for axis, values in self._axes.items():
-            values += [self._shared(found.get(axis, _ABSENT)) for found in settings]
-        self._keep("config_id", np.array(stored["config_id"], np.int64))
-        self._keep("seed", np.array(stored["seed"], np.int64))
+        for axis in self._axes:
+            values = [self._shared(found.get(axis, _ABSENT)) for found in settings]
+            self._keep("axis", axis, _compact(values))
+        self._keep("", "config_id", np.array(stored["config_id"], np.int64))
+        self._keep("", "seed", np.array(stored["seed"], np.int64))
         for name, kind in MEASURED.items():
             match kind:
                 case "text":
-                    self._texts[name] += map(self._shared, stored[name])
+                    self._keep("", name, _objects([*map(self._shared, stored[name])]))
                 case "count":
-                    self._keep(name, *_counts(stored[name]))
+                    numbers, missing = _counts(stored[name])
+                    self._keep("", name, numbers)
+                    self._keep("missing", name, missing)
                 case "float":
-                    self._keep(name, _floats(stored[name]))
+                    self._keep("", name, _floats(stored[name]))
                 case "metrics":
-                    self._metrics.append((len(rows), _metrics(stored[name])))
+                    for metric, found in _metrics(stored[name]).items():
+                        self._keep("metric", metric, found)
+        self._rows += len(rows)
 
     def table(
         self,
@@ -87,50 +90,59 @@ class TableColumns:
         Raises:
             ResultError: a trial lacks an axis that has no default.
         """
-        config_ids = self._taken("config_id", np.int64)
-        table: dict[str, Any] = {"trial_id": _text(self._ids)}
-        for axis, values in self._axes.items():
-            if any(value is _ABSENT for value in values):
-                values = _filled(axis, values, config_ids.tolist(), configs, defaults)
-            table[axis] = _axis(values)
-        table["seed"] = self._taken("seed", np.int64)
+        config_ids = self._taken("", "config_id", np.int64)
+        table: dict[str, Any] = {"trial_id": _column(self._taken("", "trial_id", object))}
+        for axis in self._axes:
+            found = self._taken("axis", axis, object)
+            if found.dtype == object:
+                values = found.tolist()
+                if any(value is _ABSENT for value in values):
+                    values = _filled(axis, values, config_ids.tolist(), configs, defaults)
+                found = _axis(values)
+            table[axis] = _column(found)
+        table["seed"] = self._taken("", "seed", np.int64)
         for name, kind in MEASURED.items():
             match kind:
                 case "text":
-                    table[name] = _text(self._texts.pop(name))
+                    table[name] = _column(self._taken("", name, object))
                 case "count":
-                    missing = self._taken(f"{name} missing", np.bool_)
-                    table[name] = pd.arrays.IntegerArray(self._taken(name, np.int64), missing)
+                    missing = self._taken("missing", name, np.bool_)
+                    table[name] = pd.arrays.IntegerArray(self._taken("", name, np.int64), missing)
                 case "float":
-                    table[name] = self._taken(name, np.float64)
+                    table[name] = self._taken("", name, np.float64)
                 case "metrics":
-                    table |= self._joined_metrics(metrics)
+                    others = {own for kind, own in self._arrays if kind == "metric"} - set(metrics)
+                    for own in (*metrics, *sorted(others)):
+                        table[f"val_{own}"] = self._taken("metric", own, np.float64)
         return pd.DataFrame(table, copy=False)
 
     def _shared(self, value: Any) -> Any:
         """The one object for equal texts: there are few among many rows."""
         return self._alike.setdefault(value, value) if type(value) is str else value
 
-    def _keep(
-        self, name: str, values: NDArray[Any], missing: NDArray[np.bool_] | None = None
-    ) -> None:
-        self._arrays.setdefault(name, []).append(values)
-        if missing is not None:
-            self._arrays.setdefault(f"{name} missing", []).append(missing)
+    def _keep(self, kind: str, name: str, values: NDArray[Any]) -> None:
+        """Put in the values of the rows that are being added."""
+        stop = self._rows + len(values)
+        held = self._arrays.get((kind, name), np.empty(0, values.dtype))
+        if held.dtype != values.dtype:  # an axis with values of several kinds
+            held, values = held.astype(object), values.astype(object)
+        held = _extended(held, stop, self._room)
+        held[self._rows : stop] = values
+        self._arrays[kind, name] = held
 
-    def _taken(self, name: str, dtype: Any) -> NDArray[Any]:
-        parts = self._arrays.pop(name, [])
-        return np.concatenate(parts) if parts else np.empty(0, dtype)
+    def _taken(self, kind: str, name: str, dtype: Any) -> NDArray[Any]:
+        held = self._arrays.pop((kind, name), np.empty(0, dtype))
+        return _extended(held, self._rows, self._rows)[: self._rows]
 
-    def _joined_metrics(self, first: Sequence[str]) -> dict[str, NDArray[np.float64]]:
-        found = {name for _, batch in self._metrics for name in batch}
-        return {
-            f"val_{name}": np.concatenate(
-                [np.empty(0)]
-                + [batch.get(name, np.full(rows, np.nan)) for rows, batch in self._metrics]
-            )
-            for name in (*first, *sorted(found - set(first)))
-        }
+
+def _extended(held: NDArray[Any], least: int, room: int) -> NDArray[Any]:
+    """An array with room for `least` values or more; NaN where there is no number yet."""
+    if len(held) >= least:
+        return held
+    size = max(least, room, 2 * len(held))
+    found = np.full(size, np.nan) if held.dtype == np.float64 else np.empty(size, held.dtype)
+    found[: len(held)] = held
+    return found
 
 
 def _parse_all(texts: Sequence[str]) -> list[Any]:
@@ -164,7 +176,14 @@ def _default(axis: str, config: ConfigRecord, defaults: Defaults | None) -> Any:
     )
 
 
-def _axis(values: list[Any]) -> Any:
+def _compact(values: Sequence[Any]) -> NDArray[Any]:
+    """Some values of an axis, numbers or flags of one kind as such: a float of Python takes 32."""
+    kinds = set(map(type, values))
+    return _axis(values) if len(kinds) == 1 else _objects(values)
+
+
+def _axis(values: Sequence[Any]) -> NDArray[Any]:
+    """All values of an axis: as numbers or flags, where all of them are, else as they are."""
     kinds = set(map(type, values))
     exact = all(abs(value) <= _EXACT for value in values if type(value) is int)
     if kinds == {bool}:
@@ -174,9 +193,7 @@ def _axis(values: list[Any]) -> Any:
     if float in kinds and kinds <= {int, float} and exact:
         return np.array(values, np.float64)
     # A None among them is a value (`clipnorm: [null, 1]`), and would become NaN as a float.
-    column = np.empty(len(values), object)
-    column[:] = values
-    return pd.Series(column, dtype=object)
+    return _objects(values)
 
 
 def _metrics(texts: Sequence[str]) -> dict[str, NDArray[np.float64]]:
@@ -201,6 +218,10 @@ def _floats(values: Sequence[float | str | None]) -> NDArray[np.float64]:
     return np.array(values, object).astype(np.float64)
 
 
-def _text(values: Sequence[str | None]) -> Any:
-    # pandas' own text type would turn None into NaN.
-    return pd.Series(values, dtype=object)
+def _objects(values: Sequence[Any]) -> NDArray[Any]:
+    return np.fromiter(values, object, len(values))
+
+
+def _column(values: NDArray[Any]) -> pd.Series[Any]:
+    # Left to choose, pandas makes texts a type of its own, which turns None into NaN.
+    return pd.Series(values, dtype=values.dtype, copy=False)

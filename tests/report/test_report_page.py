@@ -149,7 +149,7 @@ def test_fifty_thousand_trials_with_a_sentence_each_stay_below_fifteen_megabytes
     )
     assert len(table) == len(known) == 50_000
     many = vars(result)
-    many |= {"trials": table, "traces": lambda: known}
+    many |= {"trials": table, "traces": lambda ids: known}
     html = page([result])
     assert len(html.encode()) < BUDGET < 15_000_000
     found = Page(html).payload["results"][0]

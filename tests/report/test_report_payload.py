@@ -286,5 +286,5 @@ def test_a_map_of_too_many_cells_has_fewer_values_of_the_longest_axes(result: Re
 def test_no_trace_is_read_where_there_is_no_room_for_curves(
     result: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Result, "traces", lambda own: pytest.fail("all traces were read"))
+    monkeypatch.setattr(Result, "traces", lambda own, ids: pytest.fail("all traces were read"))
     assert payload_of(result, room=1.0)["curves"] is None

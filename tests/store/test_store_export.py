@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pyarrow import parquet
 
 from stabilitysweep.errors import ResultError
-from stabilitysweep.store import SQLiteStore, write_csv, write_json, write_parquet
+from stabilitysweep.store import SQLiteStore, export, write_csv, write_json, write_parquet
 from stabilitysweep.types import Kind, Onset, Outcome, Stage
 
 from .strategies import trial
@@ -163,3 +164,31 @@ def test_a_missing_folder_is_the_users_error(
 ) -> None:
     with pytest.raises(ResultError, match="cannot be written: No such file"):
         write(something(write), tmp_path / "no" / "file")
+
+
+def test_a_large_table_is_written_in_parts_to_the_same_parquet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = 25
+    frame = pd.DataFrame(
+        {
+            "number": np.where(np.arange(size) % 3, np.nan, np.arange(size) * 0.1),
+            "flag": np.arange(size) % 2 == 0,
+            "count": pd.array([None] * 12 + [*range(size - 12)], dtype="Int64"),
+            # What they hold shows in the last part alone.
+            "text": pd.Series([None] * (size - 1) + ["late, é"], dtype=object),
+            "mixed": pd.Series([1] * (size - 1) + ["full"], dtype=object),
+            "wide": pd.Series([1] * (size - 1) + [0.5], dtype=object),
+            "nothing": pd.Series([None] * size, dtype=object),
+        }
+    )
+    frame.attrs = {"known": [1, "two"]}
+    whole, parts = tmp_path / "whole.parquet", tmp_path / "parts.parquet"
+    write_parquet(frame, whole)
+    monkeypatch.setattr(export, "_ROWS", 4)
+    write_parquet(frame, parts)
+    assert parquet.ParquetFile(parts).num_row_groups == 7
+    assert parquet.read_schema(parts).equals(parquet.read_schema(whole), check_metadata=True)
+    assert parquet.read_table(parts).equals(parquet.read_table(whole))
+    pd.testing.assert_frame_equal(pd.read_parquet(parts), pd.read_parquet(whole))
+    assert pd.read_parquet(parts).attrs == frame.attrs

@@ -62,6 +62,15 @@ def test_unknown_ids_and_trials_without_a_trace_are_left_out(path: Path) -> None
         assert store.traces([]) == {}
 
 
+def test_one_by_its_id(path: Path) -> None:
+    with SQLiteStore(path, read_only=True) as store:
+        found = store.trace("d")
+        assert found is not None
+        assert same(found, curve(4.0))
+        assert store.trace("c") is None
+        assert store.trace("nobody") is None
+
+
 def test_a_damaged_trace_is_refused_where_it_is_asked_for(path: Path) -> None:
     connection = sqlite3.connect(path)
     connection.execute("UPDATE trials SET trace = x'0102' WHERE trial_id = 'b'")
@@ -71,3 +80,6 @@ def test_a_damaged_trace_is_refused_where_it_is_asked_for(path: Path) -> None:
         assert set(store.traces(["a", "d"])) == {"a", "d"}
         with pytest.raises(ResultError):
             store.traces(["b"])
+        assert store.trace("a") is not None
+        with pytest.raises(ResultError, match="the trace of trial b cannot be read"):
+            store.trace("b")
