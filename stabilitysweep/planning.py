@@ -270,6 +270,16 @@ def _way(program: Program, verdicts: Mapping[str, Verdict]) -> tuple[str, bool]:
     return ("", True) if known is None else ("" if known.agrees else known.text, False)
 
 
+def working_set(program: Program, batch_size: int) -> int:
+    """Return about how many bytes of weights, gradients and activations a trial has in a step."""
+    units = program.features + (program.model.depth + 1) * max(program.model.width, 1)
+    if program.user is not None:
+        units = program.features + program.user.template.units
+    floats = 4 * parameters(program) + 3 * batch_size * units
+    size = 8 if program.precision == "float64" else 4
+    return size * floats
+
+
 def places(program: Program, batch_size: int) -> int:
     """Return how many trials a stack of `program` holds.
 
@@ -278,14 +288,10 @@ def places(program: Program, batch_size: int) -> int:
     `_LARGE_STACK_BYTES`. It depends on the trial's own settings only, never on the rest of the
     grid: under XLA a trial's last bits depend on the size of its stack.
     """
-    units = program.features + (program.model.depth + 1) * max(program.model.width, 1)
-    if program.user is not None:
-        units = program.features + program.user.template.units
-    floats = 4 * parameters(program) + 3 * batch_size * units
-    size = 8 if program.precision == "float64" else 4
-    fitting = _STACK_BYTES // (size * floats)
+    size = working_set(program, batch_size)
+    fitting = _STACK_BYTES // size
     if fitting < VECTOR_LANES:
-        fitting = min(_LARGE_STACK_BYTES // (size * floats), VECTOR_LANES)
+        fitting = min(_LARGE_STACK_BYTES // size, VECTOR_LANES)
     chosen = 1 if program.user is None else LEAST_PLACES
     while chosen * 2 <= min(fitting, _MOST_PLACES):
         chosen *= 2

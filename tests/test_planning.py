@@ -13,7 +13,7 @@ from stabilitysweep.grid import Trial
 from stabilitysweep.grid.cells import Cell
 from stabilitysweep.lineup import line_of, lineup
 from stabilitysweep.models import programs
-from stabilitysweep.planning import Work, parameters, places, plan_work
+from stabilitysweep.planning import Work, parameters, places, plan_work, working_set
 from stabilitysweep.runner import Sweep, key_of, load_sweep, missing_work
 from stabilitysweep.types import Compiled
 
@@ -201,6 +201,7 @@ def test_stacks_of_wider_networks_and_larger_batches_are_smaller() -> None:
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > sizes[-1] >= 1
     assert places(programs[1], 4) > places(programs[1], 4_000)
+    assert working_set(programs[1], 4) < working_set(programs[1], 4_000)
 
 
 @pytest.mark.parametrize("depth", [0, 1, 3])
