@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -220,11 +220,12 @@ def actors() -> list[int]:
 
 def workers() -> list[int]:
     """Worker processes whose Ray actor is gone, or not; none of those of other tests."""
-    return [
-        each.pid
-        for each in ours()
-        if "--multiprocessing-fork" in each.info["cmdline"] and "RAY_JOB_ID" in each.environ()
-    ]
+    found = []
+    for each in ours():
+        if "--multiprocessing-fork" in each.info["cmdline"]:
+            with suppress(psutil.NoSuchProcess):  # it has ended since
+                found += [each.pid] * ("RAY_JOB_ID" in each.environ())
+    return found
 
 
 def ours() -> list[psutil.Process]:
