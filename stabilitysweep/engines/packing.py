@@ -8,7 +8,7 @@ weights alike. On the packed tensor [P, M, 64] it is one operation instead of on
 kernel and bias, which makes a graph faster to trace and to run; the numbers are the same.
 Weights that are penalized stand in front, so that their sum of squares is a part of the whole.
 
-A large weight is a pack of its own, [P, 1, entries]. To take it out of a common one, and to put
+A large weight is a pack of its own. To take it out of a common one, and to put
 its gradient into one, would be two more passes over memory in every step, where another operation
 costs some microseconds.
 """
@@ -42,7 +42,7 @@ class _Group:
 
     @property
     def rows(self) -> list[int]:
-        return [1] if self.alone else [-(-size // WIDTH) for size in self.sizes]
+        return [-(-size // WIDTH) for size in self.sizes]
 
 
 class Packing:
@@ -117,8 +117,8 @@ class Packing:
         packed = []
         for group in self._groups:
             if group.alone:
-                (place,), (size,) = group.members, group.sizes
-                packed.append(tf.reshape(tensors[place], [-1, 1, size]))
+                (place,), (rows,) = group.members, group.rows
+                packed.append(tf.reshape(tensors[place], [-1, rows, WIDTH]))
                 continue
             pieces = []
             padding: dict[int, tf.Tensor] = {}

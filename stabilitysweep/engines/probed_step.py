@@ -238,7 +238,7 @@ def _side_by_side(inputs: Any) -> tf.Tensor:
 
 def _peaks(tensors: list[tf.Tensor], dtype: tf.DType) -> tf.Tensor:
     """Return the largest magnitude of each tensor: [K]."""
-    return tf.stack([tf.cast(probes.largest(tf.abs(tensor))[0], dtype) for tensor in tensors])
+    return tf.stack([probes.peak([tensor], dtype)[0] for tensor in tensors])
 
 
 def _stack_of_one(tensors: list[tf.Tensor]) -> list[tf.Tensor]:

@@ -57,7 +57,8 @@ class Computed(NamedTuple):
         run: forward and backward.
         of_data: unscaled gradients of the loss without penalties, packed.
         gradients: the same with those of the penalties.
-        grad_squares: their sum of squares, [P].
+        grad_squares: their sums of squares by rows, [P, M] each.
+        grad_square: the sum of all those, [P].
         finite: bool [P], whether the scaled gradients are; all, without loss scaling.
         weights: after the step.
         slots: after the step.
@@ -66,7 +67,8 @@ class Computed(NamedTuple):
     run: _Pass
     of_data: Packed
     gradients: Packed
-    grad_squares: tf.Tensor
+    grad_squares: Tensors
+    grad_square: tf.Tensor
     finite: tf.Tensor
     weights: Packed
     slots: tuple[Packed, ...]
@@ -150,7 +152,7 @@ class TrainingStep:
         no = tf.zeros([trials], tf.bool)
         return State(
             weights=packed,
-            squares=self.probes.weight_squares(packed)[0],
+            squares=self.probes.front_and_back(self.probes.row_squares(packed))[0],
             others=others,
             slots=slots,
             iterations=tf.zeros([trials], tf.int64),
@@ -206,21 +208,18 @@ class TrainingStep:
             The state after the step (a frozen trial's is what it was) and the readings.
         """
         computed = self.compute(state, settings, constants, x, y)
-        run, of_data, gradients, grad_squares, finite, weights, slots = computed
-        applied = state.active & finite
-        skipped = state.active & ~finite
-        front_squares, back_squares = self.probes.weight_squares(weights)
-        weight_squares = front_squares + back_squares
-        magnitudes = [tf.abs(probes.widen(activation)) for activation in run.activations]
-        flags = [
-            tf.math.is_finite(run.loss),
-            tf.math.is_finite(grad_squares),
-            tf.math.is_finite(weight_squares),
-            *(probes.proven_finite(values) for values in magnitudes),
-            *(probes.proven_finite(tf.abs(pack)) for slot in slots for pack in slot),
-            *(probes.proven_finite(tf.abs(held)) for held in floating(run.others)),
-        ]
-        sound = tf.reduce_all(tf.stack(flags), axis=0)
+        run, of_data, gradients, grad_squares, grad_square, finite, weights, slots = computed
+        if self._scaled:
+            applied, skipped = state.active & finite, state.active & ~finite
+        else:
+            applied, skipped = state.active, tf.zeros_like(state.active)
+        weight_squares = self.probes.row_squares(weights)
+        front_square, back_square = self.probes.front_and_back(weight_squares)
+        weight_square = front_square + back_square
+        kept = [pack for slot in slots for pack in slot if pack.dtype.is_floating]
+        entries = [*run.activations, *kept, *floating(run.others)]
+        totals = [probes.plain_sum(probes.widen(tensor)) for tensor in entries]
+        sound = probes.proven_finite([grad_square, weight_square, run.loss, *totals])
         named = state.settled | (state.skipping & skipped)
         probe, kind, weights_finite = self.probes.locate(
             run.activations,
@@ -231,20 +230,22 @@ class TrainingStep:
             run.others,
             settings,
             wanted=state.active & ~sound & ~named,
-            doubtful=state.active & ~tf.math.is_finite(weight_squares),
+            doubtful=state.active & ~tf.math.is_finite(weight_square),
         )
 
         record = run.loss.dtype
-        peaks = [tf.cast(probes.largest(values), record) for values in magnitudes]
+        largest, headroom = self.probes.peaks(
+            run.activations, (gradients, grad_squares), (weights, weight_squares), record
+        )
         readings = Reading(
             active=state.active,
             loss=run.loss,
-            grad_norm=tf.sqrt(grad_squares),
-            weight_norm=tf.sqrt(weight_squares),
-            max_activation=tf.reduce_max(tf.stack(peaks), axis=0),
+            grad_norm=tf.sqrt(grad_square),
+            weight_norm=tf.sqrt(weight_square),
+            max_activation=largest,
             loss_scale=state.loss_scale.scale,
             skipped=skipped,
-            headroom=self.probes.headroom(peaks, run.activations, gradients, weights),
+            headroom=headroom,
             zero_gradients=self.probes.zero_share(of_data, sampled),
             probe=probe,
             kind=kind,
@@ -256,7 +257,7 @@ class TrainingStep:
             scale = LossScale(*select_all(state.active, tuple(advanced), tuple(scale)))
         after = State(
             weights=weights,
-            squares=front_squares,
+            squares=front_square,
             others=select_all(state.active, run.others, state.others),
             slots=slots,
             iterations=state.iterations + tf.cast(applied, tf.int64),
@@ -280,8 +281,9 @@ class TrainingStep:
                 of_data, state.weights, constants.slopes, strict=True
             )
         )
-        grad_squares = self.probes.gradient_squares(gradients)
-        finite = self._finite_steps(run.gradients, grad_squares)
+        grad_squares = self.probes.row_squares(gradients)
+        grad_square = tf.add_n([probes.plain_sum(squares) for squares in grad_squares])
+        finite = self._finite_steps(run.gradients, grad_square)
         slices = run.slices
         if slices and self._scaled:
             slices = unscale(slices, state.loss_scale.scale)
@@ -289,7 +291,7 @@ class TrainingStep:
         weights, slots = select_all(
             state.active & finite, (weights, slots), (state.weights, state.slots)
         )
-        return Computed(run, of_data, gradients, grad_squares, finite, weights, slots)
+        return Computed(run, of_data, gradients, grad_squares, grad_square, finite, weights, slots)
 
     def _strengths(self, settings: Settings) -> penalties.Strengths:
         terms = self._program.terms
@@ -347,9 +349,9 @@ class TrainingStep:
         # By division: TensorFlow's vector code for 1 / x is inexact even for powers of two.
         return tuple(gradient / expand(scale, gradient) for gradient in gradients)
 
-    def _finite_steps(self, scaled_gradients: Packed, grad_squares: tf.Tensor) -> tf.Tensor:
+    def _finite_steps(self, scaled_gradients: Packed, grad_square: tf.Tensor) -> tf.Tensor:
         """Tell which trials' scaled gradients are finite; all, where nothing is skipped."""
-        everywhere = tf.ones_like(grad_squares, tf.bool)
+        everywhere = tf.ones_like(grad_square, tf.bool)
         if not self._scaled:
             return everywhere
 
@@ -358,7 +360,7 @@ class TrainingStep:
                 tf.stack([probes.all_finite(pack) for pack in scaled_gradients]), axis=0
             )
 
-        proven = tf.reduce_all(tf.math.is_finite(grad_squares))
+        proven = tf.reduce_all(tf.math.is_finite(grad_square))
         return tf.cond(proven, lambda: everywhere, exactly)
 
     def _update(

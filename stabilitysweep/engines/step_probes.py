@@ -79,39 +79,73 @@ class StepProbes:
             *((Stage.WEIGHT, path) for path in (*self._paths, *self._held)),
         ]
 
-    def gradient_squares(self, gradients: Packed) -> tf.Tensor:
-        """Return the sum of squares of all gradients: [P]."""
-        return probes.sum_of_squares(gradients, fused=self._fused)
+    def row_squares(self, packed: Packed) -> tuple[tf.Tensor, ...]:
+        """Return the sums of squares of the rows of each pack: [P, M] each."""
+        return tuple(probes.squares_of_rows(pack, fused=self._fused) for pack in packed)
 
-    def weight_squares(self, weights: Packed) -> tuple[tf.Tensor, tf.Tensor]:
+    def front_and_back(self, squares: Sequence[tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         """Return the sum of squares of the weights in front, and of the others: [P] each."""
-        squares = [probes.squares_of_rows(pack, fused=self._fused) for pack in weights]
         rows = self._packing.front_rows
-        front = [probes.plain_sum(s[:, :n]) for s, n in zip(squares, rows, strict=True)]
-        back = [probes.plain_sum(s[:, n:]) for s, n in zip(squares, rows, strict=True)]
-        return tf.add_n(front), tf.add_n(back)
+        front = [s[:, :n] for s, n in zip(squares, rows, strict=True) if n]
+        back = [s[:, n:] for s, n in zip(squares, rows, strict=True) if n < s.shape[1]]
+        return _total(front, squares[0]), _total(back, squares[0])
 
-    def headroom(
-        self, peaks: list[tf.Tensor], activations: Tensors, gradients: Packed, weights: Packed
-    ) -> tf.Tensor:
-        """Return the bits left below the largest finite number of each tensor's dtype: [P].
+    def peaks(
+        self,
+        activations: Tensors,
+        gradients: tuple[Packed, Tensors],
+        weights: tuple[Packed, Tensors],
+        record: tf.DType,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the largest magnitude of all activations, and the headroom of everything: [P].
+
+        Headroom are the bits left below the largest finite number of each tensor's dtype. No
+        entry is larger than the root of its row's squares. If that leaves every trial more room
+        than its activations do, as in most steps, gradients and weights are not read again.
 
         Args:
-            peaks: the largest magnitude of each activation, [P] each.
             activations: output of every layer.
-            gradients: unscaled.
-            weights: after the step.
+            gradients: unscaled, and their `row_squares`.
+            weights: after the step, and their `row_squares`.
+            record: dtype of both.
         """
-        record = peaks[0].dtype
-        own = [probes.limit_bits(activation.dtype.name) for activation in activations]
-        found = [probes.headroom(tf.stack(peaks, axis=1), own)]
-        for packed, limits in ((gradients, self._gradient_limits), (weights, self._weight_limits)):
-            for pack, of_rows in zip(packed, self._packing.of_rows(limits), strict=True):
-                alike = len(set(of_rows)) == 1
-                highest = probes.peak(pack)[:, None] if alike else probes.row_peaks(pack)
-                kept = of_rows[:1] if alike else of_rows
-                found.append(probes.headroom(tf.cast(highest, record), kept))
-        return tf.reduce_min(tf.stack(found), axis=0)
+        by_limit: dict[float, list[tf.Tensor]] = {}
+        for activation in activations:
+            by_limit.setdefault(probes.limit_bits(activation.dtype.name), []).append(activation)
+        highest = tf.stack([probes.peak(own, record) for own in by_limit.values()], axis=1)
+        room = probes.headroom(highest, list(by_limit))
+        parts = [
+            (pack, squares, limits)
+            for (packed, of_packs), own in (
+                (gradients, self._gradient_limits),
+                (weights, self._weight_limits),
+            )
+            for pack, squares, limits in zip(
+                packed, of_packs, self._packing.of_rows(own), strict=True
+            )
+        ]
+        # What squares lose below the smallest number, and by rounding, is more than made up for.
+        squares = tf.concat([squares for _, squares, _ in parts], axis=1)
+        of_rows = [limit for *_, limits in parts for limit in limits]
+        if len(set(of_rows)) == 1:
+            squares, of_rows = tf.reduce_max(squares, axis=1, keepdims=True), of_rows[:1]
+        at_least = probes.headroom(1.001 * tf.sqrt(squares) + 1e-15, of_rows)
+
+        def exactly() -> tf.Tensor:
+            rooms = [room]
+            alike: dict[float, list[tf.Tensor]] = {}
+            for pack, _, limits in parts:
+                if len(set(limits)) == 1:
+                    alike.setdefault(limits[0], []).append(pack)
+                else:
+                    rooms.append(probes.headroom(tf.cast(probes.row_peaks(pack), record), limits))
+            if alike:
+                table = tf.stack([probes.peak(packs, record) for packs in alike.values()], axis=1)
+                rooms.append(probes.headroom(table, list(alike)))
+            return tf.reduce_min(tf.stack(rooms), axis=0)
+
+        enough = tf.reduce_all(at_least >= tf.cast(room, at_least.dtype))
+        return tf.reduce_max(highest, axis=1), tf.cond(enough, lambda: room, exactly)
 
     def zero_share(self, gradients: Packed, sampled: tf.Tensor) -> tf.Tensor:
         """Return the share of zero entries of each trial, NaN in steps not sampled: [P].
@@ -195,3 +229,10 @@ class StepProbes:
         return [
             tf.cast(probes.plain_sum(tensor), tf.float32) for tensor in self._packing.unpack(masked)
         ]
+
+
+def _total(parts: Tensors, like: tf.Tensor) -> tf.Tensor:
+    """Add up all entries of each trial: [P]; nothing adds up to zero, of the dtype of `like`."""
+    if not parts:
+        return tf.zeros_like(like[:, 0])
+    return tf.add_n([probes.plain_sum(part) for part in parts])

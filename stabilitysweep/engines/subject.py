@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from stabilitysweep.blueprint import Blueprint
 from stabilitysweep.engines import penalties
+from stabilitysweep.engines.lean_loss import lean_loss
 from stabilitysweep.engines.loss_scaling import GROWTH_STEPS, INITIAL_SCALE
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.compiled import inner_optimizer, only_loss
@@ -115,7 +116,7 @@ class BuiltIn:
             model = build_model(spec, seed=0)
         self.model = model
         self.scaled = program.precision == "mixed_float16"
-        self._loss = build_loss(program.loss)
+        self._loss = lean_loss(build_loss(program.loss))
 
     def run(
         self,

@@ -41,7 +41,7 @@ def vectorize(function: Callable[[Any], Any], arguments: Any) -> Any:
             return own
 
         result = function(tf.nest.map_structure(of_trial, arguments))
-        _sum_biases_widely()
+        _sum_biases()
         return result
 
     first = tf.nest.flatten(arguments)[0]
@@ -49,14 +49,15 @@ def vectorize(function: Callable[[Any], Any], arguments: Any) -> Any:
     return pfor(one, trials)
 
 
-def _sum_biases_widely() -> None:
+def _sum_biases() -> None:
     """Have the gradients of biases that were just computed added up as TensorFlow's kernel does.
 
     That adds float16 up in float32 and rounds once (bfloat16 it does not). Vectorised they would
-    become a plain sum, which rounds every partial one, and overflows where the whole does not.
+    become a plain sum, which rounds every partial one, and overflows where the whole does not;
+    and one of a tensor that is reshaped first, for which five operations look for its shape.
     """
     for operation in tf.compat.v1.get_default_graph().get_operations():
-        if operation.type == "BiasAddGrad" and operation.outputs[0].dtype == tf.float16:
+        if operation.type == "BiasAddGrad":
             operation.pfor_converter = _sum_of_bias
 
 
@@ -65,8 +66,10 @@ def _sum_of_bias(given: Any) -> Any:
     rank = upstream.shape.rank
     channels = 2 if given.get_attr("data_format") == b"NCHW" else rank - 1
     others = [axis for axis in range(1, rank) if axis != channels]
-    total = tf.reduce_sum(tf.cast(upstream, tf.float32), others)
-    return wrap(tf.cast(total, upstream.dtype), True)
+    dtype = upstream.dtype
+    if dtype == tf.float16:
+        upstream = tf.cast(upstream, tf.float32)
+    return wrap(tf.cast(tf.reduce_sum(upstream, others), dtype), True)
 
 
 def expand(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

@@ -133,6 +133,10 @@ def start_engine(name: str) -> Engine:
     """Import TensorFlow with one thread and return a fresh engine."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    # TensorFlow's own allocator, which it leaves to graphics cards unless told: it finds a block
+    # for a tensor, of which a step needs hundreds, sooner than glibc does.
+    os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "1")
+    os.environ.setdefault("TF_CPU_BFC_MEM_LIMIT_IN_MB", str(2**20))  # a terabyte: as good as none
     with _without("sklearn", "scipy", "matplotlib"):
         import keras_tuner  # noqa: F401  (imports Keras, while those are out of sight)
         import tensorflow as tf

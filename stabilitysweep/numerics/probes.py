@@ -31,15 +31,17 @@ def all_finite(tensor: tf.Tensor) -> tf.Tensor:
     return _reduce(tf.reduce_all, tf.math.is_finite(tensor))
 
 
-def proven_finite(magnitudes: tf.Tensor) -> tf.Tensor:
-    """Tell cheaply for which trials all `magnitudes` >= 0 are finite for certain: bool [P].
+def proven_finite(totals: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Tell cheaply for which trials all that was added up is finite for certain: bool [P].
 
-    A finite sum proves every term finite. A sum that is not is no proof of the contrary,
-    since it may have overflowed: `all_finite` decides then.
+    A finite sum proves every term finite, since what is not finite stays so whatever is added
+    to it. A sum that is not is no proof of the contrary, since it may have overflowed:
+    `all_finite` decides then.
+
+    Args:
+        totals: sums of entries or of their squares, [P] each, as wide as float32.
     """
-    if not magnitudes.dtype.is_floating:  # some optimizers keep a whole number
-        return tf.ones(tf.shape(magnitudes)[:1], tf.bool)
-    return tf.math.is_finite(plain_sum(widen(magnitudes)))
+    return tf.math.is_finite(tf.add_n([tf.cast(total, totals[0].dtype) for total in totals]))
 
 
 def nonfinite_sum(tensor: tf.Tensor) -> tf.Tensor:
@@ -64,27 +66,23 @@ def kind_code(sums: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.math.is_nan(sums), 1, infinite)
 
 
-def largest(magnitudes: tf.Tensor) -> tf.Tensor:
-    """Return the largest of the `magnitudes` >= 0 of each trial, in their dtype: [P].
-
-    Only meaningful where all of them are finite.
-    """
-    return _reduce(tf.reduce_max, magnitudes)
-
-
 def row_peaks(tensor: tf.Tensor) -> tf.Tensor:
     """Return the largest magnitude along the last axis, widened: [P, M] of [P, M, N]."""
     tensor = widen(tensor)
     return tf.maximum(tf.reduce_max(tensor, axis=-1), -tf.reduce_min(tensor, axis=-1))
 
 
-def peak(tensor: tf.Tensor) -> tf.Tensor:
-    """Return the largest magnitude of each trial, widened: [P].
+def peak(tensors: Sequence[tf.Tensor], dtype: tf.DType) -> tf.Tensor:
+    """Return the largest magnitude of each trial over all tensors: [P] of a wide enough dtype.
 
-    From the largest and the smallest entry: magnitudes are never written to memory.
+    From the largest and the smallest entry: magnitudes are never written to memory. Only
+    meaningful where all entries are finite.
     """
-    tensor = widen(tensor)
-    return tf.maximum(_reduce(tf.reduce_max, tensor), -_reduce(tf.reduce_min, tensor))
+    signed = [tensor for tensor in tensors if not _never_negative(tensor)]
+    highest = [tf.cast(_reduce(tf.reduce_max, widen(tensor)), dtype) for tensor in tensors]
+    lowest = [tf.cast(_reduce(tf.reduce_min, widen(tensor)), dtype) for tensor in signed]
+    largest = tf.reduce_max(tf.stack(highest), axis=0)
+    return tf.maximum(largest, -tf.reduce_min(tf.stack(lowest), axis=0)) if lowest else largest
 
 
 def headroom(peaks: tf.Tensor, limits: Sequence[float]) -> tf.Tensor:
@@ -112,7 +110,7 @@ def count_nonzero(tensor: tf.Tensor) -> tf.Tensor:
     return plain_sum(tf.cast(tensor != 0, tf.float32))
 
 
-def sum_of_squares(tensors: Sequence[tf.Tensor], *, fused: bool = False) -> tf.Tensor:
+def sum_of_squares(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """Return the sum of squares of each trial over all tensors: float32 [P], or float64.
 
     Half-precision entries are widened first. The sum is infinite above 3.4e38, that is
@@ -120,16 +118,19 @@ def sum_of_squares(tensors: Sequence[tf.Tensor], *, fused: bool = False) -> tf.T
 
     Args:
         tensors: [P, ...] each.
-        fused: take the square of TensorFlow's norm, which reads a tensor once and writes no
-            squares to memory. XLA does not know the operation, and fuses by itself.
     """
-    return tf.add_n([_squares(widen(tensor), 1, fused) for tensor in tensors])
+    return tf.add_n([_squares(widen(tensor), 1, fused=False) for tensor in tensors])
 
 
 def squares_of_rows(tensor: tf.Tensor, *, fused: bool = False) -> tf.Tensor:
-    """Return the sums of squares along the last axis, [P, M] of [P, M, N].
+    """Return the sums of squares along the last axis: [P, M] of [P, M, N].
 
     Float32, or float64; see `sum_of_squares`.
+
+    Args:
+        tensor: [P, M, N].
+        fused: take the square of TensorFlow's norm, which reads a tensor once and writes no
+            squares to memory. XLA does not know the operation, and fuses by itself.
     """
     return _squares(widen(tensor), len(tensor.shape) - 1, fused)
 
@@ -140,6 +141,11 @@ def _squares(tensor: tf.Tensor, first_axis: int, fused: bool) -> tf.Tensor:
     if fused and axes:
         return tf.square(tf.raw_ops.EuclideanNorm(input=tensor, axis=axes))
     return tf.reduce_sum(tf.square(tensor), axis=axes) if axes else tf.square(tensor)
+
+
+def _never_negative(tensor: tf.Tensor) -> bool:
+    """Tell whether the operation that made a tensor cannot give a negative number."""
+    return tf.is_symbolic_tensor(tensor) and tensor.op.type in ("Relu", "Relu6", "Sigmoid")
 
 
 def plain_sum(tensor: tf.Tensor) -> tf.Tensor:

@@ -57,24 +57,21 @@ def loss_only_step() -> type:
     from stabilitysweep.engines import step, step_probes
     from stabilitysweep.numerics import probes
 
-    def zeros_of(pack: Any) -> Any:
-        return tf.zeros(tf.shape(pack)[:1])
+    def zeros_of(pack: Any, *more: int) -> Any:
+        return tf.zeros([tf.shape(pack)[0], *more])
 
     class LossProbe(step_probes.StepProbes):  # type: ignore[misc]
         def __init__(self, program: Any, *arguments: Any) -> None:
             super().__init__(program, *arguments)
             self._scaled = program.precision == "mixed_float16"
 
-        def gradient_squares(self, gradients: Any) -> Any:
-            # Loss scaling needs them, whatever is probed.
-            squares = super().gradient_squares(gradients)
-            return squares if self._scaled else tf.zeros_like(squares)
+        def row_squares(self, packed: Any) -> Any:
+            # Loss scaling needs those of gradients, whatever is probed.
+            nothing = [zeros_of(pack, pack.shape[1]) for pack in packed]
+            return super().row_squares(packed) if self._scaled else nothing
 
-        def weight_squares(self, weights: Any) -> Any:
-            return zeros_of(weights[0]), zeros_of(weights[0])
-
-        def headroom(self, peaks: Any, *tensors: Any) -> Any:
-            return zeros_of(peaks[0])
+        def peaks(self, activations: Any, *tensors: Any) -> Any:
+            return zeros_of(activations[0]), zeros_of(activations[0])
 
         def zero_share(self, gradients: Any, sampled: Any) -> Any:
             return zeros_of(gradients[0])
@@ -93,11 +90,10 @@ def loss_only_step() -> type:
             self.probes = LossProbe(program, subject.model, self.packing, self.slot_names)
 
         def __call__(self, state: Any, *arguments: Any) -> Any:
-            zeros = tf.zeros_like(state.loss_scale.scale)
-            with (
-                patch.object(probes, "largest", lambda magnitudes: zeros),
-                patch.object(probes, "proven_finite", lambda magnitudes: zeros == 0),
-            ):
+            def of_loss(totals: Any) -> Any:
+                return tf.math.is_finite(totals[2])  # after those of gradients and weights
+
+            with patch.object(probes, "proven_finite", of_loss):
                 return super().__call__(state, *arguments)
 
     return LossOnly

@@ -34,8 +34,9 @@ def probe(dtype: str, shape: tuple[int, ...], xla: bool) -> Callable[..., Any]:
             "finite": probes.all_finite(tensor),
             "sums": sums,
             "code": probes.kind_code(sums),
-            "proven": probes.proven_finite(tf.abs(tensor)),
-            "largest": probes.largest(tf.abs(tensor)),
+            "proven": probes.proven_finite([probes.plain_sum(probes.widen(tensor))] * 2),
+            "largest": probes.peak([tensor, tensor], probes.widen(tensor).dtype),
+            "positive": probes.peak([tf.nn.relu(tensor)], probes.widen(tensor).dtype),
             "squares": probes.sum_of_squares([tensor, tensor]),
         }
 
@@ -119,6 +120,7 @@ def test_largest_and_squares_are_numpys(
     for trial, bad in met.items():
         if not bad:
             assert float(found["largest"][trial]) == np.abs(rows[trial]).max()
+            assert float(found["positive"][trial]) == max(rows[trial].max(), 0)
             squares = 2 * (rows[trial] ** 2).sum()
             np.testing.assert_allclose(found["squares"][trial], squares, rtol=1e-5)
 
@@ -139,9 +141,13 @@ def test_large_finite_values_are_finite() -> None:
     assert probes.nonfinite_sum(big).numpy().tolist() == [0, 0]
     # The short cut of `sum_of_squares` is sound in one direction only.
     assert np.isfinite(probes.sum_of_squares([big]).numpy()).tolist() == [False, True]
-    assert probes.proven_finite(tf.abs(big)).numpy().tolist() == [False, True]
+    squares = probes.sum_of_squares([big])
+    assert probes.proven_finite([squares]).numpy().tolist() == [False, True]
+    infinite = tf.constant([math.inf, 1.0])
+    assert probes.proven_finite([infinite, -infinite]).numpy().tolist() == [False, True]
     half = tf.constant([[60_000.0, 60_000.0]], tf.float16)
-    assert probes.proven_finite(half).numpy().tolist() == [True]
+    total = probes.plain_sum(probes.widen(half))
+    assert probes.proven_finite([total]).numpy().tolist() == [True]
 
 
 def test_infinities_of_both_signs_are_nan() -> None:
@@ -151,18 +157,16 @@ def test_infinities_of_both_signs_are_nan() -> None:
 
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16, tf.float32, tf.float64])
 def test_the_fused_sum_of_squares_is_the_plain_one(dtype: tf.DType) -> None:
-    random = np.random.default_rng(0)
-    tensors = [tf.constant(random.normal(size=shape), dtype) for shape in ((3, 40), (3, 2, 5))]
-    plain, fused = (probes.sum_of_squares(tensors, fused=fused) for fused in (False, True))
+    tensor = tf.constant(np.random.default_rng(0).normal(size=(3, 2, 5)), dtype)
+    plain, fused = (probes.squares_of_rows(tensor, fused=fused) for fused in (False, True))
     assert fused.dtype == plain.dtype
     np.testing.assert_allclose(fused, plain, rtol=1e-6)
-    rows = probes.squares_of_rows(tensors[1], fused=True)
-    np.testing.assert_allclose(tf.reduce_sum(rows, 1), probes.sum_of_squares(tensors[1:]), 1e-6)
+    np.testing.assert_allclose(tf.reduce_sum(plain, 1), probes.sum_of_squares([tensor]), 1e-6)
     for bad in (np.nan, np.inf, -np.inf, dtype.max if dtype.size > 2 else np.inf):
-        tensor = tf.constant([[1.0, 2.0], [bad, 1.0]], dtype)
+        tensor = tf.constant([[[1.0, 2.0], [bad, 1.0]]], dtype)
         for fused in (False, True):
-            squares = probes.sum_of_squares([tensor], fused=fused)
-            assert np.isfinite(squares).tolist() == [True, False]
+            squares = probes.squares_of_rows(tensor, fused=fused)
+            assert np.isfinite(squares).tolist() == [[True, False]]
 
 
 @pytest.mark.parametrize(
