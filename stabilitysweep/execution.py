@@ -13,8 +13,9 @@ from stabilitysweep.config import SweepConfig
 from stabilitysweep.costs import Costs, Measured
 from stabilitysweep.errors import UserError
 from stabilitysweep.executors import Executor, LocalExecutor, RayExecutor
-from stabilitysweep.executors.local import available_cores, default_workers
+from stabilitysweep.executors.local import default_workers
 from stabilitysweep.executors.memory import require_memory
+from stabilitysweep.executors.processor import available_cores
 from stabilitysweep.executors.ray_cluster import cluster_cores, connected, is_connected, require_ray
 from stabilitysweep.planning import Work
 from stabilitysweep.runner import Progress, Sweep

@@ -21,6 +21,7 @@ from stabilitysweep.costs import parameters as parameters
 from stabilitysweep.data import DataShape
 from stabilitysweep.engines.base import LEAST_PLACES, VECTOR_LANES, Stack
 from stabilitysweep.executors import Job, Training
+from stabilitysweep.executors.processor import cache_share
 from stabilitysweep.grid import Trial
 from stabilitysweep.lineup import Lineup
 from stabilitysweep.models import programs
@@ -28,12 +29,12 @@ from stabilitysweep.models.programs import Program
 from stabilitysweep.types import Compiled, Verdict
 
 _MOST_PLACES = 64
-_STACK_BYTES = 64 * 2**20
-"""Largest working set of a stack. More trials share the overhead of an operation: on two
-cores with 1 MiB L2 each, 64 trials of 37 MiB were 1.2 times faster than 32, and 1.8 times
-faster than 8 in half precision; 128 were no faster than 64, and end early more seldom."""
+
+_XLA_STACK_BYTES = 64 * 2**20
+"""Largest working set of a stack under XLA, on any machine: last bits depend on the size there."""
 
 _LARGE_STACK_BYTES = 2 * 2**30
+"""The same of a stack that is a whole vector of trials, and no more."""
 
 
 class Part(NamedTuple):
@@ -283,13 +284,16 @@ def working_set(program: Program, batch_size: int) -> int:
 def places(program: Program, batch_size: int) -> int:
     """Return how many trials a stack of `program` holds.
 
-    A power of two that keeps weights, gradients and activations of the stack within
-    `_STACK_BYTES`, and at least a whole vector of trials while that fits into
-    `_LARGE_STACK_BYTES`. It depends on the trial's own settings only, never on the rest of the
-    grid: under XLA a trial's last bits depend on the size of its stack.
+    A power of two that keeps weights, gradients and activations of the stack within a core's
+    share of the last cache, and at least a whole vector of trials while that fits into
+    `_LARGE_STACK_BYTES`. More trials share what it takes to begin an operation, but what is read
+    again in the next one comes from memory; see `tests/benchmarks/stack_sizes.py`. In the plain
+    graph the bits of a trial are the same in stacks of any number of whole vectors. Under XLA
+    they are not, so that the size depends on the trial's own settings only.
     """
     size = working_set(program, batch_size)
-    fitting = _STACK_BYTES // size
+    xla = program.compiled is Compiled.XLA
+    fitting = (_XLA_STACK_BYTES if xla else cache_share()) // size
     if fitting < VECTOR_LANES:
         fitting = min(_LARGE_STACK_BYTES // size, VECTOR_LANES)
     chosen = 1 if program.user is None else LEAST_PLACES

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from stabilitysweep import planning
 from stabilitysweep.config import parse_config
 from stabilitysweep.engines.base import Stack
 from stabilitysweep.grid import Trial
@@ -190,6 +191,22 @@ def test_under_xla_the_size_of_a_stack_follows_from_the_trial_alone() -> None:
     large = stacks_of(work_of(GRID, seeds=7, compiled=Compiled.XLA))
     sizes = {stack.places for stack in small}
     assert sizes == {stack.places for stack in large if stack.program.model.depth == 2}
+
+
+def test_in_the_graph_a_stack_fits_into_the_cache_of_a_core(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: dict[Compiled, list[int]] = {}
+    for compiled in Compiled:
+        (stack,) = stacks_of(
+            work_of({"depth": [2]}, model={"width": 128}, seeds=1, compiled=compiled)
+        )
+        each = working_set(stack.program, 32)
+        for cache in (70 * each, 60 * each, 33 * each, 20 * each, 2 * each):
+            monkeypatch.setattr(planning, "cache_share", lambda cache=cache: cache)
+            found.setdefault(compiled, []).append(places(stack.program, 32))
+    # At least a whole vector, in which a trial's bits are what they are in several.
+    assert found == {Compiled.GRAPH: [64, 32, 32, 16, 16], Compiled.XLA: [64] * 5}
 
 
 def test_stacks_of_wider_networks_and_larger_batches_are_smaller() -> None:

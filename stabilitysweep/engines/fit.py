@@ -150,7 +150,8 @@ def set_up(
         # As Keras' own adapters do: `tf.data` takes a list for one tensor.
         return tuple(inputs) if isinstance(inputs, list) else inputs, own[1]
 
-    batches = tf.data.Dataset.from_tensor_slices(order).map(batch_of)
+    plain = tf.autograph.experimental.do_not_convert(batch_of)
+    batches = tf.data.Dataset.from_tensor_slices(order).map(plain)
     initial = [variable.numpy() for variable in model.trainable_variables]
     return Setup(subject, initial, step, batches)
 

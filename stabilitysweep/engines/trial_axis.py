@@ -46,7 +46,8 @@ def vectorize(function: Callable[[Any], Any], arguments: Any) -> Any:
 
     first = tf.nest.flatten(arguments)[0]
     trials = first.shape[0] or tf.shape(first)[0]
-    return pfor(one, trials)
+    # Nothing of it needs AutoGraph, which under XLA would read all of it from the disk again.
+    return pfor(tf.autograph.experimental.do_not_convert(one), trials)
 
 
 def _sum_biases() -> None:

@@ -6,7 +6,6 @@ processes with a core each train more stacks than one process with two threads.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 
@@ -16,6 +15,7 @@ from stabilitysweep.errors import StabilitySweepError, UserError
 from stabilitysweep.executors import memory
 from stabilitysweep.executors.base import Job, StackDone
 from stabilitysweep.executors.process import GUARD, WorkerProcess, most_starts
+from stabilitysweep.executors.processor import available_cores
 from stabilitysweep.executors.schedule import GivenUp, Schedule
 from stabilitysweep.executors.shortage import Shortages
 from stabilitysweep.executors.worker import Answer, WorkerSettings, crashed, start_engine
@@ -64,13 +64,6 @@ class LocalExecutor:
             # Fewer workers than cores are left to the system: two sweeps may share a machine.
             core=cores[place] if self._count == len(cores) else None,
         )
-
-
-def available_cores() -> list[int]:
-    """Return the processors this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def default_workers() -> int:

@@ -30,7 +30,7 @@ from unittest.mock import patch
 from probe_cost import loss_only_step, stack_of
 from shared import described, diabetes, spread, table, write_page
 
-from stabilitysweep.executors.local import available_cores
+from stabilitysweep.executors.processor import available_cores
 from stabilitysweep.executors.worker import keep_freed_memory, start_engine
 from stabilitysweep.types import Compiled
 

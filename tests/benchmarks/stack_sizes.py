@@ -24,7 +24,7 @@ from shared import described, diabetes, spread, table, write_page
 from stabilitysweep.config import parse_config
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Stack
-from stabilitysweep.executors.local import available_cores
+from stabilitysweep.executors.processor import available_cores
 from stabilitysweep.executors.worker import keep_freed_memory, start_engine
 from stabilitysweep.grid import Grid
 from stabilitysweep.models.programs import group
