@@ -14,7 +14,7 @@ from stabilitysweep.costs import Costs, Measured
 from stabilitysweep.errors import UserError
 from stabilitysweep.executors import Executor, LocalExecutor, RayExecutor
 from stabilitysweep.executors.local import default_workers
-from stabilitysweep.executors.memory import require_memory
+from stabilitysweep.executors.memory import fitting_workers, require_memory
 from stabilitysweep.executors.processor import available_cores
 from stabilitysweep.executors.ray_cluster import cluster_cores, connected, is_connected, require_ray
 from stabilitysweep.planning import Work
@@ -128,10 +128,13 @@ def plan(
     workers = _workers(options)
     sweep = runner.load_sweep(config)
     work = _work(sweep, folder, options, workers, announce)
-    planned = Plan(sweep, folder, options, work, min(workers, work.stacks))
     if not _on_a_cluster(options):
-        require_memory(planned.workers)
-    return planned
+        fitting = fitting_workers(work.stack_bytes) or workers
+        if options.workers is None and fitting < workers:
+            workers = fitting
+            work = _work(sweep, folder, options, workers, announce)
+        require_memory(min(workers, work.stacks), work.stack_bytes)
+    return Plan(sweep, folder, options, work, min(workers, work.stacks))
 
 
 def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> None:
@@ -154,7 +157,7 @@ def carry_out(plan: Plan, observe: Callable[[Progress], None] | None = None) -> 
             plan.sweep,
             plan.folder,
             plan.work,
-            _executor(options),
+            _executor(plan),
             observe or (lambda progress: None),
             {
                 "engine": options.engine,
@@ -186,10 +189,11 @@ def attached(options: Options) -> Iterator[None]:
         yield
 
 
-def _executor(options: Options) -> Executor:
+def _executor(plan: Plan) -> Executor:
+    options = plan.options
     if options.executor == "ray":
         return RayExecutor(options.workers, options.engine, options.ray_address)
-    return LocalExecutor(options.workers, options.engine)
+    return LocalExecutor(plan.workers, options.engine)
 
 
 def _work(

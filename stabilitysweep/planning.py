@@ -77,6 +77,15 @@ class Work:
         return sum(len(job.trainings) for job in self.jobs)
 
     @property
+    def stack_bytes(self) -> int:
+        """Weights, gradients and activations of the largest stack, see `working_set`."""
+        sizes = (
+            working_set(part.shape.program, part.shape.batch_size) * part.places
+            for part in self.parts
+        )
+        return max(sizes, default=0)
+
+    @property
     def under_xla(self) -> int:
         """Number of programs that are compiled by XLA."""
         each = {part.shape.program for part in self.parts}

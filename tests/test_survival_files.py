@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
+from stabilitysweep import api
 from stabilitysweep.cli import main
 from stabilitysweep.errors import ResultError
-from stabilitysweep.executors import memory
+from stabilitysweep.executors import local, memory
 from stabilitysweep.figures import save
 from stabilitysweep.folder import DATABASE, in_words, is_begun, locked, write_text
 from stabilitysweep.store import SQLiteStore
@@ -105,6 +106,24 @@ def test_more_workers_than_memory_allows_are_refused_before_anything_is_written(
     )
     assert not out.exists()
     assert main(["check", str(config)]) == 0  # as many as fit, since nobody says how many
+
+
+def test_no_more_workers_train_than_their_stacks_fit_into_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = {
+        "name": "large",
+        "dataset": {"name": "make_regression", "options": {"n_samples": 40, "n_features": 3}},
+        "model": {"width": 1024},
+        "training": {"steps": 5},
+        "grid": {"depth": [3, 4], "learning_rate": {"from": 0.01, "to": 1, "num": 40}},
+    }
+    monkeypatch.setattr(local, "available_cores", lambda: [0, 1, 2, 3])
+    need = memory.WORKER_BYTES + 1.25 * api.plan(content, tmp_path / "out").work.stack_bytes
+    for fitting in (1, 2):
+        room = memory.SHARED_BYTES + int(fitting * need)
+        monkeypatch.setattr(memory, "available_bytes", lambda room=room: room)
+        assert api.plan(content, tmp_path / "out").workers == fitting
 
 
 def test_what_a_killed_run_stored_is_found_in_the_log_beside_its_record(tmp_path: Path) -> None:

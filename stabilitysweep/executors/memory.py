@@ -12,7 +12,11 @@ from stabilitysweep.errors import UserError
 
 WORKER_BYTES = 300 * 2**20
 """What a worker takes for itself: 235 MiB once TensorFlow is imported, the rest for the graph and
-the stack of a small program. Large models take more, which only their training shows."""
+the stack of a small program."""
+
+_SMALL_STACK_BYTES = 65 * 2**20
+_STACK_SHARE = 1.25
+"""What training a stack takes by its weights, gradients and activations."""
 
 SHARED_BYTES = 400 * 2**20
 """What all workers share: TensorFlow's code."""
@@ -24,27 +28,42 @@ _PROC = Path("/proc")
 _GROUPS = Path("/sys/fs/cgroup")
 
 
-def fitting_workers() -> int | None:
-    """Return how many workers there is memory for, at least 1; None if it cannot be known."""
+def fitting_workers(stack_bytes: int = 0) -> int | None:
+    """Return how many workers there is memory for, at least 1; None if it cannot be known.
+
+    Args:
+        stack_bytes: weights, gradients and activations of the largest stack there is to train.
+    """
     available = available_bytes()
-    return None if available is None else max(1, (available - SHARED_BYTES) // WORKER_BYTES)
+    if available is None:
+        return None
+    return max(1, (available - SHARED_BYTES) // _each(stack_bytes))
 
 
-def require_memory(workers: int) -> None:
-    """Check that there is memory to start so many workers.
+def require_memory(workers: int, stack_bytes: int = 0) -> None:
+    """Check that there is memory for so many workers.
+
+    Args:
+        workers: how many there are to be.
+        stack_bytes: see `fitting_workers`.
 
     Raises:
         UserError: there is not; one worker is always let try.
     """
-    fitting = fitting_workers()
+    fitting = fitting_workers(stack_bytes)
     if fitting is None or workers <= max(fitting, 1):
         return
     available = available_bytes() or 0
     raise UserError(
         f"workers: expected as many as fit into memory, got {workers}: each takes at least "
-        f"{WORKER_BYTES / 2**20:.0f} MB, and {available / 2**20:,.0f} MB are available. Give "
-        f"--workers {fitting} or less, or leave it away."
+        f"{_each(stack_bytes) / 2**20:,.0f} MB, and {available / 2**20:,.0f} MB are available. "
+        f"Give --workers {fitting} or less, or leave it away."
     )
+
+
+def _each(stack_bytes: int) -> int:
+    more = int(_STACK_SHARE * stack_bytes) - _SMALL_STACK_BYTES
+    return WORKER_BYTES + max(more, 0)
 
 
 def available_bytes() -> int | None:

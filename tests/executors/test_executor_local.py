@@ -200,6 +200,12 @@ def test_more_workers_than_memory_allows_are_refused(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(memory, "available_bytes", lambda: 0)
     memory.require_memory(1)
     assert local.default_workers() == 1
+    large = 2**30
+    of_large = 1.25 * large + memory.WORKER_BYTES - 65 * 2**20
+    monkeypatch.setattr(memory, "available_bytes", lambda: int(room + 2 * of_large))
+    assert memory.fitting_workers(large) == 2
+    with pytest.raises(UserError, match=r"got 3: each takes at least 1,515 MB"):
+        memory.require_memory(3, large)
     monkeypatch.setattr(memory, "available_bytes", lambda: None)
     memory.require_memory(10_000)
     assert local.default_workers() == 64
