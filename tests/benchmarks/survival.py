@@ -1,9 +1,10 @@
 """Runs and workers killed with -9 at random moments: what is lost, and what comes out differently.
 
 A sweep is run once without interruption. Then, again and again into folders of their own, it is
-killed at a moment drawn from the whole of its duration, from the start of Python to the last
-figure: in turn the driver with its workers, as a machine that goes down does, and the driver
-alone. The same command is given again and goes on. At the end every row of the record, its curve
+killed at a random moment: in turn the driver with its workers, as a machine that goes down does,
+and the driver alone. Half of the moments are drawn from the whole of its duration, from the start
+of Python to the last figure, of which most is start-up; the others from the time in which trials
+come in. The same command is given again and goes on. At the end every row of the record, its curve
 included, is compared with that of the uninterrupted run, byte by byte. Other runs are left alone,
 but one of their workers is killed at a random moment, twice. What had ended before it could be
 killed is done again.
@@ -157,8 +158,8 @@ def phase(out: Path, stored: int) -> str:
     return "training" if stored < TRIALS else "writing files"
 
 
-def undisturbed(config: Path, out: Path) -> tuple[float, tuple[float, float]]:
-    """Run the sweep; return how long it takes, and from when to when there are workers.
+def undisturbed(config: Path, out: Path) -> tuple[float, tuple[float, float], tuple[float, float]]:
+    """Run the sweep; return how long it takes, and from when to when workers and trials come.
 
     Raises:
         SystemExit: it failed.
@@ -166,14 +167,18 @@ def undisturbed(config: Path, out: Path) -> tuple[float, tuple[float, float]]:
     began = time.monotonic()
     run = start(config, out)
     seen: list[float] = []
+    stored: list[float] = []
     while run.poll() is None:
         if workers(run):
             seen.append(time.monotonic() - began)
+        with contextlib.suppress(sqlite3.OperationalError):  # its tables are being made
+            if 0 < len(rows(out)) < TRIALS:
+                stored.append(time.monotonic() - began)
         time.sleep(_LOOK_SECONDS)
     seconds = time.monotonic() - began
     if fault := ended(run):
         raise SystemExit(f"the uninterrupted run failed: {fault}")
-    return seconds, (seen[0], seen[-1])
+    return seconds, (seen[0], seen[-1]), (stored[0], stored[-1])
 
 
 def kill_run(config: Path, out: Path, seconds: float, killed: str) -> Case | None:
@@ -267,7 +272,7 @@ def measure(folder: Path, runs: int, others: int) -> tuple[str, bool]:
     """Kill and compare; return the page, and whether the bars are met."""
     config = folder / "survival.yaml"
     config.write_text(yaml.safe_dump(CONFIG, sort_keys=False), encoding="utf-8")
-    seconds, (first, last) = undisturbed(config, folder / "whole")
+    seconds, (first, last), coming = undisturbed(config, folder / "whole")
     whole = rows(folder / "whole")
     if len(whole) != TRIALS:
         raise SystemExit(f"expected {TRIALS} trials of the uninterrupted run, got {len(whole)}")
@@ -277,7 +282,7 @@ def measure(folder: Path, runs: int, others: int) -> tuple[str, bool]:
     cases: list[Case] = []
     while len(cases) < runs:
         killed = (GOING_DOWN, ALONE)[len(cases) % 2]
-        moment = chance.uniform(0.0, seconds)
+        moment = chance.uniform(*(coming if len(cases) % 4 > 1 else (0.0, seconds)))
         _add(cases, killed_and_resumed(config, out, moment, killed, whole), out)
     while len(cases) < runs + others:
         moments = [chance.uniform(first, last) for _ in range(KILLS_OF_WORKERS)]
@@ -327,8 +332,9 @@ def written(cases: Sequence[Case], seconds: float) -> str:
         "# What survives kill -9\n\n"
         "Written by `python tests/benchmarks/survival.py --output docs/survival.md`.\n\n"
         f"A sweep of {TRIALS} trials in 6 programs by two workers takes {seconds:.0f} s when nobody"
-        f" disturbs it. It was run {runs} times, killed with -9 at a moment drawn from the whole "
-        f"of that time, and run again. In {len(cases) - runs} further runs one of the two workers "
+        f" disturbs it. It was run {runs} times, killed with -9 at a random moment, half of them "
+        "while trials came in, and run again. In "
+        f"{len(cases) - runs} further runs one of the two workers "
         f"was killed at up to {KILLS_OF_WORKERS} random moments, and nothing else done.\n\n"
         f"{described()}\n\n"
         f"{table(HEADER, lines, 2)}\n\n"

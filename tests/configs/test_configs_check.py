@@ -23,7 +23,8 @@ def checked(path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     """Check a config from an empty folder, and see that it stays empty."""
     assert main(["check", str(path)]) == 0
     printed = capsys.readouterr()
-    assert printed.err == ""
+    # Whether programs are worth being tried out depends on how fast the machine is.
+    assert re.fullmatch(r"(trying \d+ programs? out, about [^\n]+\n)*", printed.err)
     assert path.stem in printed.out
     assert "to train" in printed.out
     assert list(folder.iterdir()) == []
