@@ -30,6 +30,9 @@ from stabilitysweep.types import Compiled, Verdict
 
 _MOST_PLACES = 64
 
+_SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "keras": 2}
+"""Of each optimizer, as far as its name tells; of one of Keras' own as many as most have."""
+
 _XLA_STACK_BYTES = 64 * 2**20
 """Largest working set of a stack under XLA, on any machine: last bits depend on the size there."""
 
@@ -281,11 +284,15 @@ def _way(program: Program, verdicts: Mapping[str, Verdict]) -> tuple[str, bool]:
 
 
 def working_set(program: Program, batch_size: int) -> int:
-    """Return about how many bytes of weights, gradients and activations a trial has in a step."""
+    """Return about how many bytes of weights, slots and activations a trial has in a step.
+
+    With what is made of them on the way: gradients, the step that they make, learning rates.
+    """
     units = program.features + (program.model.depth + 1) * max(program.model.width, 1)
     if program.user is not None:
         units = program.features + program.user.template.units
-    floats = 4 * parameters(program) + 3 * batch_size * units
+    slots = _SLOTS.get(program.optimizer, 0)
+    floats = (4 + slots) * parameters(program) + 3 * batch_size * units
     size = 8 if program.precision == "float64" else 4
     return size * floats
 
@@ -293,8 +300,8 @@ def working_set(program: Program, batch_size: int) -> int:
 def places(program: Program, batch_size: int) -> int:
     """Return how many trials a stack of `program` holds.
 
-    A power of two that keeps weights, gradients and activations of the stack within a core's
-    share of the last cache, and at least a whole vector of trials while that fits into
+    A power of two that keeps the stack's `working_set` within two thirds of a core's share of the
+    last cache, in which there is more, and at least a whole vector of trials while that fits into
     `_LARGE_STACK_BYTES`. More trials share what it takes to begin an operation, but what is read
     again in the next one comes from memory; see `tests/benchmarks/stack_sizes.py`. In the plain
     graph the bits of a trial are the same in stacks of any number of whole vectors. Under XLA
@@ -302,7 +309,7 @@ def places(program: Program, batch_size: int) -> int:
     """
     size = working_set(program, batch_size)
     xla = program.compiled is Compiled.XLA
-    fitting = (_XLA_STACK_BYTES if xla else cache_share()) // size
+    fitting = (_XLA_STACK_BYTES if xla else cache_share() * 2 // 3) // size
     if fitting < VECTOR_LANES:
         fitting = min(_LARGE_STACK_BYTES // size, VECTOR_LANES)
     chosen = 1 if program.user is None else LEAST_PLACES
