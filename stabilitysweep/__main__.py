@@ -2,7 +2,11 @@
 
 import sys
 
-from stabilitysweep.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from stabilitysweep.cli import main
+
+        code = main()
+    except KeyboardInterrupt:  # in the middle of an import, before anybody listens
+        code = 130
+    sys.exit(code)

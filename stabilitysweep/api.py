@@ -46,7 +46,9 @@ def plan(
     options: Options | None = None,
     announce: Callable[[int, float], None] | None = None,
 ) -> Plan:
-    """Check everything a run needs and say what it would do; writes nothing.
+    """Check everything a run needs and say what it would do; stores nothing.
+
+    Of a long run stacks may be tried out for some steps (`docs/speed.md`).
 
     Args:
         config: path of a YAML file, a mapping with the same content, or a `SweepConfig`.

@@ -110,7 +110,9 @@ def plan(
     options: Options,
     announce: rehearsal.Announce | None = None,
 ) -> Plan:
-    """Check everything a run needs and say what it would do; writes nothing.
+    """Check everything a run needs and say what it would do; stores nothing.
+
+    Stacks may be tried out for some steps, see `rehearsal`; what they take is kept in the cache.
 
     Args:
         config: what to sweep.
@@ -127,13 +129,7 @@ def plan(
     folders.require_writable(folder)
     workers = _workers(options)
     sweep = runner.load_sweep(config)
-    work = _work(sweep, folder, options, workers, announce)
-    if not _on_a_cluster(options):
-        fitting = fitting_workers(work.stack_bytes) or workers
-        if options.workers is None and fitting < workers:
-            workers = fitting
-            work = _work(sweep, folder, options, workers, announce)
-        require_memory(min(workers, work.stacks), work.stack_bytes)
+    work, workers = _work(sweep, folder, options, workers, announce)
     return Plan(sweep, folder, options, work, min(workers, work.stacks))
 
 
@@ -192,7 +188,9 @@ def attached(options: Options) -> Iterator[None]:
 def _executor(plan: Plan) -> Executor:
     options = plan.options
     if options.executor == "ray":
-        return RayExecutor(options.workers, options.engine, options.ray_address)
+        # A cluster may come to have more than it has now.
+        count = options.workers if _on_a_cluster(options) else plan.workers
+        return RayExecutor(count, options.engine, options.ray_address)
     return LocalExecutor(plan.workers, options.engine)
 
 
@@ -202,15 +200,21 @@ def _work(
     options: Options,
     workers: int,
     announce: rehearsal.Announce | None,
-) -> Work:
-    """What is missing, each program compiled as it was before, or is best, or as is asked."""
+) -> tuple[Work, int]:
+    """What is missing, each program compiled as it was before, or is best, or as is asked.
+
+    Returns:
+        The work, and how many workers may be at it: no more than there is memory for.
+    """
     local = options.executor == "local"
-    at_once = min(workers, len(available_cores())) if local else workers
     stored = set() if options.fresh else runner.stored_trials(sweep, folder)
     verdicts = {} if options.fresh else runner.stored_verdicts(folder)
     choices, compiled = ({}, None) if options.fresh else rehearsal.stored_choices(folder)
     if options.compiled is not None:
         choices, compiled = {}, options.compiled
+
+    def at_once() -> int:
+        return min(workers, len(available_cores())) if local else workers
 
     def planned() -> Work:
         return runner.missing_work(
@@ -218,25 +222,45 @@ def _work(
             stored,
             compiled=compiled or Compiled.GRAPH,
             engine=options.engine,
-            workers=at_once,
+            workers=at_once(),
             verdicts=verdicts,
             choices=choices,
             costs=Costs(),
         )
 
     work = planned()
+    # Stacks that are tried out need the memory that they will need later.
+    fitting = _fitting(work, workers, options)
+    if fitting < workers:
+        workers = fitting
+        work = planned()
     if not local or options.engine != "stacked":
-        return work
+        return work, workers
     if compiled is None:
         found = rehearsal.decided(
-            work, choices, sweep.data.shapes, sweep.data, workers=at_once, announce=announce
+            work, choices, sweep.data.shapes, sweep.data, workers=at_once(), announce=announce
         )
         if any(found[name] is not choices.get(name, Compiled.GRAPH) for name in found):
             choices = found
             work = planned()
-    if rehearsal.timed(work, sweep.data, Costs(), workers=at_once, announce=announce):
+            workers = _fitting(work, workers, options)  # stacks under XLA may be larger
+    if rehearsal.timed(work, sweep.data, Costs(), workers=at_once(), announce=announce):
         work = planned()
-    return work
+    return work, workers
+
+
+def _fitting(work: Work, workers: int, options: Options) -> int:
+    """How many of so many workers there is memory for.
+
+    Raises:
+        UserError: not for all of them, where that number was asked for.
+    """
+    if _on_a_cluster(options):
+        return workers
+    if options.workers is None:
+        workers = min(workers, fitting_workers(work.stack_bytes) or workers)
+    require_memory(min(workers, work.stacks), work.stack_bytes)
+    return workers
 
 
 def _on_a_cluster(options: Options) -> bool:

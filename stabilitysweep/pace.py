@@ -40,6 +40,9 @@ the rest of the machine may have: its memory, its system, what else runs on it."
 Rows = Sequence[Sequence[float]]
 """What was measured at a time, a row for each process."""
 
+_NUMBERS = 4
+"""Of a row: seconds a trial and step in the graph and under XLA, of compiling, of a first call."""
+
 _LEARNT, _SETTLED = "pace.json", "settled.json"
 
 
@@ -124,7 +127,7 @@ def _entries(name: str) -> dict[str, list[Any]]:
     """The lists of a file by kind; what is no such file counts as nothing."""
     try:
         found: Any = json.loads(_path(name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}
@@ -134,7 +137,7 @@ def _entries(name: str) -> dict[str, list[Any]]:
 def _is_time(entry: Any) -> bool:
     try:
         date.fromisoformat(entry["on"])
-        return all(map(_are_numbers, entry["rows"]))
+        return all(_are_numbers(row) and len(row) == _NUMBERS for row in entry["rows"])
     except (KeyError, TypeError, ValueError):
         return False
 

@@ -32,32 +32,38 @@ def test_the_median_of_the_last_numbers_stands_for_the_next() -> None:
     assert pace.known() == {KIND: 0.5, "other": 7.0}
 
 
+def row(number: float) -> list[float]:
+    """What was measured in a process."""
+    return [float(number)] * 4
+
+
 def test_what_was_measured_for_a_decision_is_kept_beside_what_was_before() -> None:
-    pace.settle({"a": [[1.0, 2.0], [3.0, 4.0]]})
-    pace.settle({"a": [], "b": [[3.0]]})
-    assert pace.settled() == {"a": [[[1.0, 2.0], [3.0, 4.0]], []], "b": [[[3.0]]]}
+    pace.settle({"a": [row(1), row(2)]})
+    pace.settle({"a": [], "b": [row(3)]})
+    assert pace.settled() == {"a": [[row(1), row(2)], []], "b": [[row(3)]]}
     for number in range(pace.TIMES):
-        pace.settle({"a": [[5.0 + number]]})
-    assert pace.settled()["a"] == [[[5.0 + number]] for number in range(pace.TIMES)]
+        pace.settle({"a": [row(5 + number)]})
+    assert pace.settled()["a"] == [[row(5 + number)] for number in range(pace.TIMES)]
 
 
 def test_it_counts_for_some_weeks(monkeypatch: pytest.MonkeyPatch) -> None:
     day = date(2026, 3, 1)
     for number, days in enumerate((0, pace.DAYS, pace.DAYS + 1, -1), start=1):
         monkeypatch.setattr(pace, "_today", lambda days=days: day + timedelta(days))
-        assert pace.settled() == ({"a": [[[1.0]]]} if number == 2 else {})
+        assert pace.settled() == ({"a": [[row(1)]]} if number == 2 else {})
         if number == 1:
-            pace.settle({"a": [[1.0]]})
+            pace.settle({"a": [row(1)]})
 
 
 @pytest.mark.parametrize(
     "times",
     [
         "[3.0]",
-        '[{"on": "today", "rows": [[1.0]]}]',
+        '[{"on": "today", "rows": [[1, 1, 1, 1]]}]',
         '[{"on": "2026-03-01"}]',
-        '[{"on": "2026-03-01", "rows": [[-1.0]]}]',
-        '[{"on": 7, "rows": [[1.0]]}]',
+        '[{"on": "2026-03-01", "rows": [[-1, 1, 1, 1]]}]',
+        '[{"on": "2026-03-01", "rows": [[1, 1]]}]',
+        '[{"on": 7, "rows": [[1, 1, 1, 1]]}]',
     ],
 )
 def test_what_is_no_measurement_counts_as_none(
@@ -65,12 +71,13 @@ def test_what_is_no_measurement_counts_as_none(
 ) -> None:
     monkeypatch.setattr(pace, "_today", lambda: date(2026, 3, 1))
     file = cache.parent / "settled.json"
-    pace.settle({"a": [[1.0]]})
+    pace.settle({"a": [row(1)]})
     (kind,) = json.loads(file.read_text())
-    file.write_text(f'{{"{kind}": {times}, "{kind}b": [{{"on": "2026-03-01", "rows": [[2.0]]}}]}}')
-    assert pace.settled() == {"ab": [[[2.0]]]}
-    pace.settle({"a": [[3.0]]})
-    assert pace.settled() == {"a": [[[3.0]]], "ab": [[[2.0]]]}
+    good = [{"on": "2026-03-01", "rows": [row(2)]}]
+    file.write_text(f'{{"{kind}": {times}, "{kind}b": {json.dumps(good)}}}')
+    assert pace.settled() == {"ab": [[row(2)]]}
+    pace.settle({"a": [row(3)]})
+    assert pace.settled() == {"a": [[row(3)]], "ab": [[row(2)]]}
 
 
 def test_nothing_and_numbers_that_are_none_are_not_kept(cache: Path) -> None:
@@ -83,7 +90,7 @@ def test_another_machine_says_nothing_of_this_one(
     monkeypatch: pytest.MonkeyPatch, cache: Path
 ) -> None:
     pace.learn([(KIND, 2.0)])
-    pace.settle({"a": [[1.0]]})
+    pace.settle({"a": [row(1)]})
     monkeypatch.setattr(pace, "processor_name", lambda: "another")
     pace._machine.cache_clear()
     assert pace.known() == pace.settled() == {}
@@ -99,7 +106,18 @@ def test_the_latest_kinds_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(pace.known()) == {"a", "c"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"a": 3}', '{"a": ["x", -1]}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1]",
+        '{"a": 3}',
+        '{"a": ["x", -1]}',
+        "\x00",
+        pytest.param("[" * 9_999, id="nested"),
+    ],
+)
 def test_a_damaged_file_counts_as_none_and_is_replaced(text: str, cache: Path) -> None:
     cache.parent.mkdir(parents=True)
     cache.write_text(text)

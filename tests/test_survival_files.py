@@ -7,13 +7,15 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
 
-from stabilitysweep import api
+from stabilitysweep import api, execution
 from stabilitysweep.cli import main
-from stabilitysweep.errors import ResultError
+from stabilitysweep.errors import ResultError, UserError
+from stabilitysweep.execution import Options
 from stabilitysweep.executors import local, memory
 from stabilitysweep.figures import save
 from stabilitysweep.folder import DATABASE, in_words, is_begun, locked, write_text
@@ -118,12 +120,28 @@ def test_no_more_workers_train_than_their_stacks_fit_into_memory(
         "training": {"steps": 5},
         "grid": {"depth": [3, 4], "learning_rate": {"from": 0.01, "to": 1, "num": 40}},
     }
-    monkeypatch.setattr(local, "available_cores", lambda: [0, 1, 2, 3])
+    asked: list[int] = []
+
+    def decided(
+        work: object, chosen: object, *others: object, workers: int, **named: object
+    ) -> Any:
+        asked.append(workers)
+        return chosen
+
+    for module in (local, execution):
+        monkeypatch.setattr(module, "available_cores", lambda: [0, 1, 2, 3])
+    monkeypatch.setattr(execution.rehearsal, "decided", decided)
     need = memory.WORKER_BYTES + 1.25 * api.plan(content, tmp_path / "out").work.stack_bytes
     for fitting in (1, 2):
         room = memory.SHARED_BYTES + int(fitting * need)
         monkeypatch.setattr(memory, "available_bytes", lambda room=room: room)
+        asked.clear()
         assert api.plan(content, tmp_path / "out").workers == fitting
+        assert asked == [fitting]  # what is tried out needs as much
+    asked.clear()
+    with pytest.raises(UserError, match=r"expected as many as fit into memory, got 3"):
+        api.plan(content, tmp_path / "out", Options(workers=3))
+    assert asked == []
 
 
 def test_what_a_killed_run_stored_is_found_in_the_log_beside_its_record(tmp_path: Path) -> None:

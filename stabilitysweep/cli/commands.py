@@ -76,7 +76,7 @@ def run(
     return run_sweep(checked, out, options, quiet=quiet, again=again, browse=open)
 
 
-@app.command(short_help="Print what a run would do; train nothing.")
+@app.command(short_help="Print what a run would do.")
 def check(
     config: Config,
     out: Out = None,
@@ -84,7 +84,10 @@ def check(
         bool, typer.Option("--all", help="Print every finding of the audit, column by column.")
     ] = False,
 ) -> int:
-    """Validate a config, audit its data and print the plan; trains and writes nothing."""
+    """Validate a config, audit its data and print the plan; nothing is stored.
+
+    Of a long run some steps are tried out, to say how long it takes.
+    """
     from stabilitysweep.config import load_config
 
     checked = load_config(config)

@@ -28,7 +28,7 @@ def fewest(size: int, compiled: Compiled) -> int:
     """Return the number of active trials at which a stack of P places stops to be made smaller.
 
     Those that fit into half the places: to leave fewer behind saves little more than the move
-    costs, some three milliseconds. 0, where it is to go on to the last.
+    costs. 0, where it is to go on to the last.
     """
     if compiled is Compiled.XLA or size % _UNIT:
         return 0

@@ -1,8 +1,7 @@
 """A loss with a gradient of few operations.
 
 The gradient that TensorFlow derives asks for shapes that a graph with an open batch size does not
-know: with the trial axis in front, some thirty small operations of index arithmetic in every step,
-which take as long as a layer of 64 units.
+know: with the trial axis in front, that is many small operations of index arithmetic in every step.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def _in_any(flag: tf.Tensor) -> tf.Tensor:
 
 
 def _one_unit(layer: Any, own: Call) -> Call:
-    """Multiply by a kernel of one column as by a row: its products need half the time."""
+    """Multiply by a kernel of one column as by a row: its products are faster."""
 
     def call(inputs: tf.Tensor, training: bool | None = None) -> Any:
         if layer.units != 1 or inputs.shape.rank != 2 or layer.quantization_mode is not None:

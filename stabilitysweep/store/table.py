@@ -125,7 +125,7 @@ class TableColumns:
         stop = self._rows + len(values)
         held = self._arrays.get((kind, name), np.empty(0, values.dtype))
         if held.dtype != values.dtype:  # an axis with values of several kinds
-            held, values = held.astype(object), values.astype(object)
+            held, values = (each.astype(object, copy=False) for each in (held, values))
         held = _extended(held, stop, self._room)
         held[self._rows : stop] = values
         self._arrays[kind, name] = held
