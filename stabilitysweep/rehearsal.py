@@ -269,7 +269,7 @@ def _seconds(parts: Sequence[Part], costs: Costs, ways: int = 1) -> float:
 
 def _kind(part: Part) -> str:
     """Under which the two ways of compiling a program are kept."""
-    return f"ways {family(part.shape.program)} batch {part.shape.batch_size} of {part.places}"
+    return f"steps {family(part.shape.program)} batch {part.shape.batch_size} of {part.places}"
 
 
 def _trying(part: Part) -> Trying:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,9 @@ from stabilitysweep.types import Compiled, TrialResult
 _KEPT_PROGRAMS = 2
 _KEPT_WEIGHTS = 256
 
+Train = Callable[[int], Reading]
+"""Trains so many steps of a stack from its first on; [steps, P] each."""
+
 
 class StackedEngine:
     """Trains a stack in one graph; keeps the programs and initial weights it used last."""
@@ -59,11 +62,20 @@ class StackedEngine:
 
     def few_steps(self, stack: Stack, data: PreparedData) -> Reading:
         """Train a stack for its few steps, and evaluate nothing; [T, P] each."""
+        return self.training(stack, data)(stack.steps)
+
+    def training(self, stack: Stack, data: PreparedData) -> Train:
+        """Lay out a stack; return what trains some of its steps, each time from the first on."""
         with precision_scope(stack.program.precision):
             graph, inputs = self.prepared(stack, data)
-            state = graph.initial_state(inputs)
-            _, readings = graph.advance(inputs, state, 0, stack.steps)
-            return Reading(*np.moveaxis(readings, 1, 0))
+
+        def train(steps: int) -> Reading:
+            with precision_scope(stack.program.precision):
+                state = graph.initial_state(inputs)
+                _, readings = graph.advance(inputs, state, 0, steps)
+                return Reading(*np.moveaxis(readings, 1, 0))
+
+        return train
 
     def inspect(
         self, stack: Stack, data: PreparedData, first: int, last: int, *, predictions: bool

@@ -8,15 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from statistics import median
 from typing import NamedTuple
-
-import numpy as np
 
 from stabilitysweep.data import PreparedData
 from stabilitysweep.engines.base import Stack
-from stabilitysweep.engines.stack_state import Reading
+from stabilitysweep.engines.program_graph import SEGMENT_STEPS
+from stabilitysweep.engines.stacked import Train
 from stabilitysweep.engines.verified import STEPS, TOLERANCE, VerifiedEngine, difference
-from stabilitysweep.models.builder import precision_scope
 
 _FEW, _SOME, _MANY = 2, 12, 120
 """Steps that are timed: the first time, then some, and many where some are done in no time."""
@@ -25,6 +24,11 @@ _ENOUGH_SECONDS = 0.1
 """Training that is timed takes at least this long, if there are steps enough."""
 
 _REPETITIONS = 3
+
+_GROWTH = 3
+_MOST = 2 * SEGMENT_STEPS
+"""So many times the steps are timed next, where they were done in no time; and at most so many,
+whole segments. To lay out all steps of a long run would take longer than to time some."""
 
 
 class Timing(NamedTuple):
@@ -44,10 +48,10 @@ class Ways(NamedTuple):
     """The two ways of compiling a program, in the same process in turns.
 
     Attributes:
-        graph: seconds a trial and step of the plain graph; the least of some repetitions.
+        graph: seconds a trial and step of the plain graph; the median of some repetitions.
         xla: the same under XLA.
-        compiling: seconds that the first call takes longer under XLA.
-        first: seconds of that call.
+        compiling: seconds that the first steps take longer under XLA.
+        first: seconds of these, tracing and compiling included.
         agree: whether the first steps have the same losses and norms, but for rounding.
     """
 
@@ -87,39 +91,39 @@ def time_stack(engine: VerifiedEngine, stack: Stack, data: PreparedData) -> Timi
 def time_ways(engine: VerifiedEngine, graph: Stack, xla: Stack, data: PreparedData) -> Ways:
     """Time some steps of the same trials in the plain graph and under XLA.
 
+    A step is what many steps take longer than one, divided by how many more they are. So neither
+    the weights, rates and batches of a stack, laid out before, count, nor what a call takes.
+
     Args:
         engine: fresh, so far as the two programs are concerned.
         graph: in the plain graph; a whole stack.
         xla: the same trials under XLA.
         data: what they are trained on.
     """
-    both = graph, xla
-    steps = min(STEPS, graph.steps)
+    most = min(_MOST, graph.steps)
+    both = [engine.training(_of_steps(stack, most), data) for stack in (graph, xla)]
+    many = min(STEPS, most)
     firsts, readings = [], []
-    for stack in both:
+    for train in both:
         started = time.perf_counter()
-        readings.append(_advanced(engine, stack, data, steps))
+        readings.append(train(many))
         firsts.append(time.perf_counter() - started)
     tolerance = TOLERANCE[graph.program.precision]
     agree = not any(
         difference(readings[0], readings[1], tolerance, place) for place in range(len(graph.trials))
     )
-    few = max(_timed(lambda: _advanced(engine, graph, data, steps)) / steps, 1e-6)
-    steps = min(graph.steps, max(steps, int(2 * _ENOUGH_SECONDS / few)))
-    least = [np.inf, np.inf]
-    for _ in range(_REPETITIONS):
-        for way, stack in enumerate(both):
-            took = _timed(lambda stack=stack: _advanced(engine, stack, data, steps))  # type: ignore[misc]
-            least[way] = min(least[way], took / (steps * len(stack.trials)))
-    compiling = max(firsts[1] - firsts[0], 0.01)
-    return Ways(float(least[0]), float(least[1]), compiling, firsts[1], agree)
+    while many < most and max(_beyond_one(train, many) for train in both) < _ENOUGH_SECONDS:
+        many = min(_GROWTH * many, most)
+    turns = [[_beyond_one(train, many) for train in both] for _ in range(_REPETITIONS)]
+    steps = max(many - 1, 1) * len(graph.trials)
+    step, under_xla = (median(seconds) / steps for seconds in zip(*turns, strict=True))
+    return Ways(step, under_xla, max(firsts[1] - firsts[0], 0.01), firsts[1], agree)
 
 
-def _advanced(engine: VerifiedEngine, stack: Stack, data: PreparedData, steps: int) -> Reading:
-    with precision_scope(stack.program.precision):
-        graph, inputs = engine.prepared(stack, data)
-        _, readings = graph.advance(inputs, graph.initial_state(inputs), 0, steps)
-        return Reading(*np.moveaxis(readings, 1, 0))
+def _beyond_one(train: Train, steps: int) -> float:
+    """The seconds that some steps take longer than one; of a single step all."""
+    one = _timed(lambda: train(1)) if steps > 1 else 0.0
+    return max(_timed(lambda: train(steps)) - one, 1e-6)
 
 
 def _of_steps(stack: Stack, steps: int) -> Stack:
