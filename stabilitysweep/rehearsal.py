@@ -26,7 +26,6 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from threading import Thread
 from typing import Any, NamedTuple
 
 from stabilitysweep import folder as folders
@@ -36,6 +35,7 @@ from stabilitysweep.data import DataShape, PreparedData
 from stabilitysweep.engines.base import Stack
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors import Training, call_apart
+from stabilitysweep.executors.apart import for_each_at_once
 from stabilitysweep.executors.worker import start_engine
 from stabilitysweep.models import programs
 from stabilitysweep.models.programs import family
@@ -335,22 +335,16 @@ def _apart(
     needed = {trying.training.data: data[trying.training.data] for trying in tryings}
     orders = [[(start + place) % size for place in range(size)] for start in range(workers)]
 
-    answers: list[list[Any]] = [[] for _ in orders]
-
-    def one(number: int) -> None:
-        stacks = [(tryings[place].training, tryings[place].xla) for place in orders[number]]
+    def one(order: Sequence[int]) -> list[Any]:
+        stacks = [(tryings[place].training, tryings[place].xla) for place in order]
         # What ends a process here, a run will meet again, and say so.
         with contextlib.suppress(StabilitySweepError, OSError):
-            answers[number] = call_apart(function, stacks, needed, limit)
+            answers: list[Any] = call_apart(function, stacks, needed, limit)
+            return answers
+        return []
 
-    # Daemons, so that Ctrl-C is heard at once; what they have started ends with us.
-    threads = [Thread(target=one, args=(number,), daemon=True) for number in range(workers)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
     found: list[list[Any]] = [[] for _ in tryings]
-    for order, said in zip(orders, answers, strict=True):
+    for order, said in zip(orders, for_each_at_once(one, orders), strict=True):
         for place, answer in zip(order, said, strict=False):
             found[place].append(answer)
     return found

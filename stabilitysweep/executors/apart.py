@@ -8,9 +8,11 @@ import os
 import signal
 import threading
 import traceback
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from typing import Any
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeVar
 
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors.log import Log
@@ -19,6 +21,10 @@ from stabilitysweep.executors.worker import drop_generated_files, keep_freed_mem
 
 _END = None
 """What is sent when there is nothing more to come; values are sent in tuples of one."""
+
+
+_Item = TypeVar("_Item")
+_Found = TypeVar("_Found")
 
 
 class ProcessDeathError(StabilitySweepError):
@@ -68,6 +74,8 @@ def each_apart(function: Callable[..., Iterable[Any]], *arguments: Any) -> Gener
     try:
         with undisturbed():
             process.start()
+        if (started := getattr(_OF_THREAD, "started", None)) is not None:
+            started.add(process)
         theirs.close()  # so that the death of the process closes the pipe
         while (said := _heard(ours)) is not None:
             error, value = said
@@ -86,6 +94,65 @@ def each_apart(function: Callable[..., Iterable[Any]], *arguments: Any) -> Gener
             process.join()
         ours.close()
         log.close()
+
+
+def for_each_at_once(function: Callable[[_Item], _Found], items: Sequence[_Item]) -> list[_Found]:
+    """Call a function for every item, each in a thread of its own, and return what they return.
+
+    What ends the waiting for them, such as Ctrl-C, also ends the processes that they have started
+    by `call_apart` or `each_apart`. Signals do not reach these, and Python would wait for them at
+    its end. A single item needs no thread: such a call ends its process itself.
+
+    Args:
+        function: spends its time waiting for such processes.
+        items: what it is called with.
+
+    Raises:
+        BaseException: what one of the calls raised; those of the others are ended.
+    """
+    if len(items) <= 1:
+        return [function(item) for item in items]
+    started = _Started()
+
+    def join_in() -> None:
+        _OF_THREAD.started = started
+
+    with ThreadPoolExecutor(len(items), initializer=join_in) as pool:
+        try:
+            return list(pool.map(function, items))
+        except BaseException:
+            started.end()
+            raise  # once the threads have ended, as they do without their processes
+
+
+class _Started:
+    """Processes that threads have started together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: list[BaseProcess] = []
+        self._ended = False
+
+    def add(self, process: BaseProcess) -> None:
+        """Take a process in.
+
+        Raises:
+            StabilitySweepError: the others have been ended; so is this to be.
+        """
+        with self._lock:
+            if self._ended:
+                raise StabilitySweepError("the processes that it belongs to have been ended")
+            self._processes.append(process)
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+            for process in self._processes:
+                process.kill()
+
+
+_OF_THREAD = threading.local()
+"""`started`: where the processes of this thread are to be taken in, if anywhere."""
 
 
 def _heard(connection: Connection) -> tuple[str, tuple[Any] | None] | None:

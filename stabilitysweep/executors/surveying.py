@@ -7,12 +7,11 @@ came before are kept, the one that did it has no model, and another process goes
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from stabilitysweep.blueprint import Blueprint, Request
 from stabilitysweep.errors import StabilitySweepError
-from stabilitysweep.executors.apart import ProcessDeathError, each_apart
+from stabilitysweep.executors.apart import ProcessDeathError, each_apart, for_each_at_once
 from stabilitysweep.executors.worker import start_engine
 
 _REQUESTS_A_PROCESS = 40
@@ -45,11 +44,7 @@ def survey_apart(
     size = -(-len(requests) // count) if requests else 1
     parts = [list(requests[start : start + size]) for start in range(0, len(requests), size)]
     surveys = [_Survey(part, folders) for part in parts]
-    if len(surveys) == 1:  # so that Ctrl-C is heard at once
-        surveys[0].carry_out()
-    else:
-        with ThreadPoolExecutor(max(len(surveys), 1)) as pool:
-            list(pool.map(_Survey.carry_out, surveys))
+    for_each_at_once(_Survey.carry_out, surveys)
     found = [blueprint for survey in surveys for blueprint in survey.blueprints()]
     if found and not any(survey.came_through for survey in surveys):
         raise StabilitySweepError(f"no model can be built. {found[0].error}")

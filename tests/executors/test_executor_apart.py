@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
 from fake_engines import convert, files
 
+from stabilitysweep import rehearsal
 from stabilitysweep.errors import StabilitySweepError
 from stabilitysweep.executors import call_apart
+from stabilitysweep.executors.apart import ProcessDeathError, for_each_at_once
 
 
 def add(left: int, right: int) -> tuple[int, int]:
@@ -78,20 +86,81 @@ def test_its_death_is_said(code: int, words: str) -> None:
         assert "its last words: the last line" in str(error.value)
 
 
-def test_an_interruption_ends_it() -> None:
+@contextmanager
+def interrupted(told: Path | None = None, count: int = 0) -> Iterator[None]:
+    """Interrupt what is within, and look that it leaves no process.
+
+    After three seconds, or once so many processes have told that they are at work.
+    """
+
     def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
+        if told is None or len(list(told.iterdir())) >= count:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, 3.0)
+    signal.setitimer(signal.ITIMER_REAL, 3.0, 0.2)
     try:
         with pytest.raises(KeyboardInterrupt):
-            call_apart(sleep)
+            yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     mine = psutil.Process().children(recursive=True)
     assert not [child for child in mine if "resource_tracker" not in " ".join(child.cmdline())]
+
+
+def test_an_interruption_ends_it() -> None:
+    with interrupted():
+        call_apart(sleep)
+
+
+def tell_and_sleep_on(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(30)
+    (folder / f"{os.getpid()} to its end").touch()
+
+
+def call_again_and_again(folder: Path) -> None:
+    while True:
+        with contextlib.suppress(ProcessDeathError):
+            call_apart(tell_and_sleep_on, folder)
+
+
+def test_an_interruption_ends_all_that_are_waited_for_and_none_is_started_again(
+    tmp_path: Path,
+) -> None:
+    with interrupted(tmp_path, 3):
+        for_each_at_once(call_again_and_again, [tmp_path] * 3)
+    # One that was just being started when the others were ended has had no time to tell.
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_interruption_ends_a_rehearsal(tmp_path: Path) -> None:
+    trying: Any = SimpleNamespace(training=SimpleNamespace(data="key"), xla=None)
+    data: Any = {"key": None}
+    with interrupted(tmp_path, 3):
+        rehearsal._apart(partial(rehearsed, tmp_path), [trying], data, 3, float("inf"))
+    assert not list(tmp_path.glob("* to its end"))
+
+
+def rehearsed(folder: Path, *_: object) -> list[Any]:
+    tell_and_sleep_on(folder)
+    return []
+
+
+def squared(number: int) -> int:
+    if number < 0:
+        raise StabilitySweepError("no such square")
+    return int(call_apart(add, number * number, 0)[0])
+
+
+def test_several_at_once_answer_in_their_order_and_the_first_error_is_raised() -> None:
+    assert for_each_at_once(squared, [3, 1, 2]) == [9, 1, 4]
+    assert for_each_at_once(squared, [3]) == [9]
+    assert for_each_at_once(squared, []) == []
+    with pytest.raises(StabilitySweepError, match="no such square"):
+        for_each_at_once(squared, [-1, 1])
 
 
 CALLER = """

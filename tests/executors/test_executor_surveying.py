@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from test_executor_apart import interrupted
 
 from stabilitysweep.blueprint import Blueprint, Request, TargetFacts
 from stabilitysweep.errors import StabilitySweepError
@@ -34,6 +36,9 @@ def pretended(wanted: list[Request], folders: list[Path]) -> Iterator[Blueprint 
             told.write(f"{os.getpid()} {name}\n")
         if name.startswith("segfaults"):
             os.kill(os.getpid(), signal.SIGSEGV)
+        if name.startswith("sleeps"):
+            time.sleep(30)
+            (folder / "to its end").touch()
         if name.startswith("exits"):
             os.write(2, b"my last words\n")
             os._exit(7)
@@ -102,3 +107,10 @@ def test_a_process_that_cannot_start_is_no_fault_of_the_models(tmp_path: Path) -
     (tmp_path / "no start").touch()
     with pytest.raises(StabilitySweepError, match=r"with exit code 3\. Check that 'import tensor"):
         surveyed(["a", "b"], tmp_path)
+
+
+def test_an_interruption_is_heard_while_several_processes_build(tmp_path: Path) -> None:
+    names = ["sleeps"] * 3 * surveying._REQUESTS_A_PROCESS
+    with interrupted(tmp_path, 1):
+        surveying.survey_apart(requests(names), [tmp_path], 3)
+    assert not (tmp_path / "to its end").exists()
