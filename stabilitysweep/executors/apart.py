@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
-from stabilitysweep.errors import StabilitySweepError
+from stabilitysweep.errors import StabilitySweepError, UserError
 from stabilitysweep.executors.log import Log
 from stabilitysweep.executors.process import GUARD, end_in_words, undisturbed
 from stabilitysweep.executors.worker import drop_generated_files, keep_freed_memory
@@ -56,6 +56,7 @@ def call_apart(function: Callable[..., Any], *arguments: Any) -> Any:
     Raises:
         ProcessDeathError: the process ended without an answer.
         StabilitySweepError: the function raised, or there is no room for what it prints.
+        UserError: the system has no process, or no file, left for it.
         KeyboardInterrupt: passed on; the process is ended.
     """
     (answer,) = each_apart(_once, function, arguments)
@@ -68,11 +69,18 @@ def each_apart(function: Callable[..., Iterable[Any]], *arguments: Any) -> Gener
     So what came before the process died is known. See `call_apart` for the rest.
     """
     context = multiprocessing.get_context("spawn")
-    log = Log()
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(theirs, log, function, arguments), daemon=True)
-    try:
-        with undisturbed():
+    with contextlib.ExitStack() as held:
+        with _told():
+            log = Log()
+            held.callback(log.close)
+            ours, theirs = context.Pipe(duplex=False)
+            held.callback(ours.close)
+            held.callback(theirs.close)
+        process = context.Process(
+            target=_answer, args=(theirs, log, function, arguments), daemon=True
+        )
+        held.callback(_end, process)
+        with _told(), undisturbed():
             process.start()
         if (started := getattr(_OF_THREAD, "started", None)) is not None:
             started.add(process)
@@ -87,13 +95,25 @@ def each_apart(function: Callable[..., Iterable[Any]], *arguments: Any) -> Gener
         process.join()
         code = process.exitcode or 0
         raise ProcessDeathError(end_in_words(code, log), killed=code == -int(signal.SIGKILL))
-    finally:
-        if process.pid is not None:
-            # It has nothing to save, and TensorFlow takes seconds to leave.
-            process.kill()
-            process.join()
-        ours.close()
-        log.close()
+
+
+@contextlib.contextmanager
+def _told() -> Generator[None]:
+    """Say in plain words what a system that has no more to give says by a number."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"expected to start a process, got: {error.strerror or error}. End other programs, or "
+            "raise the limits of the system (`ulimit -a`)."
+        ) from error
+
+
+def _end(process: BaseProcess) -> None:
+    if process.pid is not None:
+        # It has nothing to save, and TensorFlow takes seconds to leave.
+        process.kill()
+        process.join()
 
 
 def for_each_at_once(function: Callable[[_Item], _Found], items: Sequence[_Item]) -> list[_Found]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import pytest
 from fake_engines import convert, files
 
 from stabilitysweep import rehearsal
-from stabilitysweep.errors import StabilitySweepError
+from stabilitysweep.errors import StabilitySweepError, UserError
 from stabilitysweep.executors import call_apart
 from stabilitysweep.executors.apart import ProcessDeathError, for_each_at_once
 
@@ -196,3 +197,16 @@ def test_it_ends_with_the_process_that_called_however_that_ends(tmp_path: Path) 
         caller.wait()
     assert psutil.wait_procs([apart], timeout=10)[1] == []
     assert sorted(path.name for path in tmp_path.iterdir()) == ["caller.py", "pid"]
+
+
+@pytest.mark.parametrize("more", [0, 1, 3, 5])
+def test_a_system_with_no_file_left_is_told_of_in_plain_words(more: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before - 1 + more, hard))
+    try:
+        with pytest.raises(UserError, match="expected to start a process, got: Too many open"):
+            call_apart(add, 2, 3)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(os.listdir("/proc/self/fd")) == before
