@@ -6,11 +6,12 @@ things are asked, each only where the answer is not known yet and is worth the t
 
 - What do stacks take that the formula alone is known of? Asked of the costliest program of each
   model and precision where a run seems to be long.
-- Is a program faster under XLA? It compiles some two seconds longer, for each batch size anew, and
-  gains at most half of the time of a step: so it is asked of programs that occupy a worker for a
-  minute, and answered by yes only where it is faster by a clear margin and its compiling is repaid
-  several times. Left out are programs whose numbers it changes: half precision, and whatever draws
-  random numbers in a step, seen by its first steps.
+- Is a program faster under XLA? It compiles longer, for each batch size anew, and every process
+  that will train has to try it. So it is asked of programs that occupy all of them for a minute,
+  the costliest first, for as long as a share of the run; and answered by yes only where it is
+  faster by a clear margin and its compiling is repaid several times. Left out are programs whose
+  numbers it changes: half precision, and whatever draws random numbers in a step, seen by its
+  first steps.
 
 What was measured of the second is kept, so that the choice is the same tomorrow, and decides by
 its median. It is measured anew after some weeks, and, a few times, where it was not clear: within
@@ -56,8 +57,12 @@ _LEAST_SECONDS = 8.0
 it comes to then is finished."""
 
 XLA_SECONDS = 60.0
-"""From here on a program is worth being tried under XLA: by the formula, of one worker. The most
-that was ever gained was 45 %, here 27 s, against some 10 s of trying and twice 2 s of compiling."""
+"""From here on a program is worth being tried under XLA: seconds, by the formula, for which it
+occupies all workers. They try it all at once, for seconds, and each may come to compile it."""
+
+_XLA_SHARE = 0.25
+"""Trying programs under XLA takes at most so much of the time that the run is expected to take.
+What is left over stays in the graph; a later run of it begins with what is known by then."""
 
 _FASTER = 0.85
 """XLA is taken if a step takes at most so much of one in the graph: what is less is noise."""
@@ -157,15 +162,20 @@ def decided(
         name = family(part.shape.program)
         if name not in chosen and _may_be_xla(part):
             costly.setdefault(name, []).append(part)
-    for name, parts in list(costly.items()):
-        if sum(formula(part.shape, part.trials) for part in parts) < XLA_SECONDS:
-            del costly[name]
+    seconds = {name: sum(map(_formula, parts)) for name, parts in costly.items()}
+    worth = [name for name in seconds if seconds[name] >= XLA_SECONDS * workers]
+    costly = {name: costly[name] for name in sorted(worth, key=lambda name: -seconds[name])}
     known = pace.settled()
     most = {name: max(parts, key=_formula) for name, parts in costly.items()}
-    unknown = [part for part in most.values() if _is_open(known.get(_kind(part), ()))]
+    unknown: list[Part] = []
+    costs, limit = Costs(), _XLA_SHARE * work.seconds
+    for part in most.values():
+        if _is_open(known.get(_kind(part), ())):
+            more = [*unknown, part]
+            unknown = more if _seconds(more, costs, ways=2) <= limit else unknown
     if unknown:
         if announce is not None:
-            announce(len(unknown), _seconds(unknown, Costs(), ways=2))
+            announce(len(unknown), _seconds(unknown, costs, ways=2))
         new = _try_ways([_under_xla(part, shapes) for part in unknown], data, workers)
         pace.settle(new)
         known = {**known, **{kind: [*known.get(kind, ()), rows] for kind, rows in new.items()}}

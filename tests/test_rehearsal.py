@@ -19,7 +19,7 @@ from stabilitysweep.execution import Options, Plan, plan
 from stabilitysweep.types import Compiled
 
 STEPS = 10_000
-"""Long enough for a program to be tried under XLA."""
+"""Long enough for a program to be tried under XLA by two workers, too short for three."""
 
 FASTER, SLOWER = (3e-4, 2e-4, 2.0, 3.0, True), (3e-4, 2.9e-4, 2.0, 3.0, True)
 NEARLY = (3e-4, 2.5e-4, 2.0, 3.0, True)
@@ -132,6 +132,43 @@ def test_each_program_has_its_own_choice(tmp_path: Path, rehearsed: Rehearsal) -
         j.stacks[0].program.model.depth: j.stacks[0].program.compiled for j in found.work.jobs
     }
     assert chosen == {0: Compiled.GRAPH, 4: Compiled.XLA}
+
+
+def test_a_program_is_tried_that_occupies_all_workers_for_a_minute(
+    tmp_path: Path, rehearsed: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(execution, "available_cores", lambda: list(range(8)))
+    for workers, steps, tried in ((2, STEPS, 1), (3, STEPS, 0), (3, 2 * STEPS, 1), (7, STEPS, 0)):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"{workers} {steps}"))
+        rehearsed.asked = []
+        found = planned(tmp_path / "out", content(steps), workers=workers)
+        assert compiled(found) == {Compiled.XLA if tried else Compiled.GRAPH}
+        assert rehearsed.asked == [("ways", 1)] * workers * tried
+
+
+def test_the_costliest_are_tried_first_for_a_share_of_the_run_and_the_others_another_time(
+    tmp_path: Path, rehearsed: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rehearsed.timing = None
+    wanted = content(depth=[2, 4, 3])
+    whole = planned(tmp_path / "out", wanted, compiled=Compiled.GRAPH).seconds
+    # Its start and a program take about 15 seconds, two some 6 more.
+    monkeypatch.setattr(rehearsal, "_XLA_SHARE", 18.0 / whole)
+    for count in range(4):
+        rehearsed.asked = []
+        found = planned(tmp_path / f"{count}", wanted)
+        assert rehearsed.tried == (1 if count < 3 else 0)
+        under_xla = {
+            job.stacks[0].program.model.depth
+            for job in found.work.jobs
+            if job.stacks[0].program.compiled is Compiled.XLA
+        }
+        assert under_xla == set((4, 3, 2)[: count + 1])
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
+    rehearsed.asked = []
+    monkeypatch.setattr(rehearsal, "_XLA_SHARE", 10.0 / whole)
+    assert compiled(planned(tmp_path / "out", wanted)) == {Compiled.GRAPH}
+    assert rehearsed.tried == 0
 
 
 @pytest.mark.parametrize(
@@ -261,7 +298,7 @@ def test_a_folder_keeps_its_choice_and_so_do_those_that_follow_it(
     first: tuple[Any, ...],
     later: tuple[Any, ...],
 ) -> None:
-    rehearsed.ways = first
+    rehearsed.ways, rehearsed.timing = first, None
     folder = tmp_path / "out"
     found = planned(folder, content())
     expected = compiled(found)
@@ -299,7 +336,9 @@ def test_trials_that_were_told_how_are_joined_by_such(tmp_path: Path, rehearsed:
     assert rehearsed.tried == 1 + 1
 
 
-def test_a_long_run_of_an_unknown_model_is_timed_once(tmp_path: Path, rehearsed: Rehearsal) -> None:
+def test_a_long_run_of_an_unknown_model_is_timed_once(
+    tmp_path: Path, rehearsed: Rehearsal, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rehearsed.ways = SLOWER
     found = planned(tmp_path / "out", content(60_000))
     assert ("time", 1) in rehearsed.asked
@@ -309,8 +348,9 @@ def test_a_long_run_of_an_unknown_model_is_timed_once(tmp_path: Path, rehearsed:
     again = planned(tmp_path / "out", content(60_000), fresh=True)
     assert (again.seconds, rehearsed.asked) == (found.seconds, [])
     # The formula is of models of ours: they are timed only where a run is very long.
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
     rehearsed.ways = DIFFERS
-    planned(tmp_path / "other", content(model={"width": 200}))
+    planned(tmp_path / "other", content(2 * STEPS, model={"width": 200}))
     assert rehearsed.asked == [("ways", 1)] * 2
 
 

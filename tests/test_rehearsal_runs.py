@@ -41,5 +41,6 @@ def test_what_is_tried_is_trained_and_what_follows_has_the_same_bits(tmp_path: P
 def _willing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let XLA be worth it, however little there is to train."""
     monkeypatch.setattr(rehearsal, "XLA_SECONDS", 0.0)
+    monkeypatch.setattr(rehearsal, "_XLA_SHARE", float("inf"))
     monkeypatch.setattr(rehearsal, "_FASTER", 1e3)
     monkeypatch.setattr(rehearsal, "_REPAID", -1e9)

@@ -69,6 +69,7 @@ def test_programs_that_are_tried_out_are_told_of_on_stderr(
     quiet = inside("check", "tiny.yaml", cwd=tmp_path)
     assert quiet.stderr == ""
     monkeypatch.setattr(rehearsal, "XLA_SECONDS", 0.0)
+    monkeypatch.setattr(rehearsal, "_XLA_SHARE", float("inf"))
     # As if the processes died: nothing comes to be known, so that each command tries anew.
     monkeypatch.setattr(rehearsal, "_apart", lambda function, tryings, *_: [[] for _ in tryings])
     told = inside("check", "tiny.yaml", cwd=tmp_path)
