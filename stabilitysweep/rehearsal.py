@@ -240,7 +240,9 @@ def timed(
         said = [answer for answer in said if answer is not None]
         if said:
             shape, trials = trying.part.shape, len(trying.training.stack.trials)
-            first, seconds = (sum(each) / len(said) for each in zip(*said, strict=True))
+            first, seconds = _median(said, 0), _median(said, 1)
+            if any(own < 0 for _, own in said):  # a mark, no time: see `Timing`
+                seconds = -1.0
             found += tried(shape, trials, first, seconds * _SHARE)
     pace.learn(found)
     return bool(found)

@@ -32,8 +32,9 @@ class Rehearsal:
 
     Attributes:
         ways: what each says of the two ways of compiling.
-        beside: what the first to be asked says instead.
+        beside: what the first to be asked of that says instead.
         timing: what each says of how long a stack takes; None where it raised.
+        timings_beside: what the first to be asked of that say instead.
         asked: which of the two was asked, and of how many stacks, by process.
     """
 
@@ -41,6 +42,7 @@ class Rehearsal:
         self.ways: tuple[Any, ...] | None = FASTER
         self.beside: list[tuple[Any, ...]] = []
         self.timing: tuple[float, float] | None = (2.0, 30.0)
+        self.timings_beside: list[tuple[float, float] | None] = []
         self.asked: list[tuple[str, int]] = []
 
     def __call__(
@@ -54,8 +56,9 @@ class Rehearsal:
             if ways:
                 assert xla.program.compiled is Compiled.XLA
                 assert (xla.trials, xla.places) == (training.stack.trials, training.stack.places)
-        said = self.beside.pop() if ways and self.beside else self.ways
-        return [said if ways else self.timing] * len(stacks)
+        beside = self.beside if ways else self.timings_beside
+        said = beside.pop() if beside else self.ways if ways else self.timing
+        return [said] * len(stacks)
 
     @property
     def tried(self) -> int:
@@ -352,6 +355,36 @@ def test_a_long_run_of_an_unknown_model_is_timed_once(
     rehearsed.ways = DIFFERS
     planned(tmp_path / "other", content(2 * STEPS, model={"width": 200}))
     assert rehearsed.asked == [("ways", 1)] * 2
+
+
+@pytest.mark.parametrize(
+    ("beside", "as_if"),
+    [
+        ([(2.0, -1.0)], (2.0, -1.0)),  # one by one: a mark, which is no number of seconds
+        ([(9.0, 3000.0)], (2.0, 30.0)),  # disturbed
+        ([None], (2.0, 30.0)),
+    ],
+    ids=["one by one in one process", "one of three disturbed", "one of three raised"],
+)
+def test_processes_that_time_a_stack_differently(
+    tmp_path: Path,
+    rehearsed: Rehearsal,
+    monkeypatch: pytest.MonkeyPatch,
+    beside: list[tuple[float, float] | None],
+    as_if: tuple[float, float],
+) -> None:
+    monkeypatch.setattr(execution, "available_cores", lambda: [0, 1, 2])
+    rehearsed.ways = SLOWER
+
+    def expected(place: str) -> float:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / place))
+        return planned(tmp_path / "out", content(90_000), workers=3).seconds
+
+    rehearsed.timings_beside = list(beside)
+    found = expected("one")
+    assert rehearsed.timings_beside == []
+    rehearsed.timing = as_if
+    assert found == expected("another")
 
 
 def test_short_runs_are_not_timed(tmp_path: Path, rehearsed: Rehearsal) -> None:
