@@ -74,9 +74,9 @@ def whole(plan: Plan, config: str, out: str | None, *, every: bool = False) -> R
 
 def _afterwards(plan: Plan, run: str) -> tuple[str, ...]:
     if plan.nothing_built:
-        return ("Nothing was trained or written, and nothing can be.",)
+        return ("Nothing was stored, and nothing can be.",)
     refreshing = not plan.work.trials
-    head = "To refresh it:" if refreshing else "Nothing was trained or written. To run it:"
+    head = "To refresh it:" if refreshing else "Nothing was stored. To run it:"
     return head, f"  {run}"
 
 
