@@ -16,7 +16,6 @@ of steps, so that evaluation and results do not count.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import time
@@ -28,7 +27,7 @@ from typing import Any
 from unittest.mock import patch
 
 from probe_cost import loss_only_step, stack_of
-from shared import described, diabetes, spread, table, write_page
+from shared import described, diabetes, on_each_core, spread, table, write_page
 
 from stabilitysweep.executors.processor import available_cores
 from stabilitysweep.executors.worker import keep_freed_memory, start_engine
@@ -147,14 +146,7 @@ def work(core: int, together: Barrier, answers: Any) -> None:
 
 def measured(cores: list[int]) -> Measured:
     """Operations a second of all cores together."""
-    context = multiprocessing.get_context("spawn")
-    together, answers = context.Barrier(len(cores)), context.Queue()
-    workers = [context.Process(target=work, args=(core, together, answers)) for core in cores]
-    for worker in workers:
-        worker.start()
-    found: list[Measured] = [answers.get() for _ in workers]
-    for worker in workers:
-        worker.join()
+    found: list[Measured] = on_each_core(work, cores)
     return {
         name: [sum(turn) for turn in zip(*(own[name] for own in found), strict=True)]
         for name in WAYS

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,24 @@ def _commit() -> str:
         return git("rev-parse", "--short", "HEAD") + (" and changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "not under version control"
+
+
+def on_each_core(work: Callable[[int, Barrier, Any], None], cores: Sequence[int]) -> list[Any]:
+    """Measure in a process for each core, all at the same time; return what each answers.
+
+    Args:
+        work: of a core, a barrier at which to wait for the others, and the queue for its answer.
+        cores: their numbers.
+    """
+    context = multiprocessing.get_context("spawn")
+    together, answers = context.Barrier(len(cores)), context.Queue()
+    workers = [context.Process(target=work, args=(core, together, answers)) for core in cores]
+    for worker in workers:
+        worker.start()
+    found = [answers.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    return found
 
 
 def write_page(page: Callable[[Path], tuple[str, bool]], description: str) -> int:

@@ -9,7 +9,6 @@ A step's cost is the slope between two numbers of steps. The sizes take turns.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import sys
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from shared import described, diabetes, spread, table, write_page
+from shared import described, diabetes, on_each_core, spread, table, write_page
 
 from stabilitysweep.config import parse_config
 from stabilitysweep.data import PreparedData
@@ -96,14 +95,7 @@ def work(core: int, together: Barrier, answers: Any) -> None:
 
 def measured(cores: list[int]) -> Measured:
     """What all processes say."""
-    context = multiprocessing.get_context("spawn")
-    together, answers = context.Barrier(len(cores)), context.Queue()
-    workers = [context.Process(target=work, args=(core, together, answers)) for core in cores]
-    for worker in workers:
-        worker.start()
-    found: list[Measured] = [answers.get() for _ in workers]
-    for worker in workers:
-        worker.join()
+    found: list[Measured] = on_each_core(work, cores)
     return {key: [one for own in found for one in own[key]] for key in found[0]}
 
 
