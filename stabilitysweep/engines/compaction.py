@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from stabilitysweep.engines.base import LEAST_PLACES, VECTOR_LANES
 from stabilitysweep.types import Compiled
 
-_UNIT = max(VECTOR_LANES, LEAST_PLACES)
+UNIT = max(VECTOR_LANES, LEAST_PLACES)
+"""Places of which a stack is a multiple where the bits of a trial are not to depend on them."""
 
 Places = NDArray[np.int64]
 
@@ -30,9 +31,9 @@ def fewest(size: int, compiled: Compiled) -> int:
     Those that fit into half the places: to leave fewer behind saves little more than the move
     costs. 0, where it is to go on to the last.
     """
-    if compiled is Compiled.XLA or size % _UNIT:
+    if compiled is Compiled.XLA or size % UNIT:
         return 0
-    return size // (2 * _UNIT) * _UNIT
+    return size // (2 * UNIT) * UNIT
 
 
 def chosen(active: NDArray[np.bool_]) -> Places:
@@ -42,7 +43,7 @@ def chosen(active: NDArray[np.bool_]) -> Places:
         active: bool [P], at least one true.
     """
     own = np.flatnonzero(active)
-    return np.concatenate([own, np.repeat(own[:1], -len(own) % _UNIT)])
+    return np.concatenate([own, np.repeat(own[:1], -len(own) % UNIT)])
 
 
 def take(structure: Any, places: Places) -> Any:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.engines import penalties
+from stabilitysweep.engines.half_products import flat_call
 from stabilitysweep.engines.lowering import lowered
 from stabilitysweep.engines.own_metrics import OwnMetrics
 from stabilitysweep.engines.stack_state import Settings
@@ -90,7 +91,7 @@ class Evaluator:
             self._chunk = self._open_graph(*of_chunk(0))
         parts, penalty = [], np.zeros(0)
         for start in range(0, rows, _ROWS):
-            found, added, state = self._chunk(*of_chunk(start))
+            found, added, state = self._chunk(*tf.nest.flatten(of_chunk(start)))
             penalty = added.numpy()
             arrays = Evaluation(*(value.numpy() for value in found[:-1]))
             parts.append((len(x[start : start + _ROWS]), arrays))
@@ -112,14 +113,16 @@ class Evaluator:
         return whole._replace(own={name: value.numpy() for name, value in own.items()})
 
     def _open_graph(self, *arguments: Any) -> Callable[..., Any]:
-        """Trace once, with the leading dimension (trials, or rows) of each argument open."""
+        """Trace once, with the leading dimension (trials, or rows) of each argument open.
+
+        Returns:
+            A callable of the arguments' tensors.
+        """
         signature = tf.nest.map_structure(
             lambda tensor: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype), arguments
         )
-        graph: Callable[..., Any] = tf.function(
-            self._trace, input_signature=signature, autograph=False
-        )
-        return graph
+        graph = tf.function(self._trace, autograph=False)
+        return flat_call(graph.get_concrete_function(*signature))
 
     def _trace(
         self,

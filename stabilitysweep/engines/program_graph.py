@@ -11,7 +11,7 @@ is worth while (see `compaction`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 import keras
@@ -20,7 +20,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from stabilitysweep.data import PreparedData, batch_order
-from stabilitysweep.engines import compaction
+from stabilitysweep.engines import alike, compaction
+from stabilitysweep.engines.alike import Alike
 from stabilitysweep.engines.base import cast
 from stabilitysweep.engines.evaluation import Evaluation, Evaluator
 from stabilitysweep.engines.half_products import flat_call, widen_half_products
@@ -53,6 +54,7 @@ class Inputs(NamedTuple):
         y_validation: like `y`.
         orders: int32 [S, T, B], the rows of each batch, by seed.
         seed_index: int32 [P] into `orders`.
+        alike: which trials begin alike.
     """
 
     steps: int
@@ -64,6 +66,35 @@ class Inputs(NamedTuple):
     y_validation: Any
     orders: NDArray[np.int32]
     seed_index: tf.Tensor
+    alike: Alike
+
+
+class _Splits(NamedTuple):
+    """Training and validation rows, cast for a program; kept from stack to stack."""
+
+    data: PreparedData
+    x: NDArray[Any]
+    y: Any
+    x_validation: NDArray[Any]
+    y_validation: Any
+
+
+class _Begun(NamedTuple):
+    """How the trials of a stack began that differ in it, [K, ...] each.
+
+    Attributes:
+        keys: see `alike.Alike`.
+        initial: what the keys name by identity, which holds while they are kept.
+        x: the training rows, likewise.
+        state: before step 1.
+        scores: of the training split.
+    """
+
+    keys: tuple[Hashable, ...]
+    initial: list[Initial]
+    x: NDArray[Any]
+    state: State
+    scores: Evaluation
 
 
 class ProgramGraph:
@@ -91,6 +122,8 @@ class ProgramGraph:
             jit_compile=program.compiled is Compiled.XLA,
         )
         self._graph: Callable[..., Any] | None = None
+        self._begun: _Begun | None = None
+        self._splits: _Splits | None = None
 
     def inputs(
         self,
@@ -103,8 +136,13 @@ class ProgramGraph:
     ) -> Inputs:
         """Lay out what P trials are trained on for `steps` steps, at learning rates [steps]."""
         seeds = sorted({trial.seed for trial in trials})
-        x, y = cast(data.x_train, data.y_train, self._float)
-        x_validation, y_validation = cast(data.x_validation, data.y_validation, self._float)
+        if self._splits is None or self._splits.data is not data:
+            self._splits = _Splits(
+                data,
+                *cast(data.x_train, data.y_train, self._float),
+                *cast(data.x_validation, data.y_validation, self._float),
+            )
+        _, x, y, x_validation, y_validation = self._splits
         rows = data.train_rows
         return Inputs(
             steps=steps,
@@ -116,13 +154,25 @@ class ProgramGraph:
             y_validation=y_validation,
             orders=np.stack([batch_order(seed, batch_size, rows, steps) for seed in seeds]),
             seed_index=tf.constant([seeds.index(trial.seed) for trial in trials], tf.int32),
+            alike=alike.find(
+                [
+                    (id(own), trial.model.l1, trial.model.l2, _numbers(trial))
+                    for trial, own in zip(trials, initial, strict=True)
+                ]
+            ),
         )
 
     def initial_state(self, inputs: Inputs) -> State:
         """Return the state of the stack before step 1."""
+        state: State = alike.spread(inputs.alike, self._first_states(inputs))
+        return state
+
+    def _first_states(self, inputs: Inputs) -> State:
+        """The state before step 1 of the trials that begin unlike others, [K, ...] each."""
+        initial = [inputs.initial[place] for place in inputs.alike.first]
         weights, others = (
             tuple(tf.constant(np.stack(group)) for group in zip(*variables, strict=True))
-            for variables in zip(*inputs.initial, strict=True)
+            for variables in zip(*initial, strict=True)
         )
         return self.step.initial_state(weights, others)
 
@@ -184,9 +234,7 @@ class ProgramGraph:
 
     def train(self, inputs: Inputs) -> StackRecord:
         """Train the stack to its end and evaluate it before and after."""
-        state = self.initial_state(inputs)
-        first = self.step.packing.unpack(state.weights)
-        before = self.evaluate(inputs, first, state.others, inputs.x, inputs.y)
+        state, before = self._begin(inputs)
         state, readings = self.advance(inputs, state, 0, inputs.steps)
         last = self.step.final_weights(state)
         after = self.evaluate(inputs, last, state.others, inputs.x, inputs.y)
@@ -206,6 +254,24 @@ class ProgramGraph:
             output=output_name(self.model),
             scaled=self.subject.scaled,
         )
+
+    def _begin(self, inputs: Inputs) -> tuple[State, Evaluation]:
+        """Return the state before step 1, and what the training split says of it.
+
+        Most stacks of a program begin like the one before, which is kept.
+        """
+        own, known = inputs.alike, self._begun
+        if known is None or known.x is not inputs.x or known.keys != own.keys:
+            first = self._first_states(inputs)
+            weights = self.step.packing.unpack(first.weights)
+            settings = compaction.take(inputs.settings, own.first)
+            scores = self._evaluate(weights, first.others, settings, inputs.x, inputs.y)
+            initial = [inputs.initial[place] for place in own.first]
+            known = _Begun(own.keys, initial, inputs.x, first, scores)
+            # Where no trial is like another, it would be as large as the stack.
+            self._begun = known if len(own.first) < len(own.of) else None
+        scores = tf.nest.map_structure(lambda each: each[own.of], known.scores)
+        return alike.spread(own, known.state), scores
 
     def _run(self, *arguments: Any) -> tuple[State, tf.Tensor, tf.Tensor]:
         """Run a segment: traced once in the plain graph, once for each shape under XLA."""
@@ -282,7 +348,7 @@ class ProgramGraph:
             # Keras casts these from Python numbers by way of float32, under float64 too.
             return column(np.array(values, np.float32).tolist())
 
-        numbers = [() if t.blueprint is None else t.blueprint.numbers for t in trials]
+        numbers = [_numbers(t) for t in trials]
         return Settings(
             learning_rates=tf.constant(np.stack(rates).astype(self._float)),
             l1=rounded([t.model.l1 for t in trials]),
@@ -297,6 +363,11 @@ class ProgramGraph:
                 np.array(numbers, np.float32).reshape(len(trials), -1).astype(self._float)
             ),
         )
+
+
+def _numbers(trial: Trial) -> tuple[float, ...]:
+    """The numbers of a user's regularizers; none in our models."""
+    return () if trial.blueprint is None else trial.blueprint.numbers
 
 
 def _open_specs(

@@ -19,6 +19,8 @@ from stabilitysweep.numerics import outcomes
 from stabilitysweep.numerics.probes import KINDS
 from stabilitysweep.types import Compiled, Onset, Outcome, Stage, TrialResult
 
+_KINDS = np.array(KINDS, dtype=object)
+
 
 @dataclass(frozen=True, slots=True)
 class StackRecord:
@@ -87,7 +89,7 @@ def history_of(readings: Reading, place: int) -> outcomes.History:
         headroom=own.headroom,
         zero_gradients=own.zero_gradients,
         probe=own.probe.astype(np.int64),
-        kind=[KINDS[int(code)] for code in own.kind],
+        kind=_KINDS[own.kind.astype(np.int64)].tolist(),
     )
 
 

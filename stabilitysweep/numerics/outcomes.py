@@ -250,31 +250,27 @@ def _finite(values: NDArray[np.floating]) -> NDArray[np.floating]:
 
 
 @lru_cache(maxsize=4096)
-def _traced_steps(total: int) -> tuple[int, ...]:
-    """The log-spaced steps of a trace, from 1."""
-    spaced = np.geomspace(1, max(total, 1), TRACE_POINTS).round().astype(int)
-    return tuple(np.unique(spaced).tolist())
+def _traced_steps(total: int, onset: int | None, nan: int | None) -> NDArray[np.int32]:
+    """The steps of a trace, ascending from 1: [K], not to be written to."""
+    steps = set(np.geomspace(1, max(total, 1), TRACE_POINTS).round().astype(int).tolist())
+    for centre in (onset, nan):
+        if centre is not None:
+            steps |= {centre + offset for offset in _AROUND_ONSET}
+    kept = np.array(sorted(step for step in steps if 1 <= step <= total), dtype=np.int32)
+    kept.flags.writeable = False
+    return kept
 
 
 def thin(history: History, onset: Onset | None) -> Trace:
     """Keep log-spaced steps, and every step close to the onset and the first NaN."""
-    total = len(history)
-    steps = set(_traced_steps(total))
-    for centre in (onset.step if onset else None, first_nan(history)):
-        if centre is not None:
-            steps |= {centre + offset for offset in _AROUND_ONSET}
-    kept = np.array(sorted(step for step in steps if 1 <= step <= total), dtype=np.int32)
-    index = kept - 1
-
-    def pick(values: NDArray[np.floating]) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):  # a float64 loss beyond 3.4e38 is Inf on the curve
-            return values[index].astype(np.float32)
-
-    return Trace(
-        steps=kept,
-        loss=pick(history.loss),
-        grad_norm=pick(history.grad_norm),
-        weight_norm=pick(history.weight_norm),
-        max_activation=pick(history.max_activation),
-        loss_scale=pick(history.loss_scale),
-    )
+    steps = _traced_steps(len(history), onset.step if onset else None, first_nan(history))
+    index = steps - 1
+    with np.errstate(over="ignore"):  # a float64 loss beyond 3.4e38 is Inf on the curve
+        return Trace(
+            steps=steps,
+            loss=history.loss[index].astype(np.float32),
+            grad_norm=history.grad_norm[index].astype(np.float32),
+            weight_norm=history.weight_norm[index].astype(np.float32),
+            max_activation=history.max_activation[index].astype(np.float32),
+            loss_scale=history.loss_scale[index].astype(np.float32),
+        )
