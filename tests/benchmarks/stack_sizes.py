@@ -30,8 +30,16 @@ from stabilitysweep.models.programs import group
 from stabilitysweep.planning import places, working_set
 from stabilitysweep.types import Compiled
 
-NETWORKS = ((16, 2, "sgd"), (64, 2, "sgd"), (64, 2, "adam"), (128, 3, "sgd"), (256, 2, "sgd"))
-"""Width, depth and optimizer."""
+NETWORKS = (
+    (16, 2, "sgd", 0.0),
+    (64, 2, "sgd", 0.0),
+    (64, 2, "sgd", 1e-4),
+    (64, 4, "sgd", 1e-4),
+    (64, 2, "adam", 0.0),
+    (128, 3, "sgd", 0.0),
+    (256, 2, "sgd", 0.0),
+)
+"""Width, depth, optimizer and strength of L2."""
 BATCH = 32
 SIZES = (16, 32, 64, 128)
 ROUNDS = 7
@@ -43,13 +51,15 @@ Measured = dict[tuple[int, int], list[float]]
 """Seconds a step and trial by network and size, one for each round."""
 
 
-def stack_of(data: PreparedData, width: int, depth: int, optimizer: str, size: int) -> Stack:
+def stack_of(
+    data: PreparedData, width: int, depth: int, optimizer: str, l2: float, size: int
+) -> Stack:
     """Return the stack to train."""
     config = parse_config(
         {
             "name": "sizes",
             "dataset": {"name": "diabetes"},
-            "model": {"width": width, "depth": depth},
+            "model": {"width": width, "depth": depth, "l2": l2},
             "training": {"steps": MOST_STEPS, "batch_size": BATCH, "optimizer": optimizer},
             "grid": {"learning_rate": {"from": 1e-5, "to": 1e-4, "num": size, "scale": "log"}},
         }
@@ -104,14 +114,14 @@ def page(folder: Path) -> tuple[str, bool]:
     cores = available_cores()[:2]
     found, data = measured(cores), diabetes()
     rows = []
-    for number, (width, depth, optimizer) in enumerate(NETWORKS):
-        program = stack_of(data, width, depth, optimizer, SIZES[0]).program
+    for number, (width, depth, optimizer, l2) in enumerate(NETWORKS):
+        program = stack_of(data, width, depth, optimizer, l2, SIZES[0]).program
         planned, bytes_each = places(program, BATCH), working_set(program, BATCH)
         for size in SIZES:
             times = [1e6 * seconds for seconds in found[number, size]]
             rows.append(
                 [
-                    f"{width} wide, {depth} deep, {optimizer}",
+                    f"{width} wide, {depth} deep, {optimizer}{', L2' if l2 else ''}",
                     f"**{size}**" if size == planned else size,
                     f"{size * bytes_each / 2**20:.1f}",
                     f"{median(times):.1f}",
