@@ -22,7 +22,7 @@ from stabilitysweep.executors.base import StackDone
 from stabilitysweep.models.programs import Program, family
 
 # Measured on two AVX-512 cores with the plain graph.
-_START_SECONDS = 9.0
+_START_SECONDS = 6.0
 _TRACE_SECONDS, _TRACE_SECONDS_PER_LAYER = 0.5, 0.12
 _TRIAL_SECONDS = 1e-3  # its weights, its evaluations and its row
 _STEP_OVERHEAD, _STEP_OVERHEAD_PER_LAYER = 2e-6, 2e-6

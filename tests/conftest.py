@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import tempfile
 
 import hypothesis
@@ -14,7 +15,7 @@ hypothesis.settings.register_profile("seeded", derandomize=True)
 hypothesis.settings.load_profile("seeded")
 
 # What earlier runs took is remembered in the user's cache, which is none of the tests' business.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="stabilitysweep-tests-")
+_CACHE = os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="stabilitysweep-tests-")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,6 +25,11 @@ def pytest_configure(config: pytest.Config) -> None:
     train, each in a module of its own, would come last, and one worker wait for the other.
     """
     config.option.loadscopereorder = False
+
+
+def pytest_unconfigure() -> None:
+    """Leave nothing behind."""
+    shutil.rmtree(_CACHE, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True, scope="module")

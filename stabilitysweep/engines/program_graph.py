@@ -52,6 +52,7 @@ class Inputs(NamedTuple):
             by name.
         x_validation: like `x`, possibly without rows.
         y_validation: like `y`.
+        content: the hash of the data they are of.
         orders: int32 [S, T, B], the rows of each batch, by seed.
         seed_index: int32 [P] into `orders`.
         alike: which trials begin alike.
@@ -64,19 +65,10 @@ class Inputs(NamedTuple):
     y: Any
     x_validation: NDArray[Any]
     y_validation: Any
+    content: str
     orders: NDArray[np.int32]
     seed_index: tf.Tensor
     alike: Alike
-
-
-class _Splits(NamedTuple):
-    """Training and validation rows, cast for a program; kept from stack to stack."""
-
-    data: PreparedData
-    x: NDArray[Any]
-    y: Any
-    x_validation: NDArray[Any]
-    y_validation: Any
 
 
 class _Begun(NamedTuple):
@@ -85,14 +77,14 @@ class _Begun(NamedTuple):
     Attributes:
         keys: see `alike.Alike`.
         initial: what the keys name by identity, which holds while they are kept.
-        x: the training rows, likewise.
+        content: the hash of the data.
         state: before step 1.
         scores: of the training split.
     """
 
     keys: tuple[Hashable, ...]
     initial: list[Initial]
-    x: NDArray[Any]
+    content: str
     state: State
     scores: Evaluation
 
@@ -123,7 +115,6 @@ class ProgramGraph:
         )
         self._graph: Callable[..., Any] | None = None
         self._begun: _Begun | None = None
-        self._splits: _Splits | None = None
 
     def inputs(
         self,
@@ -136,13 +127,8 @@ class ProgramGraph:
     ) -> Inputs:
         """Lay out what P trials are trained on for `steps` steps, at learning rates [steps]."""
         seeds = sorted({trial.seed for trial in trials})
-        if self._splits is None or self._splits.data is not data:
-            self._splits = _Splits(
-                data,
-                *cast(data.x_train, data.y_train, self._float),
-                *cast(data.x_validation, data.y_validation, self._float),
-            )
-        _, x, y, x_validation, y_validation = self._splits
+        x, y = cast(data.x_train, data.y_train, self._float)
+        x_validation, y_validation = cast(data.x_validation, data.y_validation, self._float)
         rows = data.train_rows
         return Inputs(
             steps=steps,
@@ -152,6 +138,7 @@ class ProgramGraph:
             y=y,
             x_validation=x_validation,
             y_validation=y_validation,
+            content=data.content_hash,
             orders=np.stack([batch_order(seed, batch_size, rows, steps) for seed in seeds]),
             seed_index=tf.constant([seeds.index(trial.seed) for trial in trials], tf.int32),
             alike=alike.find(
@@ -261,15 +248,15 @@ class ProgramGraph:
         Most stacks of a program begin like the one before, which is kept.
         """
         own, known = inputs.alike, self._begun
-        if known is None or known.x is not inputs.x or known.keys != own.keys:
+        if known is None or (known.content, known.keys) != (inputs.content, own.keys):
             first = self._first_states(inputs)
             weights = self.step.packing.unpack(first.weights)
             settings = compaction.take(inputs.settings, own.first)
             scores = self._evaluate(weights, first.others, settings, inputs.x, inputs.y)
             initial = [inputs.initial[place] for place in own.first]
-            known = _Begun(own.keys, initial, inputs.x, first, scores)
-            # Where no trial is like another, it would be as large as the stack.
-            self._begun = known if len(own.first) < len(own.of) else None
+            known = _Begun(own.keys, initial, inputs.content, first, scores)
+            # Where few trials are alike, it is nearly as large as the stack, and seldom met again.
+            self._begun = known if 2 * len(own.first) <= len(own.of) else None
         scores = tf.nest.map_structure(lambda each: each[own.of], known.scores)
         return alike.spread(own, known.state), scores
 
