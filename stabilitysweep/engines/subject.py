@@ -18,6 +18,7 @@ from stabilitysweep.blueprint import Blueprint
 from stabilitysweep.engines import penalties
 from stabilitysweep.engines.lean_loss import lean_loss
 from stabilitysweep.engines.loss_scaling import GROWTH_STEPS, INITIAL_SCALE
+from stabilitysweep.errors import TrialError
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 from stabilitysweep.models.compiled import inner_optimizer, only_loss
 from stabilitysweep.models.first_call import first_call
@@ -217,8 +218,8 @@ class UserModels:
         """Start with none."""
         self._builds: dict[tuple[str, tuple[str, ...]], UserBuild] = {}
 
-    def build(self, blueprint: Blueprint, seed: int) -> Built:
-        """Build the model of a blueprint with the weights of a seed; see `UserBuild`."""
+    def build(self, blueprint: Blueprint, seed: int | None) -> Built:
+        """Build the model of a blueprint with the weights of a seed, or any; see `UserBuild`."""
         key = (blueprint.build, blueprint.folders)
         if key not in self._builds:
             self._builds[key] = UserBuild(blueprint.build, [*map(Path, blueprint.folders)])
@@ -227,7 +228,11 @@ class UserModels:
 
     def rates(self, blueprint: Blueprint, steps: int) -> NDArray[np.float64]:
         """Return the learning rate of a model's own schedule by steps applied so far: [steps]."""
-        rate = inner_optimizer(self.build(blueprint, 0).model)._learning_rate
+        try:
+            built = self.build(blueprint, None)
+        except TrialError:  # names of layers may matter to it
+            built = self.build(blueprint, 0)
+        rate = inner_optimizer(built.model)._learning_rate
         if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
             return np.full(steps, float(rate()))
         with precision_scope(blueprint.precision):

@@ -77,14 +77,17 @@ def time_stack(engine: VerifiedEngine, stack: Stack, data: PreparedData) -> Timi
     engine.run(_of_steps(own, _FEW), data)
     first = time.perf_counter() - started
     few = _timed(lambda: engine.run(_of_steps(own, _FEW), data))
-    for steps in (_SOME, _MANY):
-        more = min(steps, stack.steps)
-        if more <= _FEW:
-            return Timing(max(first - few, 0.01), few)
-        some = _timed(lambda more=more: engine.run(_of_steps(own, more), data))  # type: ignore[misc]
-        if some - few >= _ENOUGH_SECONDS:
+    if stack.steps <= _FEW:
+        return Timing(max(first - few, 0.01), few)
+    # Laid out once: a schedule of the user's own is asked for each number of steps anew.
+    most = min(_MANY, stack.steps)
+    train = engine.training(_of_steps(own, most), data)
+    train(1)  # what laying out has changed is compiled
+    for more in (min(_SOME, most), most):
+        seconds = _beyond_one(train, more)
+        if seconds >= _ENOUGH_SECONDS:
             break
-    step = max(some - few, 1e-6) / (more - _FEW)
+    step = seconds / (more - 1)
     return Timing(max(first - few, 0.01), max(few - _FEW * step, 0.0) + stack.steps * step)
 
 

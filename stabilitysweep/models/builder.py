@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -54,7 +55,9 @@ def build_model(spec: ModelSpec, seed: int) -> keras.Model:
     process. Must run inside `precision_scope(spec.precision)` where the caller goes on
     to use the model, since Keras reads floatx when a loss or optimizer is made.
     """
-    keras.utils.set_random_seed(seed)
+    # Of what that function sets, Keras' initializers and dropout draw their seeds from this alone.
+    # TensorFlow's own seed would not only be set: every graph that runs would be optimized anew.
+    random.seed(seed)
     values = spec.settings.model_dump(exclude={"name"})
     hp = keras_tuner.HyperParameters()
     hp.values.update(values | {"features": spec.features, "outputs": spec.outputs})

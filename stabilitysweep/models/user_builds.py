@@ -6,6 +6,7 @@ Notation: B rows, D input columns.
 from __future__ import annotations
 
 import inspect
+import random
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -84,22 +85,32 @@ class UserBuild:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def __call__(self, request: Request, seed: int) -> Built:
+    def __call__(self, request: Request, seed: int | None) -> Built:
         """Build the model of a request, with the initial weights of `seed`.
 
         The weights are those that Keras' own initializers draw after
         `keras.utils.set_random_seed(seed)`. To be called inside the request's
         `precision_scope`.
 
+        Args:
+            request: what to build.
+            seed: of the weights. None, where neither they nor the names of layers matter, seeds
+                Python and NumPy alone and leaves the graphs of this process as they are: to seed
+                TensorFlow, or to clear Keras' session, has each optimized anew when it next runs.
+
         Raises:
             TrialError: the function fails, or what it returns cannot be trained on the data.
         """
-        # Layer names begin anew: they are the same in every process. Without collecting garbage,
-        # which takes longer than building a model. The policy would be forgotten with them.
         policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
-        keras.backend.clear_session(free_memory=False)
-        keras.config.set_dtype_policy(policy)
-        keras.utils.set_random_seed(seed)
+        if seed is not None:
+            # Layer names begin anew: they are the same in every process. Without collecting
+            # garbage, which takes longer than building a model. The policy would go with them.
+            keras.backend.clear_session(free_memory=False)
+            keras.config.set_dtype_policy(policy)
+            keras.utils.set_random_seed(seed)
+        else:
+            random.seed(0)
+            np.random.seed(0)
         hp = GivenHyperParameters(dict(request.values))
         try:
             model = self._build(hp)

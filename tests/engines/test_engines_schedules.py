@@ -5,15 +5,20 @@ Notation: T steps, w of them warm-up, peak p.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stabilitysweep.config import TrainingSettings
+from stabilitysweep.config import TrainingSettings, parse_config
 from stabilitysweep.engines.fit import TableSchedule
 from stabilitysweep.engines.schedules import learning_rates
+from stabilitysweep.engines.subject import UserModels
+from stabilitysweep.runner import load_sweep
 
 LAW = settings(derandomize=True, deadline=None, max_examples=15)
 PEAKS = st.floats(1e-6, 1e3)
@@ -72,3 +77,42 @@ def test_the_table_is_float64_and_of_one_entry_a_step() -> None:
 def test_the_fit_engine_reads_the_table_by_steps_applied(step: int) -> None:
     schedule = TableSchedule(np.array([0.3, 0.2, 0.1]))
     assert float(schedule(step)) == np.float32([0.3, 0.2, 0.1][min(step, 2)])
+
+
+OWN = """
+import keras
+
+def build(hp):
+    rate = hp.Float("learning_rate", 1e-4, 10.0, sampling="log")
+    model = keras.Sequential([keras.layers.Dense(1)])
+    {more}
+    model.compile(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(rate, 20)), "mse")
+    return model
+"""
+
+
+@pytest.mark.parametrize("more", ["", 'assert model.layers[0].name == "dense"'])
+def test_a_schedule_of_the_users_own_leaves_compiled_graphs_as_they_are_if_it_can(
+    more: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scheduled.py").write_text(OWN.format(more=more))
+    content = {
+        "name": "scheduled",
+        "dataset": {"name": "make_regression", "options": {"n_samples": 40, "n_features": 3}},
+        "model": {"build": "scheduled:build"},
+        "training": {"steps": 20, "batch_size": 8},
+        "grid": {"learning_rate": [0.01, 0.1]},
+    }
+    sweep = load_sweep(parse_config(content, base_folder=tmp_path))
+    seeded: list[int] = []
+    monkeypatch.setattr(tf.random, "set_seed", seeded.append)
+    models = UserModels()
+    for trial in sweep.grid:
+        assert trial.blueprint is not None
+        found = models.rates(trial.blueprint, 20)
+        own = keras.optimizers.schedules.CosineDecay(trial.training.learning_rate, 20)
+        np.testing.assert_allclose(found, by_keras(own, 20), rtol=1e-5)
+    models.close()
+    # To seed TensorFlow has every graph optimized anew. Names that begin anew come with it.
+    assert len(seeded) <= (2 if more else 0)
+    assert bool(seeded) == bool(more)

@@ -6,13 +6,16 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from stabilitysweep.config import ModelSettings
+from stabilitysweep.models import builder
 from stabilitysweep.models.builder import ModelSpec, build_model, precision_scope
 
 ROOT = Path(__file__).parents[2]
@@ -66,6 +69,18 @@ def test_weights_do_not_depend_on_what_the_process_did_before() -> None:
     keras.layers.Dense(4).build((None, 2))
     build_model(SPECS[1], 4)
     assert digest(build_model(SPECS[0], 3)) == first
+
+
+@pytest.mark.parametrize("own", SPECS)
+def test_weights_are_those_of_the_seed_in_keras_without_setting_tensorflows(
+    own: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        # All graphs of the process would be optimized anew.
+        patched.setattr(tf.random, "set_seed", lambda seed: pytest.fail("it was set"))
+        found = digest(build_model(own, 5))
+    monkeypatch.setattr(builder, "random", SimpleNamespace(seed=keras.utils.set_random_seed))
+    assert digest(build_model(own, 5)) == found
 
 
 def test_seeds_differ() -> None:
