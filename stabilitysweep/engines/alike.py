@@ -23,8 +23,8 @@ class Alike(NamedTuple):
         first: places of trials that differ, [K], filled up to whole vectors of places by
             repeating one; see `base.VECTOR_LANES`.
         of: for each place of the stack the one in `first` that is like it, [P].
-        keys: what the first evaluation of those K depends on; stacks with the same keys, in the
-            same order, begin alike.
+        keys: what the first evaluation of those K depends on, the data apart; stacks of a program
+            with the same keys, in the same order, begin alike on the same data.
     """
 
     first: Places
@@ -36,10 +36,12 @@ def find(keys: Sequence[Any]) -> Alike:
     """Find the trials that are alike.
 
     Args:
-        keys: what the first evaluation of each trial depends on, comparable.
+        keys: what the first evaluation of each trial depends on, comparable, and in the same
+            order in every process.
 
     Returns:
-        Those; each trial for itself where that would be no less work.
+        Those; each trial for itself where that would be no less work, or where the places of the
+        stack are no whole vectors and its bits could depend on them.
     """
     first = {key: place for place, key in reversed(list(enumerate(keys)))}
     different = sorted(first)

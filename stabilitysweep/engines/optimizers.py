@@ -23,6 +23,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from stabilitysweep.engines.trial_axis import expand
+from stabilitysweep.numerics import probes
 
 ADAM_BETA_1, ADAM_BETA_2, ADAM_EPSILON = 0.9, 0.999, 1e-7
 RMSPROP_RHO, RMSPROP_EPSILON = 0.9, 1e-7
@@ -97,8 +98,7 @@ def clip_by_norm(gradient: tf.Tensor, clipnorm: tf.Tensor) -> tf.Tensor:
 
     g * c / max(|g|, c), each variable by itself, as Keras' `clipnorm` does it.
     """
-    axes = list(range(1, len(gradient.shape)))
-    squares = tf.reduce_sum(tf.square(gradient), axis=axes, keepdims=True)
+    squares = expand(probes.steady_sum(tf.square(gradient)), gradient)
     positive = squares > 0
     length = tf.where(positive, tf.sqrt(tf.where(positive, squares, 1)), squares)
     limit = expand(clipnorm, gradient)

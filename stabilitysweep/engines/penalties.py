@@ -79,9 +79,9 @@ def value(
     for weight in weights:
         own = []
         if strengths.l1 is not None:
-            own.append(_term(strengths.l1, probes.plain_sum(tf.abs(weight))))
+            own.append(_term(strengths.l1, probes.steady_sum(tf.abs(weight))))
         if strengths.l2 is not None and squares is None:
-            own.append(_term(strengths.l2, probes.plain_sum(tf.square(weight))))
+            own.append(_term(strengths.l2, probes.steady_sum(tf.square(weight))))
         if own:
             terms.append(tf.add_n(own))
     floatx = keras.config.floatx()
@@ -96,7 +96,7 @@ def _squared_term(
     finite = tf.math.is_finite(squares)
 
     def apart() -> tf.Tensor:
-        terms = [_term(strength, probes.plain_sum(tf.square(weight))) for weight in weights]
+        terms = [_term(strength, probes.steady_sum(tf.square(weight))) for weight in weights]
         return tf.where(finite, together, tf.add_n(terms))
 
     return tf.cond(tf.reduce_all(finite), lambda: together, apart)

@@ -76,14 +76,12 @@ class _Begun(NamedTuple):
 
     Attributes:
         keys: see `alike.Alike`.
-        initial: what the keys name by identity, which holds while they are kept.
         content: the hash of the data.
         state: before step 1.
         scores: of the training split.
     """
 
     keys: tuple[Hashable, ...]
-    initial: list[Initial]
     content: str
     state: State
     scores: Evaluation
@@ -141,12 +139,7 @@ class ProgramGraph:
             content=data.content_hash,
             orders=np.stack([batch_order(seed, batch_size, rows, steps) for seed in seeds]),
             seed_index=tf.constant([seeds.index(trial.seed) for trial in trials], tf.int32),
-            alike=alike.find(
-                [
-                    (id(own), trial.model.l1, trial.model.l2, _numbers(trial))
-                    for trial, own in zip(trials, initial, strict=True)
-                ]
-            ),
+            alike=alike.find([_beginning(trial) for trial in trials]),
         )
 
     def initial_state(self, inputs: Inputs) -> State:
@@ -253,8 +246,7 @@ class ProgramGraph:
             weights = self.step.packing.unpack(first.weights)
             settings = compaction.take(inputs.settings, own.first)
             scores = self._evaluate(weights, first.others, settings, inputs.x, inputs.y)
-            initial = [inputs.initial[place] for place in own.first]
-            known = _Begun(own.keys, initial, inputs.content, first, scores)
+            known = _Begun(own.keys, inputs.content, first, scores)
             # Where few trials are alike, it is nearly as large as the stack, and seldom met again.
             self._begun = known if 2 * len(own.first) <= len(own.of) else None
         scores = tf.nest.map_structure(lambda each: each[own.of], known.scores)
@@ -350,6 +342,16 @@ class ProgramGraph:
                 np.array(numbers, np.float32).reshape(len(trials), -1).astype(self._float)
             ),
         )
+
+
+def _beginning(trial: Trial) -> tuple[Any, ...]:
+    """What a trial of a program begins with, on the same data: its weights and its penalties.
+
+    Named by what they come from, so that in every process they are in the same order.
+    """
+    blueprint = trial.blueprint
+    own = () if blueprint is None else (blueprint.build, blueprint.folders, blueprint.weights)
+    return (trial.seed, *own, trial.model.l1, trial.model.l2, _numbers(trial))
 
 
 def _numbers(trial: Trial) -> tuple[float, ...]:

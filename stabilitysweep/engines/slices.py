@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from stabilitysweep.engines.trial_axis import expand, vectorize
+from stabilitysweep.numerics import probes
 
 
 class Slices(NamedTuple):
@@ -119,7 +120,7 @@ def clip(
     Returns:
         The gradient and its squares after that.
     """
-    total = tf.reduce_sum(squared, axis=list(range(1, len(squared.shape))), keepdims=True)
+    total = expand(probes.steady_sum(squared), squared)
     positive = total > 0
     length = tf.where(positive, tf.sqrt(tf.where(positive, total, 1)), total)
     limit = expand(clipnorm, gradient)

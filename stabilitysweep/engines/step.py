@@ -282,7 +282,7 @@ class TrainingStep:
             )
         )
         grad_squares = self.probes.row_squares(gradients)
-        grad_square = tf.add_n([probes.plain_sum(squares) for squares in grad_squares])
+        grad_square = tf.add_n([probes.steady_sum(squares) for squares in grad_squares])
         finite = self._finite_steps(run.gradients, grad_square)
         slices = run.slices
         if slices and self._scaled:

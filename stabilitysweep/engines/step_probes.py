@@ -235,4 +235,4 @@ def _total(parts: Tensors, like: tf.Tensor) -> tf.Tensor:
     """Add up all entries of each trial: [P]; nothing adds up to zero, of the dtype of `like`."""
     if not parts:
         return tf.zeros_like(like[:, 0])
-    return tf.add_n([probes.plain_sum(part) for part in parts])
+    return tf.add_n([probes.steady_sum(part) for part in parts])

@@ -25,6 +25,9 @@ KINDS: tuple[Kind | None, ...] = (
 )
 """The `Kind` behind each code that `kind_code` returns; None is finite."""
 
+_ADDED_BY_HALVES, _WHOLE = 1_024, 64
+"""Entries below which no sum is cut into halves, and of which all vectors are parts."""
+
 
 def all_finite(tensor: tf.Tensor) -> tf.Tensor:
     """Tell, for each trial, whether every entry is finite: bool [P]."""
@@ -151,6 +154,23 @@ def _never_negative(tensor: tf.Tensor) -> bool:
 def plain_sum(tensor: tf.Tensor) -> tf.Tensor:
     """Add up the entries of each trial, in their dtype: [P]."""
     return _reduce(tf.reduce_sum, tensor)
+
+
+def steady_sum(tensor: tf.Tensor) -> tf.Tensor:
+    """Add up the entries of each trial to the same bits wherever it stands in its stack: [P].
+
+    TensorFlow adds up thousands of entries by halves, cut at a whole vector counted from the first
+    entry of the first trial: trials of other lengths than whole vectors are cut at other entries.
+    Zeros make them whole.
+
+    Args:
+        tensor: of known shape but for the trials.
+    """
+    entries = math.prod(tensor.shape[1:])
+    if entries >= _ADDED_BY_HALVES and entries % _WHOLE:
+        flat = tf.reshape(tensor, [-1, entries])
+        tensor = tf.pad(flat, [[0, 0], [0, -entries % _WHOLE]])
+    return plain_sum(tensor)
 
 
 def _reduce(operation: Callable[..., tf.Tensor], tensor: tf.Tensor) -> tf.Tensor:

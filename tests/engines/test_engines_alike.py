@@ -5,7 +5,6 @@ A stack is trained as it is, and with every trial laid out and evaluated by itse
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,10 +22,16 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], Compiled]] = {
     "dropout and batch norm": ({"dropout": 0.4, "batch_norm": True}, {}, Compiled.GRAPH),
     "Adam, a large kernel": ({"width": 64, "depth": 2}, {"optimizer": "adam"}, Compiled.GRAPH),
     "float16": ({}, {"precision": "float16"}, Compiled.GRAPH),
+    "float64": ({}, {"precision": "float64"}, Compiled.GRAPH),
+    # Kernels of more entries than are added up at once, that are no whole vectors.
+    "large kernels": ({"width": 97, "depth": 2, "activation": "tanh"}, {}, Compiled.GRAPH),
+    "large kernels in float16": (
+        {"width": 50, "depth": 2},
+        {"precision": "float16"},
+        Compiled.GRAPH,
+    ),
     "XLA": ({}, {}, Compiled.XLA),
 }
-
-Run = Callable[..., list[TrialResult]]
 
 
 @pytest.fixture
@@ -57,11 +62,12 @@ def test_a_trial_is_the_same_whether_others_begin_like_it_or_not(
     engine, data = StackedEngine(), lab.data()
     trials = lab.trials(
         data,
-        seeds=4,
+        seeds=2,
         model=model,
         training={"steps": 6, **training},
         learning_rate=[1e-3, 0.1, 10.0, 1e6],
-        l2=[1e-4, 1e-2, 1.0],
+        l1=[1e-4, 0.1],
+        l2=[1e-3, 1e-2, 1.0],
     )
     shared = lab.run(engine, trials, data, compiled, places=48)
     assert evaluated == [16, 48, 48]  # 12 that differ, filled up to a whole vector
@@ -96,6 +102,8 @@ def test_stacks_that_begin_like_the_one_before_are_not_evaluated_again(
     assert before == []
     for own, other in zip(results, others, strict=True):
         assert own.initial_loss == other.initial_loss and own.final_loss != other.final_loss
+    for own, other in zip(others, lab.run(StackedEngine(), more, data), strict=True):
+        assert not lab.differences(own, other)
     # Other rows, and other seeds, begin otherwise; and so does what comes back after them.
     before, others = places_before(more, other_data)
     assert before == [16]

@@ -34,6 +34,15 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "tanh, float64": ({"activation": "tanh"}, {"precision": "float64"}),
     "batch norm": ({"batch_norm": True}, {}),
     "adam": ({}, {"optimizer": "adam", "clipnorm": 1.0}),
+    # Sums of thousands of entries are cut at whole vectors: these kernels are none.
+    "large kernels": (
+        {"width": 97, "depth": 2, "activation": "relu", "l1": 1e-3, "l2": 1e-3},
+        {"optimizer": "adam", "clipnorm": 1.0},
+    ),
+    "large kernels, float16": (
+        {"width": 50, "depth": 2, "activation": "relu", "l2": 1e-3},
+        {"precision": "float16"},
+    ),
 }
 
 
@@ -59,6 +68,8 @@ def case_trials(lab: Any, case: str) -> list[Trial]:
         "mixed_float16",
         "batch norm",
         "adam",
+        "large kernels",
+        "large kernels, float16",
         pytest.param("sigmoid", marks=pytest.mark.slow),
         pytest.param("log_softmax", marks=pytest.mark.slow),
         pytest.param("tanh, float64", marks=pytest.mark.slow),
