@@ -83,7 +83,9 @@ def run_sweep(
             if browse:
                 open_page(plan.folder / REPORT)
         except KeyboardInterrupt as interrupt:
-            note(_interrupted(plan, last, again))
+            # What there was is set aside once training begins, and not before.
+            fresh = plan is None and options.fresh
+            note(_interrupted(plan, last, [*again, "--fresh"] if fresh else again))
             return 128 + (interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT)
     return _SOME_CRASHED if last.outcomes[Outcome.CRASHED] else 0
 
@@ -176,7 +178,8 @@ def _interrupted(plan: Plan | None, last: Progress, again: Sequence[str]) -> str
     if plan is None:
         return f"interrupted before anything was trained. To start again:\n  {command(*again)}"
     stored = plan.stored + last.done - last.outcomes[Outcome.CRASHED]
+    whole = len(plan.sweep.grid)
     return (
-        f"interrupted: {stored:,} of {counted(len(plan.sweep.grid), 'trial')} are stored in "
-        f"{plan.folder}. To go on with the rest:\n  {command(*again)}"
+        f"interrupted: {stored:,} of {counted(whole, 'trial')} are stored in {plan.folder}. "
+        f"To {'go on with the rest' if stored < whole else 'write its files'}:\n  {command(*again)}"
     )

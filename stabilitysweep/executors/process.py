@@ -214,6 +214,26 @@ def most_starts(death: Death) -> int:
 
 
 @contextmanager
+def put_off() -> Iterator[None]:
+    """Put off the terminal's signals, and SIGTERM, that Python would handle: until the end."""
+    arrived: list[tuple[int, FrameType | None]] = []
+    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _TERMINAL_SIGNALS:
+            handler = signal.getsignal(number)
+            if callable(handler):
+                handlers[number] = handler
+                signal.signal(number, lambda number, frame: arrived.append((number, frame)))
+    try:
+        yield
+    finally:
+        for caught, handler in handlers.items():
+            signal.signal(caught, handler)
+        for caught, frame in arrived:
+            handlers[caught](caught, frame)
+
+
+@contextmanager
 def undisturbed() -> Iterator[None]:
     """Start a process that no signal of the terminal reaches, and that none interrupts.
 
@@ -224,23 +244,12 @@ def undisturbed() -> Iterator[None]:
     """
     # Starting the tracker later, within, would unblock the signals again.
     resource_tracker.ensure_running()
-    arrived: list[tuple[int, FrameType | None]] = []
-    handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
-    if threading.current_thread() is threading.main_thread():
-        for number in _TERMINAL_SIGNALS:
-            handler = signal.getsignal(number)
-            if callable(handler):  # another thread may be the one that is not blocked
-                handlers[number] = handler
-                signal.signal(number, lambda number, frame: arrived.append((number, frame)))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for caught, handler in handlers.items():
-            signal.signal(caught, handler)
-        for caught, frame in arrived:
-            handlers[caught](caught, frame)
+    with put_off():  # another thread may be the one that is not blocked
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_in_words(code: int, log: Log) -> str:

@@ -3,6 +3,9 @@
 Ray tries for minutes to reach what is not there, and says so in its own words many times over. So
 an address is looked at first, and what is wrong with it is said at once. A Ray that is started here
 listens on 127.0.0.1 alone, without a dashboard.
+
+Signals wait while it starts and ends: interrupted in between, it may end this process by SIGSEGV,
+or leave processes of its own for a minute.
 """
 
 from __future__ import annotations
@@ -16,12 +19,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from stabilitysweep.errors import StabilitySweepError, UserError
+from stabilitysweep.executors.process import put_off
 
 _PROBE_SECONDS = 5.0
 _CONNECT_SECONDS = 3
 """How long Ray may try to be let in by something that looks like Ray."""
 _WAITING = "RAY_gcs_server_port_wait_time_s"
 _AUTH_MODE = "RAY_AUTH_MODE"
+_ADDRESS = "RAY_ADDRESS"
 _NO_FAILURE_HANDLER = "RAY_DISABLE_FAILURE_SIGNAL_HANDLER"
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -82,7 +87,8 @@ def connected(address: str | None, cores: int = 1) -> Iterator[Any]:
         with _silent():
             yield ray
     finally:
-        ray.shutdown()
+        with put_off():
+            ray.shutdown()
         if mode is None:  # Ray sets it where it finds or makes a token: the next may want none
             os.environ.pop(_AUTH_MODE, None)
 
@@ -112,7 +118,7 @@ def cluster_cores() -> int:
 
 def _start(ray: Any, cores: int) -> None:
     try:
-        with _signals_as_before(), _on_loopback(), _mute():
+        with put_off(), _signals_as_before(), _on_loopback(), _mute():
             ray.init(
                 address="local",
                 num_cpus=cores,
@@ -138,7 +144,7 @@ def _attach(ray: Any, address: str) -> None:
     # told that there is one.
     asked = "auto" if address == "auto" else found
     try:
-        with _signals_as_before(), _on_loopback(loopback), _patience(), _mute():
+        with put_off(), _signals_as_before(), _on_loopback(loopback), _patience(), _mute():
             ray.init(address=asked, logging_level="error", log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         reasons = _first_line(error)
@@ -154,22 +160,25 @@ def _attach(ray: Any, address: str) -> None:
 
 def _resolved(address: str) -> str:
     """The address as HOST:PORT."""
+    source = "ray_address"
     if address == "auto":
         from ray._private.services import get_ray_address_from_environment
 
+        given = os.environ.get(_ADDRESS, "")
         try:
-            found = os.environ.get("RAY_ADDRESS") or get_ray_address_from_environment("auto", None)
+            named = given not in ("", "auto", "local")  # these name none
+            found = given if named else get_ray_address_from_environment("auto", None)
         except ConnectionError:
             found = None
         if not found:
             raise UserError(
                 "ray_address: expected a Ray on this machine for 'auto', got none. " + _HOW_TO_START
             )
-        address = str(found)
+        address, source = str(found), f"{_ADDRESS} (for 'auto')" if named else source
     host, _, port = address.rpartition(":")
     if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 2**16:
         raise UserError(
-            f"ray_address: expected auto or HOST:PORT, as 127.0.0.1:6379, got {address!r}."
+            f"{source}: expected auto or HOST:PORT, as 127.0.0.1:6379, got {address!r}."
         )
     return address
 

@@ -333,7 +333,7 @@ def written(cases: Sequence[Case], seconds: float) -> str:
         "Written by `python tests/benchmarks/survival.py --output docs/survival.md`.\n\n"
         f"A sweep of {TRIALS} trials in 6 programs by two workers takes {seconds:.0f} s when nobody"
         f" disturbs it. It was run {runs} times, killed with -9 at a random moment, half of them "
-        "while trials came in, and run again. In "
+        "aimed at the time in which trials come in, and run again. In "
         f"{len(cases) - runs} further runs one of the two workers "
         f"was killed at up to {KILLS_OF_WORKERS} random moments, and nothing else done.\n\n"
         f"{described()}\n\n"

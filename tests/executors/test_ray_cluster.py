@@ -27,7 +27,7 @@ from stabilitysweep import api
 from stabilitysweep.config import parse_config
 from stabilitysweep.errors import UserError
 from stabilitysweep.execution import Options
-from stabilitysweep.executors import RayExecutor, local, memory
+from stabilitysweep.executors import RayExecutor, local, memory, ray_cluster
 from stabilitysweep.runner import load_sweep, missing_work
 from stabilitysweep.types import Compiled
 
@@ -123,6 +123,12 @@ def test_an_address_in_the_environment_is_that_of_auto(
     pytest.importorskip("ray", reason=REASON)
     monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{chatty}")
     assert "something else" in refused(executor="ray", ray_address="auto")
+    monkeypatch.setenv("RAY_ADDRESS", "ray://a:1")
+    assert refused(executor="ray", ray_address="auto").startswith("RAY_ADDRESS (for 'auto'): ")
+    for nothing in ("auto", ""):
+        monkeypatch.setenv("RAY_ADDRESS", nothing)
+        message = refused(executor="ray", ray_address="auto")
+        assert "expected a Ray on this machine for 'auto', got none" in message
 
 
 @pytest.mark.usefixtures("here")
@@ -196,6 +202,31 @@ def test_nobody_imports_ray_who_has_not_asked_for_it() -> None:
     code = "import sys, stabilitysweep.cli, stabilitysweep.api; print('ray' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_wait_while_ray_starts_and_ends(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    ray = pytest.importorskip("ray", reason=REASON)
+    done: list[str] = []
+
+    def interrupted(what: str) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(0.01)
+        done.append(what)
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, stop)
+    request.addfinalizer(lambda: signal.signal(number, before))
+    monkeypatch.setattr(ray, "init", lambda **options: interrupted("started"))
+    monkeypatch.setattr(ray, "shutdown", lambda: interrupted("ended"))
+    with pytest.raises(KeyboardInterrupt), ray_cluster.connected(None):
+        pytest.fail("it went on")
+    assert done == ["started", "ended"]
+    assert signal.getsignal(number) is stop
 
 
 def test_a_ray_of_our_own_listens_on_loopback_alone_and_is_gone_afterwards(
