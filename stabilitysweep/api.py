@@ -108,8 +108,8 @@ def run(
         out: the result folder; `results/NAME` if None.
         engine: `stacked`, or `fit` to train one by one with `model.fit`.
         workers: processes, at least 1; None is one a core, or a CPU of the cluster.
-        compiled: `graph`, `xla`, or `auto`: the graph, but for programs that occupy a worker for
-            minutes and are measured to be faster under XLA, see docs/speed.md.
+        compiled: `graph`, `xla`, or `auto`: the graph, but for programs that keep all workers
+            busy for a minute and are measured to be faster under XLA, see docs/speed.md.
         fresh: set an existing result aside and start over.
         executor: `local`, or `ray` to train on a Ray cluster, see docs/cluster.md.
         ray_address: of that cluster, `auto` or HOST:PORT; None starts a Ray on this machine for

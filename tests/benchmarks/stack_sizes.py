@@ -137,7 +137,9 @@ def page(folder: Path) -> tuple[str, bool]:
 
 {table(heads, rows)}
 
-Medians of {ROUNDS} rounds, {len(cores)} processes at once; bold is the size that is planned. MiB
+Medians of {ROUNDS} rounds, {len(cores)} processes at once; bold is the size that is planned. Where
+the ranges of two sizes overlap, another run may have them the other way round; of those the larger
+one has fewer stacks, each of which takes some milliseconds beyond its steps. MiB
 are the weights, gradients and activations of a stack, by the formula of `planning.working_set`.
 Measured by `tests/benchmarks/stack_sizes.py`.
 """
