@@ -54,7 +54,13 @@ def by_themselves(keys: list[Any]) -> alike.Alike:
     return alike.Alike(each, each, tuple(keys))
 
 
-@pytest.mark.parametrize("case", CASES)
+LONG = ("Adam, a large kernel", "float64", "XLA")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=pytest.mark.slow) if case in LONG else case for case in CASES],
+)
 def test_a_trial_is_the_same_whether_others_begin_like_it_or_not(
     lab: Any, monkeypatch: pytest.MonkeyPatch, evaluated: list[int], case: str
 ) -> None:
